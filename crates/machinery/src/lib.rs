@@ -1,0 +1,21 @@
+//! Kubernetes API rules as pure functions on JSON values.
+//!
+//! The embedded server (`kogge-apiserver`) is transport, storage and loops; everything the Kubernetes API *means*
+//! (what a schema prunes, what a patch does, who owns a field after an apply, how a table row looks) is here, so it can
+//! be tested by properties and fuzzed without a runtime. Nothing in this crate does I/O or reads a clock: time and
+//! randomness are arguments. It knows no Kogge kind; kinds reach it as [`resource::ResourceType`] values.
+
+pub mod apply;
+pub mod custom_resource_definition;
+pub mod discovery;
+pub mod negotiation;
+pub mod object_meta;
+pub mod openapi;
+pub mod patch;
+pub mod protobuf;
+pub mod request_path;
+pub mod resource;
+pub mod schema;
+pub mod selector;
+pub mod status_error;
+pub mod table;
