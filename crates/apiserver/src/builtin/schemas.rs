@@ -1,0 +1,215 @@
+//! The OpenAPI definitions of the built-in kinds, embedded compressed, one file for each group version.
+//!
+//! Nothing parsed is kept: a kind's schema is compiled at its first use and its document is made for each OpenAPI
+//! request, which clients cache.
+
+use std::sync::Arc;
+
+use kogge_machinery::schema::Schema;
+use serde_json::{Map, Value, json};
+
+const REFERENCE_PREFIX: &str = "#/components/schemas/";
+
+macro_rules! embedded {
+    ($($group_version:literal => $file:literal,)*) => {
+        fn packed(group_version: &str) -> Option<&'static [u8]> {
+            match group_version {
+                $($group_version => Some(include_bytes!(concat!("../../schemas/", $file, ".json.zz"))),)*
+                _ => None,
+            }
+        }
+
+        #[cfg(test)]
+        const GROUP_VERSIONS: &[&str] = &[$($group_version),*];
+    };
+}
+
+embedded! {
+    "v1" => "core_v1",
+    "admissionregistration.k8s.io/v1" => "admissionregistration.k8s.io_v1",
+    "apiextensions.k8s.io/v1" => "apiextensions.k8s.io_v1",
+    "apiregistration.k8s.io/v1" => "apiregistration.k8s.io_v1",
+    "apps/v1" => "apps_v1",
+    "authentication.k8s.io/v1" => "authentication.k8s.io_v1",
+    "authorization.k8s.io/v1" => "authorization.k8s.io_v1",
+    "autoscaling/v2" => "autoscaling_v2",
+    "batch/v1" => "batch_v1",
+    "certificates.k8s.io/v1" => "certificates.k8s.io_v1",
+    "coordination.k8s.io/v1" => "coordination.k8s.io_v1",
+    "discovery.k8s.io/v1" => "discovery.k8s.io_v1",
+    "events.k8s.io/v1" => "events.k8s.io_v1",
+    "flowcontrol.apiserver.k8s.io/v1" => "flowcontrol.apiserver.k8s.io_v1",
+    "networking.k8s.io/v1" => "networking.k8s.io_v1",
+    "node.k8s.io/v1" => "node.k8s.io_v1",
+    "policy/v1" => "policy_v1",
+    "rbac.authorization.k8s.io/v1" => "rbac.authorization.k8s.io_v1",
+    "scheduling.k8s.io/v1" => "scheduling.k8s.io_v1",
+    "storage.k8s.io/v1" => "storage.k8s.io_v1",
+}
+
+/// All definitions of a group version (`v1`, `apps/v1`), by name; they refer to each other by
+/// `#/components/schemas/NAME`. `None` for a group version that is not built in.
+pub fn definitions(group_version: &str) -> Option<Map<String, Value>> {
+    let raw = miniz_oxide::inflate::decompress_to_vec_zlib(packed(group_version)?)
+        .expect("the embedded definitions are written by the generator and unpacked by a test");
+    Some(serde_json::from_slice(&raw).expect("the embedded definitions are JSON, as a test shows"))
+}
+
+/// The published definition of one kind, with the definitions it refers to beside it under `definitions`.
+pub(super) fn document(group_version: &str, definition: &str) -> Option<Value> {
+    let all = definitions(group_version)?;
+    let mut kept = Map::new();
+    let mut open = vec![definition.to_owned()];
+    while let Some(name) = open.pop() {
+        if kept.contains_key(&name) {
+            continue;
+        }
+        let schema = all.get(&name)?.clone();
+        references(&schema, &mut open);
+        kept.insert(name, schema);
+    }
+    Some(json!({ "$ref": format!("{REFERENCE_PREFIX}{definition}"), "definitions": kept }))
+}
+
+fn references(value: &Value, found: &mut Vec<String>) {
+    match value {
+        Value::Object(members) => {
+            if let Some(Value::String(reference)) = members.get("$ref") {
+                found.push(reference.trim_start_matches(REFERENCE_PREFIX).to_owned());
+            }
+            members.values().for_each(|member| references(member, found));
+        }
+        Value::Array(items) => items.iter().for_each(|item| references(item, found)),
+        _ => {}
+    }
+}
+
+/// Compiles one kind's schema for pruning, ownership, patches and validation.
+pub(super) fn compile(group_version: &str, definition: &str) -> Option<Arc<Schema>> {
+    let mut all = definitions(group_version)?;
+    for (name, schema) in &mut all {
+        let lenient = name.ends_with("Status") || name.ends_with(".Event") || name.ends_with("Condition");
+        normalise(schema, lenient);
+        refine(name, schema);
+    }
+    Schema::compile_definition(&Value::Object(all), definition).map(Arc::new)
+}
+
+/// Turns a published definition into what the real server holds its own kinds to.
+///
+/// The server decodes built-in kinds into Go values, where an absent number, boolean or status is its zero value, and
+/// checks the rest by hand; only what is both `required` and checked there stays required. Zero defaults only describe
+/// that decoding, so they go too. A lone `allOf` reference is how OpenAPI gives a reference a description.
+fn normalise(schema: &mut Value, lenient: bool) {
+    let Value::Object(members) = schema else { return };
+    members.remove("description");
+    if let Some(Value::Array(all_of)) = members.get_mut("allOf")
+        && all_of.len() == 1
+        && let Value::Object(reference) = all_of.remove(0)
+    {
+        members.remove("allOf");
+        members.extend(reference);
+    }
+    if members.get("default").is_some_and(is_zero) {
+        members.remove("default");
+    }
+    if lenient {
+        members.remove("required");
+    } else if let (Some(Value::Array(mut required)), Some(Value::Object(properties))) =
+        (members.remove("required"), members.get("properties"))
+    {
+        required.retain(|name| {
+            let property = name.as_str().and_then(|name| properties.get(name));
+            !matches!(
+                property.and_then(|property| property.get("type")).and_then(Value::as_str),
+                Some("integer" | "number" | "boolean")
+            )
+        });
+        if !required.is_empty() {
+            members.insert("required".to_owned(), Value::Array(required));
+        }
+    }
+    if let Some(Value::Object(properties)) = members.get_mut("properties") {
+        properties.values_mut().for_each(|property| normalise(property, lenient));
+    }
+    for inner in ["items", "additionalProperties"] {
+        if let Some(inner) = members.get_mut(inner) {
+            normalise(inner, lenient);
+        }
+    }
+}
+
+fn is_zero(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Bool(value) => !value,
+        Value::Number(value) => value.as_f64() == Some(0.0),
+        Value::String(value) => value.is_empty(),
+        Value::Array(value) => value.is_empty(),
+        Value::Object(value) => value.is_empty(),
+    }
+}
+
+/// Types whose Go decoding differs from what their definition can say.
+fn refine(name: &str, schema: &mut Value) {
+    let Value::Object(members) = schema else { return };
+    let free_form = members.get("type").and_then(Value::as_str) == Some("object")
+        && !members.contains_key("properties")
+        && !members.contains_key("additionalProperties");
+    match name.rsplit('.').next().unwrap_or(name) {
+        "Quantity" => {
+            // A string or any number; written out as a canonical string.
+            members.clear();
+            members.insert("x-kubernetes-preserve-unknown-fields".to_owned(), Value::Bool(true));
+        }
+        "IntOrString" => {
+            members.clear();
+            members.insert("x-kubernetes-int-or-string".to_owned(), Value::Bool(true));
+        }
+        "Time" | "MicroTime" => {
+            members.insert("nullable".to_owned(), Value::Bool(true));
+        }
+        // Absent lists and structs that the server takes as empty.
+        "NetworkPolicySpec" | "EndpointSlice" | "LimitRangeSpec" | "StatefulSetSpec" | "LeaseSpec" | "Endpoints" => {
+            members.remove("required");
+        }
+        _ if free_form || !members.contains_key("type") => {
+            members.insert("x-kubernetes-preserve-unknown-fields".to_owned(), Value::Bool(true));
+        }
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_embedded_file_unpacks_and_every_reference_in_it_resolves() {
+        for group_version in GROUP_VERSIONS {
+            let all = definitions(group_version).unwrap();
+            let mut found = Vec::new();
+            all.values().for_each(|schema| references(schema, &mut found));
+            for name in found {
+                assert!(all.contains_key(&name), "{group_version} refers to {name}");
+            }
+        }
+        assert!(definitions("apps/v1beta1").is_none());
+    }
+
+    #[test]
+    fn a_document_carries_what_it_refers_to() {
+        let document = document("coordination.k8s.io/v1", "io.k8s.api.coordination.v1.Lease").unwrap();
+        let names: Vec<&str> = document["definitions"].as_object().unwrap().keys().map(String::as_str).collect();
+        insta::assert_snapshot!(names.join("\n"), @r"
+        io.k8s.api.coordination.v1.Lease
+        io.k8s.api.coordination.v1.LeaseSpec
+        io.k8s.apimachinery.pkg.apis.meta.v1.FieldsV1
+        io.k8s.apimachinery.pkg.apis.meta.v1.ManagedFieldsEntry
+        io.k8s.apimachinery.pkg.apis.meta.v1.MicroTime
+        io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta
+        io.k8s.apimachinery.pkg.apis.meta.v1.OwnerReference
+        io.k8s.apimachinery.pkg.apis.meta.v1.Time
+        ");
+    }
+}
