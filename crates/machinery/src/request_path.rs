@@ -1,17 +1,195 @@
 //! Which resource a request path names.
+//!
+//! The rules are those of `k8s.io/apiserver/pkg/endpoints/request` (RequestInfo), including its oddest one:
+//! `/api/v1/namespaces/x/status` is a subresource of the namespace, `/api/v1/namespaces/x/pods` a collection in it.
 
 /// A parsed path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RequestPath {
-    /// `/api`, `/apis`, `/apis/GROUP`, `/api/v1`, `/apis/GROUP/VERSION`
-    CoreVersions, Groups, Group { group: String }, GroupVersion { group: String, version: String },
-    /// `/openapi/v3` and below, `/openapi/v2`
-    OpenApiV3Index, OpenApiV3 { group: String, version: String }, OpenApiV2,
+    /// `/api`
+    CoreVersions,
+    /// `/apis`
+    Groups,
+    /// `/apis/GROUP`
+    Group {
+        /// API group.
+        group: String,
+    },
+    /// `/api/v1` (empty group) or `/apis/GROUP/VERSION`
+    GroupVersion {
+        /// API group, empty for the core group.
+        group: String,
+        /// Version.
+        version: String,
+    },
+    /// `/openapi/v3`
+    OpenApiV3Index,
+    /// `/openapi/v3/api/v1` (empty group) or `/openapi/v3/apis/GROUP/VERSION`
+    OpenApiV3 {
+        /// API group, empty for the core group.
+        group: String,
+        /// Version.
+        version: String,
+    },
+    /// `/openapi/v2`
+    OpenApiV2,
     /// A collection or an object.
-    Resource { group: String, version: String, namespace: Option<String>, resource: String, name: Option<String>, subresource: Option<String>, rest: Vec<String> },
-    /// /version, /livez, /readyz, /healthz, /metrics ... : the path as it is
+    Resource {
+        /// API group, empty for the core group.
+        group: String,
+        /// Version.
+        version: String,
+        /// Namespace, where the path has one. None for a Namespace object itself.
+        namespace: Option<String>,
+        /// Plural resource name.
+        resource: String,
+        /// Name of the object; None for a collection.
+        name: Option<String>,
+        /// Subresource, e.g. `status`.
+        subresource: Option<String>,
+        /// Segments after the subresource (proxied paths).
+        rest: Vec<String>,
+    },
+    /// `/version`, `/livez`, `/metrics`, ...: the path without a trailing slash.
     NonResource(String),
 }
 
-/// Parses a percent-decoded-per-segment path. `/api/v1/namespaces/x` is the namespace object itself.
-pub fn parse(path: &str) -> RequestPath { let _ = path; todo!() }
+/// Subresources of the Namespace object: any other word after a namespace's name is a resource inside it.
+const NAMESPACE_SUBRESOURCES: [&str; 2] = ["status", "finalize"];
+
+/// Parses the path of a request, still percent-encoded. Each segment is decoded alone, so an encoded slash never splits
+/// a segment; a segment that is not UTF-8 makes the path a [`RequestPath::NonResource`].
+/// `/api/v1/namespaces/x` is the namespace object itself.
+pub fn parse(path: &str) -> RequestPath {
+    let path = path.split(['?', '#']).next().unwrap_or_default();
+    let trimmed = path.trim_matches('/');
+    let non_resource = || RequestPath::NonResource(format!("/{trimmed}"));
+    let mut segments = Vec::new();
+    for segment in trimmed.split('/').filter(|segment| !segment.is_empty()) {
+        match percent_decode(segment) {
+            Some(decoded) => segments.push(decoded),
+            None => return non_resource(),
+        }
+    }
+    let words: Vec<&str> = segments.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        ["api"] => RequestPath::CoreVersions,
+        ["apis"] => RequestPath::Groups,
+        ["apis", group] => RequestPath::Group { group: (*group).to_owned() },
+        ["api", version] => RequestPath::GroupVersion { group: String::new(), version: (*version).to_owned() },
+        ["apis", group, version] => {
+            RequestPath::GroupVersion { group: (*group).to_owned(), version: (*version).to_owned() }
+        }
+        ["openapi", "v2"] => RequestPath::OpenApiV2,
+        ["openapi", "v3"] => RequestPath::OpenApiV3Index,
+        ["openapi", "v3", "api", version] => {
+            RequestPath::OpenApiV3 { group: String::new(), version: (*version).to_owned() }
+        }
+        ["openapi", "v3", "apis", group, version] => {
+            RequestPath::OpenApiV3 { group: (*group).to_owned(), version: (*version).to_owned() }
+        }
+        ["api", version, rest @ ..] => resource("", version, rest),
+        ["apis", group, version, rest @ ..] => resource(group, version, rest),
+        _ => non_resource(),
+    }
+}
+
+fn resource(group: &str, version: &str, parts: &[&str]) -> RequestPath {
+    let (namespace, parts) = match parts {
+        ["namespaces", namespace, inner, ..] if !NAMESPACE_SUBRESOURCES.contains(inner) => {
+            (Some((*namespace).to_owned()), &parts[2..])
+        }
+        _ => (None, parts),
+    };
+    let word = |index: usize| parts.get(index).map(|word| (*word).to_owned());
+    RequestPath::Resource {
+        group: group.to_owned(),
+        version: version.to_owned(),
+        namespace,
+        resource: word(0).unwrap_or_default(),
+        name: word(1),
+        subresource: word(2),
+        rest: parts.iter().skip(3).map(|word| (*word).to_owned()).collect(),
+    }
+}
+
+/// Decodes `%XX`; a percent sign without two hexadecimal digits stays as it is, as the result is only looked up.
+fn percent_decode(segment: &str) -> Option<String> {
+    if !segment.contains('%') {
+        return Some(segment.to_owned());
+    }
+    let bytes = segment.as_bytes();
+    let mut decoded = Vec::with_capacity(bytes.len());
+    let mut index = 0;
+    while index < bytes.len() {
+        let hex = |offset: usize| bytes.get(index + offset).and_then(|byte| char::from(*byte).to_digit(16));
+        match (bytes[index], hex(1), hex(2)) {
+            (b'%', Some(high), Some(low)) => {
+                decoded.push(u8::try_from(high * 16 + low).ok()?);
+                index += 3;
+            }
+            (byte, ..) => {
+                decoded.push(byte);
+                index += 1;
+            }
+        }
+    }
+    String::from_utf8(decoded).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn paths_name_what_kubectl_means() {
+        let paths = [
+            "/api",
+            "/apis/",
+            "/apis/apps",
+            "/api/v1",
+            "/apis/apps/v1",
+            "/openapi/v3",
+            "/openapi/v3/api/v1",
+            "/openapi/v3/apis/apps/v1?hash=AB",
+            "/openapi/v2",
+            "/version",
+            "/",
+            "/livez/ping",
+            "/api/v1/namespaces",
+            "/api/v1/namespaces/x",
+            "/api/v1/namespaces/x/status",
+            "/api/v1/namespaces/x/finalize",
+            "/api/v1/namespaces/x/pods",
+            "/api/v1/namespaces/x/pods/p/log",
+            "/api/v1/namespaces/x/services/s/proxy/a/b",
+            "/api/v1/nodes/n/status",
+            "/apis/example.com/v1/widgets",
+            "/apis/rbac.authorization.k8s.io/v1/clusterroles/system%3Anode",
+            "/apis/example.com/v1/namespaces/x/widgets/w%2Fv",
+            "/api/v1/namespaces/x/pods/%ff",
+        ];
+        let lines: Vec<String> = paths.iter().map(|path| format!("{path} => {:?}", parse(path))).collect();
+        insta::assert_snapshot!(lines.join("\n"));
+    }
+
+    proptest! {
+        #[test]
+        fn no_path_makes_the_parser_panic(path in "[/a-z%0-9A-F.\\PC]{0,60}") {
+            let _ = parse(&path);
+        }
+
+        #[test]
+        fn an_object_path_gives_back_its_parts(
+            group in "[a-z]{1,8}", version in "v[1-9]", namespace in "[a-z]{1,8}", resource in "[a-m]{1,8}s", name in "[a-z0-9]{1,8}"
+        ) {
+            let path = format!("/apis/{group}/{version}/namespaces/{namespace}/{resource}/{name}");
+            prop_assume!(!NAMESPACE_SUBRESOURCES.contains(&resource.as_str()));
+            prop_assert_eq!(parse(&path), RequestPath::Resource {
+                group, version, namespace: Some(namespace), resource, name: Some(name), subresource: None, rest: vec![],
+            });
+        }
+    }
+}

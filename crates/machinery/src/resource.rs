@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::schema::LazySchema;
 
@@ -123,7 +124,14 @@ pub struct ResourceType {
     pub deprecation_warning: Option<String>,
     /// The schema, compiled at first use.
     pub schema: LazySchema,
+    /// Computes the cells of a table row, for built-in kinds whose columns are more than a path (`READY 1/2`).
+    /// None: cells come from the columns' JSONPaths.
+    pub cells: Option<RowCells>,
 }
+
+/// The cells of one object, one for each of [`ResourceType::columns`] in order (not for the name, which the table itself
+/// puts first). `now` is in seconds since the epoch.
+pub type RowCells = fn(object: &Value, now: i64) -> Vec<Value>;
 
 impl ResourceType {
     /// Identity across versions.

@@ -1,0 +1,196 @@
+//! Names, label keys and label values: the rules and words of `k8s.io/apimachinery/pkg/api/validate/content`.
+
+use crate::resource::ResourceType;
+
+const LABEL_FORMAT: &str = "[a-z0-9]([-a-z0-9]*[a-z0-9])?";
+const DNS_1035_FORMAT: &str = "[a-z]([-a-z0-9]*[a-z0-9])?";
+const SUBDOMAIN_FORMAT: &str = "[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*";
+const LABEL_KEY_FORMAT: &str = "([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]";
+const LABEL_KEY_RULE: &str = "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName', or 'my.name', or '123-abc', regex used for validation is '";
+
+/// How a kind's names are judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum NameRule {
+    /// DNS-1123 subdomain of at most this many bytes.
+    Subdomain(usize),
+    /// DNS-1123 label.
+    Label,
+    /// DNS-1035 label.
+    Dns1035Label,
+    /// Anything that can stand in a path.
+    PathSegment,
+}
+
+fn rule(resource: &ResourceType) -> NameRule {
+    if resource.custom {
+        return NameRule::Subdomain(253);
+    }
+    match (resource.group.as_str(), resource.kind.as_str()) {
+        ("", "Namespace") => NameRule::Label,
+        ("", "Service") => NameRule::Dns1035Label,
+        // a Job's name gets an 11 character suffix, and must itself fit in 63
+        ("batch", "CronJob") => NameRule::Subdomain(52),
+        ("", "Event") | ("rbac.authorization.k8s.io" | "apiregistration.k8s.io", _) => NameRule::PathSegment,
+        _ => NameRule::Subdomain(253),
+    }
+}
+
+fn is_lower_alphanumeric(byte: u8) -> bool {
+    byte.is_ascii_lowercase() || byte.is_ascii_digit()
+}
+
+/// `[a-z0-9]([-a-z0-9]*[a-z0-9])?`
+fn is_label_text(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    matches!(bytes, [first, .., last] | [first @ last] if is_lower_alphanumeric(*first) && is_lower_alphanumeric(*last))
+        && bytes.iter().all(|byte| is_lower_alphanumeric(*byte) || *byte == b'-')
+}
+
+fn is_subdomain_text(text: &str) -> bool {
+    text.split('.').all(is_label_text)
+}
+
+/// `([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]`
+fn is_label_key_text(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    matches!(bytes, [first, .., last] | [first @ last] if first.is_ascii_alphanumeric() && last.is_ascii_alphanumeric())
+        && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
+}
+
+fn too_long(limit: usize) -> String {
+    format!("must be no more than {limit} characters")
+}
+
+/// What is wrong with `text` as a DNS-1123 subdomain.
+pub(super) fn subdomain_messages(text: &str, limit: usize) -> Vec<String> {
+    let mut messages = Vec::new();
+    if text.len() > limit {
+        messages.push(too_long(limit));
+    }
+    if !is_subdomain_text(text) {
+        messages.push(format!("a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '{SUBDOMAIN_FORMAT}')"));
+    }
+    messages
+}
+
+/// What is wrong with `text` as a DNS-1123 label.
+pub(super) fn label_messages(text: &str) -> Vec<String> {
+    let mut messages = Vec::new();
+    if text.len() > 63 {
+        messages.push(too_long(63));
+    }
+    if !is_label_text(text) {
+        messages.push(if is_subdomain_text(text) {
+            "must not contain dots".to_owned()
+        } else {
+            format!("a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name', or '123-abc', regex used for validation is '{LABEL_FORMAT}')")
+        });
+    }
+    messages
+}
+
+fn dns_1035_messages(text: &str) -> Vec<String> {
+    let mut messages = Vec::new();
+    if text.len() > 63 {
+        messages.push(too_long(63));
+    }
+    if !(is_label_text(text) && text.starts_with(|first: char| first.is_ascii_lowercase())) {
+        messages.push(format!("a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, and end with an alphanumeric character (e.g. 'my-name', or 'abc-123', regex used for validation is '{DNS_1035_FORMAT}')"));
+    }
+    messages
+}
+
+fn path_segment_messages(text: &str, prefix: bool) -> Vec<String> {
+    if !prefix && matches!(text, "." | "..") {
+        return vec![format!("may not be '{text}'")];
+    }
+    ['/', '%'].iter().filter(|illegal| text.contains(**illegal)).map(|illegal| format!("may not contain '{illegal}'")).collect()
+}
+
+/// What is wrong with a label key (a "qualified name", also the rule of finalizers), one text a violation.
+pub fn label_key_messages(key: &str) -> Vec<String> {
+    let mut messages = Vec::new();
+    let parts: Vec<&str> = key.split('/').collect();
+    let name = match parts.as_slice() {
+        [name] => name,
+        [prefix, name] => {
+            if prefix.is_empty() {
+                messages.push("prefix part must be non-empty".to_owned());
+            } else {
+                messages.extend(subdomain_messages(prefix, 253).iter().map(|message| format!("prefix part {message}")));
+            }
+            name
+        }
+        _ => {
+            return vec![format!(
+                "a valid label key {LABEL_KEY_RULE}{LABEL_KEY_FORMAT}') with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"
+            )];
+        }
+    };
+    if name.is_empty() {
+        messages.push("name part must be non-empty".to_owned());
+    } else if name.len() > 63 {
+        messages.push(format!("name part {}", too_long(63)));
+    }
+    if !is_label_key_text(name) {
+        messages.push(format!("name part {LABEL_KEY_RULE}{LABEL_KEY_FORMAT}')"));
+    }
+    messages
+}
+
+/// What is wrong with a label value, one text a violation.
+pub fn label_value_messages(value: &str) -> Vec<String> {
+    let mut messages = Vec::new();
+    if value.len() > 63 {
+        messages.push(too_long(63));
+    }
+    if !(value.is_empty() || is_label_key_text(value)) {
+        messages.push(format!("a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue', or 'my_value', or '12345', regex used for validation is '({LABEL_KEY_FORMAT})?')"));
+    }
+    messages
+}
+
+/// What is wrong with a name (or, with `prefix`, a generateName), one text a violation.
+pub(super) fn name_messages(resource: &ResourceType, name: &str, prefix: bool) -> Vec<String> {
+    // a generated suffix follows, so a trailing dash is fine; upstream replaces the last two bytes, which is the same
+    // for every text whose last but one byte is valid
+    let masked = match name.strip_suffix('-') {
+        Some(rest) if prefix && !rest.is_empty() => {
+            let mut kept: String = rest.to_owned();
+            kept.pop();
+            kept.push('a');
+            kept
+        }
+        _ => name.to_owned(),
+    };
+    match rule(resource) {
+        NameRule::Subdomain(limit) => subdomain_messages(&masked, limit),
+        NameRule::Label => label_messages(&masked),
+        NameRule::Dns1035Label => dns_1035_messages(&masked),
+        NameRule::PathSegment => path_segment_messages(name, prefix),
+    }
+}
+
+/// What is wrong with a name, or None: DNS-1123 subdomain for most kinds, DNS-1123 label for namespaces, DNS-1035 label
+/// for services, any path segment for RBAC kinds, at most 52 characters for CronJobs.
+pub fn validate_name(resource: &ResourceType, name: &str) -> Option<String> {
+    if name.is_empty() {
+        return Some("name or generateName is required".to_owned());
+    }
+    let messages = name_messages(resource, name, false);
+    if messages.is_empty() { None } else { Some(messages.join(", ")) }
+}
+
+/// Characters of generated names: no vowels, so that no word appears by chance, and no look-alikes.
+const ALPHABET: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
+
+/// A name from `metadata.generateName`: the prefix cut to 58 bytes and five characters. `random` gives the characters'
+/// indices, modulo 27: draw each uniformly from a multiple of 27.
+pub fn generate_name(prefix: &str, random: [u8; 5]) -> String {
+    let mut end = prefix.len().min(58);
+    while !prefix.is_char_boundary(end) {
+        end -= 1;
+    }
+    let suffix = random.iter().map(|index| char::from(ALPHABET[usize::from(*index) % ALPHABET.len()]));
+    prefix[..end].chars().chain(suffix).collect()
+}
