@@ -168,8 +168,9 @@ pub fn negotiate_answer_at(
 ) -> Result<Answer, ApiError> {
     let pretty_asked = match pretty.filter(|value| !value.is_empty()) {
         Some(value) => matches!(value, "1" | "t" | "T" | "true" | "TRUE" | "True"),
-        None => user_agent
-            .is_some_and(|agent| ["curl", "Wget", "Mozilla/5.0"].iter().any(|human| agent.starts_with(human))),
+        None => {
+            user_agent.is_some_and(|agent| ["curl", "Wget", "Mozilla/5.0"].iter().any(|human| agent.starts_with(human)))
+        }
     };
     let Some(accept) = accept.filter(|accept| !accept.trim().is_empty()) else {
         return Ok(Answer {
@@ -254,7 +255,10 @@ mod tests {
             (Endpoint::Resource, "application/vnd.kubernetes.protobuf, */*"),
             (Endpoint::Resource, "application/vnd.kubernetes.protobuf"),
             (Endpoint::Resource, "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"),
-            (Endpoint::Resource, "application/vnd.kubernetes.protobuf;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"),
+            (
+                Endpoint::Resource,
+                "application/vnd.kubernetes.protobuf;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json",
+            ),
             (Endpoint::Resource, "application/json;as=Table;v=v1;g=other.io"),
             (Endpoint::Resource, "application/json;q=0.5, application/yaml;q=0.9"),
             (Endpoint::Resource, "application/json;stream=watch"),

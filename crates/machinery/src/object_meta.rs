@@ -25,12 +25,15 @@ fn metadata(object: &Value) -> Option<&Map<String, Value>> {
 /// # Errors
 /// 400 when the object or its metadata is not a JSON object.
 fn metadata_mut(object: &mut Value) -> Result<&mut Map<String, Value>, ApiError> {
-    let object = object.as_object_mut().ok_or_else(|| ApiError::bad_request("the object provided is not a JSON object"))?;
+    let object =
+        object.as_object_mut().ok_or_else(|| ApiError::bad_request("the object provided is not a JSON object"))?;
     let metadata = object.entry("metadata").or_insert(Value::Null);
     if metadata.is_null() {
         *metadata = Value::Object(Map::new());
     }
-    metadata.as_object_mut().ok_or_else(|| ApiError::bad_request("the metadata of the object provided is not a JSON object"))
+    metadata
+        .as_object_mut()
+        .ok_or_else(|| ApiError::bad_request("the metadata of the object provided is not a JSON object"))
 }
 
 fn text<'a>(metadata: Option<&'a Map<String, Value>>, key: &str) -> &'a str {
@@ -234,7 +237,8 @@ pub fn prepare_update(resource: &ResourceType, old: &Value, new: &mut Value) -> 
     if !(resource.custom || resource.has_generation) {
         return Ok(());
     }
-    let annotations = |object: &Map<String, Value>| object.get("metadata").and_then(|value| value.get("annotations")).cloned();
+    let annotations =
+        |object: &Map<String, Value>| object.get("metadata").and_then(|value| value.get("annotations")).cloned();
     let changed = new.as_object().is_some_and(|new_object| {
         !equal_outside_metadata(old_object, new_object)
             || (resource.group == "apps"

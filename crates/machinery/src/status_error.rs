@@ -119,8 +119,7 @@ impl FieldError {
     /// `Unsupported value: VALUE: supported values: "a", "b"`.
     pub fn not_supported(field: impl Into<String>, value: &Value, supported: &[&str]) -> Self {
         let quoted: Vec<String> = supported.iter().map(|text| quote(text)).collect();
-        let detail =
-            if quoted.is_empty() { String::new() } else { format!("supported values: {}", quoted.join(", ")) };
+        let detail = if quoted.is_empty() { String::new() } else { format!("supported values: {}", quoted.join(", ")) };
         Self::with_value(FieldErrorKind::NotSupported, field, value, &detail)
     }
 
@@ -218,13 +217,7 @@ impl ApiError {
         error
     }
 
-    fn of_resource(
-        code: u16,
-        reason: &str,
-        resource: &GroupResource,
-        name: &str,
-        message: impl Into<String>,
-    ) -> Self {
+    fn of_resource(code: u16, reason: &str, resource: &GroupResource, name: &str, message: impl Into<String>) -> Self {
         Self::with_details(code, reason, message, details(&resource.group, &resource.resource, name))
     }
 
@@ -507,7 +500,7 @@ mod tests {
         .map(ApiError::body)
         .collect();
         assert_json_snapshot!(bodies);
-        assert_json_snapshot!(deleted_status(&widgets(), "x", "u-1"), @"");
+        assert_json_snapshot!(deleted_status(&widgets(), "x", "u-1"));
     }
 
     #[test]

@@ -6,7 +6,7 @@ const LABEL_FORMAT: &str = "[a-z0-9]([-a-z0-9]*[a-z0-9])?";
 const DNS_1035_FORMAT: &str = "[a-z]([-a-z0-9]*[a-z0-9])?";
 const SUBDOMAIN_FORMAT: &str = "[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*";
 const LABEL_KEY_FORMAT: &str = "([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]";
-const LABEL_KEY_RULE: &str = "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName', or 'my.name', or '123-abc', regex used for validation is '";
+const LABEL_KEY_RULE: &str = "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '";
 
 /// How a kind's names are judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,7 +83,7 @@ pub(super) fn label_messages(text: &str) -> Vec<String> {
         messages.push(if is_subdomain_text(text) {
             "must not contain dots".to_owned()
         } else {
-            format!("a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name', or '123-abc', regex used for validation is '{LABEL_FORMAT}')")
+            format!("a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '{LABEL_FORMAT}')")
         });
     }
     messages
@@ -95,7 +95,7 @@ fn dns_1035_messages(text: &str) -> Vec<String> {
         messages.push(too_long(63));
     }
     if !(is_label_text(text) && text.starts_with(|first: char| first.is_ascii_lowercase())) {
-        messages.push(format!("a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, and end with an alphanumeric character (e.g. 'my-name', or 'abc-123', regex used for validation is '{DNS_1035_FORMAT}')"));
+        messages.push(format!("a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is '{DNS_1035_FORMAT}')"));
     }
     messages
 }
@@ -104,7 +104,11 @@ fn path_segment_messages(text: &str, prefix: bool) -> Vec<String> {
     if !prefix && matches!(text, "." | "..") {
         return vec![format!("may not be '{text}'")];
     }
-    ['/', '%'].iter().filter(|illegal| text.contains(**illegal)).map(|illegal| format!("may not contain '{illegal}'")).collect()
+    ['/', '%']
+        .iter()
+        .filter(|illegal| text.contains(**illegal))
+        .map(|illegal| format!("may not contain '{illegal}'"))
+        .collect()
 }
 
 /// What is wrong with a label key (a "qualified name", also the rule of finalizers), one text a violation.
@@ -145,7 +149,7 @@ pub fn label_value_messages(value: &str) -> Vec<String> {
         messages.push(too_long(63));
     }
     if !(value.is_empty() || is_label_key_text(value)) {
-        messages.push(format!("a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue', or 'my_value', or '12345', regex used for validation is '({LABEL_KEY_FORMAT})?')"));
+        messages.push(format!("a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '({LABEL_KEY_FORMAT})?')"));
     }
     messages
 }

@@ -91,7 +91,8 @@ fn updates_the_real_server_refuses_are_refused_in_its_words() {
     let attempt = |resource: &ResourceType, old: &Value, change: fn(&mut Value)| {
         let mut new = old.clone();
         change(&mut new);
-        prepare_update(resource, old, &mut new).map_or_else(|error| format!("{} {error}", error.code()), |()| "accepted".to_owned())
+        prepare_update(resource, old, &mut new)
+            .map_or_else(|error| format!("{} {error}", error.code()), |()| "accepted".to_owned())
     };
     let mut dying = stored();
     mark_deleting(&mut dying, "2026-01-02T00:00:00Z", 0);
@@ -147,7 +148,8 @@ fn metadata_mistakes_are_told_in_the_words_of_the_real_server() {
         ],
         "managedFields": [{"operation": "Steal", "fieldsType": "V2", "manager": "a\tb"}],
     }});
-    let lines: Vec<String> = validate_metadata(&widget(), &object).iter().map(|error| format!("{} {error}", error.kind.reason())).collect();
+    let lines: Vec<String> =
+        validate_metadata(&widget(), &object).iter().map(|error| format!("{} {error}", error.kind.reason())).collect();
     insta::assert_snapshot!(lines.join("\n"));
 }
 
@@ -164,8 +166,10 @@ fn names_are_judged_by_kind() {
         (&role, ".."),
         (&resource("batch", "CronJob", false), "a123456789a123456789a123456789a123456789a123456789abc"),
     ];
-    let lines: Vec<String> =
-        cases.iter().map(|(resource, name)| format!("{} {name}: {:?}", resource.kind, validate_name(resource, name))).collect();
+    let lines: Vec<String> = cases
+        .iter()
+        .map(|(resource, name)| format!("{} {name}: {:?}", resource.kind, validate_name(resource, name)))
+        .collect();
     insta::assert_snapshot!(lines.join("\n"));
 }
 
