@@ -1,47 +1,688 @@
 //! The revision store: every plane's objects and change log in one redb file.
 //!
-//! A write names what it expects (absent, or a revision) and is either committed and durable, or refused; one writer
-//! thread groups waiting writes into one synced transaction. Watchers are told only what is committed.
+//! A write names what it expects (absent, or a revision) and is either committed and durable, or refused. One writer
+//! thread groups waiting writes of all planes into one synced transaction, then answers the writers and publishes the
+//! events, so neither ever learns of something a crash could take back. The layout is that of etcd: `objects` maps a
+//! key to the revision of its current version, `records` holds every kept version by revision and is the change log
+//! at the same time. Reads are served from redb's snapshots, not from memory: an idle plane is a few map entries.
+
+mod key;
+mod reader;
+mod record;
+mod serialized;
+mod tables;
+mod watch;
+mod writer;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, RwLock, mpsc};
+use std::thread::JoinHandle;
+use std::time::Duration;
 
 use bytes::Bytes;
+use jiff::Timestamp;
 use kogge_machinery::resource::GroupResource;
+use redb::Database;
+use serde_json::Value;
+use tokio::sync::oneshot;
+
+pub use self::reader::{ListError, ReadError};
+use self::watch::{Hub, PlanesHub};
+pub use self::watch::{PlaneEvent, PlanesWatch, Watch, WatchEnd, WatchError};
+use self::writer::{Job, Request};
 
 /// A plane's name: empty for management, `NAMESPACE/NAME` for a workload cluster.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct PlaneName(pub String);
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PlaneName(
+    /// The name as text.
+    pub String,
+);
+
+impl std::fmt::Display for PlaneName {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
 
 /// Where an object is.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ObjectKey { pub resource: GroupResource, /** empty for cluster-scoped */ pub namespace: String, pub name: String }
+pub struct ObjectKey {
+    /// The resource, across versions.
+    pub resource: GroupResource,
+    /// Empty for cluster-scoped objects.
+    pub namespace: String,
+    /// `metadata.name`.
+    pub name: String,
+}
 
-/// A stored object: its JSON (with metadata.resourceVersion filled in) and the revision that wrote it.
-#[derive(Clone, Debug)]
-pub struct StoredObject { pub key: ObjectKey, pub revision: u64, pub json: Bytes }
+impl std::fmt::Display for ObjectKey {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.namespace.is_empty() {
+            write!(formatter, "{} {}", self.resource, self.name)
+        } else {
+            write!(formatter, "{} {}/{}", self.resource, self.namespace, self.name)
+        }
+    }
+}
+
+/// Which objects a list or a watch covers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// Every object of the plane.
+    Plane,
+    /// Every object of a resource, in all namespaces.
+    Resource(GroupResource),
+    /// The objects of a resource in one namespace.
+    Namespace(GroupResource, String),
+}
+
+impl Scope {
+    /// The scope of a request: one namespace, or all where `namespace` is empty or absent.
+    pub fn of(resource: &GroupResource, namespace: Option<&str>) -> Self {
+        match namespace {
+            Some(namespace) if !namespace.is_empty() => Scope::Namespace(resource.clone(), namespace.to_owned()),
+            _ => Scope::Resource(resource.clone()),
+        }
+    }
+
+    /// Whether an object is covered.
+    pub fn contains(&self, key: &ObjectKey) -> bool {
+        match self {
+            Scope::Plane => true,
+            Scope::Resource(resource) => key.resource == *resource,
+            Scope::Namespace(resource, namespace) => key.resource == *resource && key.namespace == *namespace,
+        }
+    }
+}
+
+/// A stored object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredObject {
+    /// Where it is.
+    pub key: ObjectKey,
+    /// The revision that wrote it.
+    pub revision: u64,
+    /// When it was written, by the store's clock.
+    pub written_at: Timestamp,
+    /// Its JSON, with `metadata.resourceVersion` filled in: serve it as it is.
+    pub json: Bytes,
+}
 
 /// What a write does.
 #[derive(Clone, Debug)]
-pub enum Change { Put(serde_json::Value), /** last state, told to watchers with the delete's revision */ Delete(serde_json::Value) }
+pub enum Change {
+    /// Stores this object; `metadata.resourceVersion` is overwritten by the commit.
+    Put(Value),
+    /// Removes the object. The value is its last state, told to watchers with the delete's revision.
+    Delete(Value),
+}
 
 /// What a write expects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Expected { Absent, Revision(u64) }
+pub enum Expected {
+    /// No object is there (create).
+    Absent,
+    /// The object's last change has this revision (update, delete).
+    Revision(u64),
+}
 
-/// Why a write was refused.
-#[derive(Debug, thiserror::Error)]
+/// One write of a transaction.
+#[derive(Clone, Debug)]
+pub struct Write {
+    /// Where.
+    pub key: ObjectKey,
+    /// What.
+    pub change: Change,
+    /// On which condition.
+    pub expected: Expected,
+}
+
+/// Why a write was refused. Except after `Storage`, nothing was written.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WriteError {
-    #[error("an object is already there")] Exists,
-    #[error("the object is gone")] Missing,
-    #[error("the object is at revision {current}, not {expected}")] Conflict { expected: u64, current: u64 },
-    #[error("the plane is gone")] PlaneGone,
-    #[error("failed to store: {0}")] Storage(String),
+    /// `Expected::Absent`, but an object is there.
+    #[error("an object is already there")]
+    Exists,
+    /// `Expected::Revision`, but no object is there.
+    #[error("the object is gone")]
+    Missing,
+    /// `Expected::Revision`, but the object was changed since.
+    #[error("the object is at revision {current}, not {expected}")]
+    Conflict {
+        /// What the writer expected.
+        expected: u64,
+        /// What is there.
+        current: u64,
+    },
+    /// The plane was deleted.
+    #[error("the plane is gone")]
+    PlaneGone,
+    /// The value is not a JSON object, or its `metadata` is not, or the key has a NUL byte or a part over 1 KiB.
+    #[error("not an object that can be stored: {0}")]
+    Malformed(String),
+    /// The disk failed or is full. Nothing of the write was acknowledged or published, but whether it is there after
+    /// a restart is unknown. The store refuses further writes ([`Store::health`]) until it is opened again.
+    #[error("failed to store: {0}")]
+    Storage(String),
+}
+
+/// Why a transaction of several writes was refused; none of them happened.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("write {index} of the transaction: {source}")]
+pub struct TransactionError {
+    /// Which write, counted from 0.
+    pub index: usize,
+    /// Why.
+    pub source: WriteError,
+}
+
+/// Why a plane could not be created, changed or deleted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PlaneError {
+    /// No plane has this name.
+    #[error("the plane is gone")]
+    Gone,
+    /// The management plane cannot be deleted.
+    #[error("the management plane cannot be deleted")]
+    Management,
+    /// The disk failed or is full.
+    #[error("failed to store the plane: {0}")]
+    Storage(String),
 }
 
 /// A committed change, as watchers see it.
-#[derive(Clone, Debug)]
-pub struct Event { pub kind: EventKind, pub revision: u64, pub key: ObjectKey, /** new state; for Deleted the last state with the delete's revision */ pub json: Bytes, /** state before, if any */ pub previous: Option<Bytes> }
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EventKind { Added, Modified, Deleted }
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// What happened.
+    pub kind: EventKind,
+    /// The revision of the change.
+    pub revision: u64,
+    /// Which object.
+    pub key: ObjectKey,
+    /// The new state; for `Deleted` the last state with the delete's revision.
+    pub json: Bytes,
+    /// The state before, if there was any.
+    pub previous: Option<Bytes>,
+    /// What the store knows of the object's metadata without parsing it again.
+    pub facts: Facts,
+}
 
-/// A consistent page of a list.
-#[derive(Clone, Debug)]
-pub struct ListPage { pub revision: u64, pub items: Vec<StoredObject>, /** key to continue after, if more */ pub next: Option<ObjectKey>, pub remaining: u64 }
+/// What a change did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EventKind {
+    /// The object is new.
+    Added,
+    /// The object was there before.
+    Modified,
+    /// The object is gone.
+    Deleted,
+}
+
+/// The part of an object's metadata the garbage collector and the namespace controller decide by.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// `metadata.uid`, empty if there is none.
+    pub uid: String,
+    /// The uids of `metadata.ownerReferences`.
+    pub owners: Vec<String>,
+    /// Whether `metadata.deletionTimestamp` is set.
+    pub terminating: bool,
+}
+
+/// A consistent page of a list, ordered by resource, namespace and name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListPage {
+    /// The revision of the snapshot: a watch from here sees every later change.
+    pub revision: u64,
+    /// The objects.
+    pub items: Vec<StoredObject>,
+    /// The key to continue after, if there is more.
+    pub next: Option<ObjectKey>,
+    /// How many objects follow this page.
+    pub remaining: u64,
+}
+
+/// When a commit counts as done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// After the file is synced: an acknowledged write survives a crash of the machine.
+    Immediate,
+    /// Synced now and then. A crash may take acknowledged writes back and their revisions be used again: only for
+    /// tests and benchmarks.
+    Eventual,
+}
+
+/// Where the store's time comes from; it stamps changes and ages the log.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// How to open a store.
+#[derive(Clone)]
+pub struct StoreOptions {
+    /// When a commit counts as done.
+    pub durability: Durability,
+    /// Bound of redb's page cache in bytes; it grows to this only if that much is read or written.
+    pub cache_bytes: usize,
+    /// Changes younger than this are kept for watchers that come back (within `history_changes`).
+    pub history_age: Duration,
+    /// So many changes are kept per plane at most (up to one and a half times that between two compactions).
+    pub history_changes: u64,
+    /// So many changes wait in memory per watch; a slower watcher reads the log instead.
+    pub watch_queue: usize,
+    /// The time.
+    pub clock: Clock,
+}
+
+impl std::fmt::Debug for StoreOptions {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("StoreOptions")
+            .field("durability", &self.durability)
+            .field("cache_bytes", &self.cache_bytes)
+            .field("history_age", &self.history_age)
+            .field("history_changes", &self.history_changes)
+            .field("watch_queue", &self.watch_queue)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Default for StoreOptions {
+    /// Immediate durability, 32 MiB cache, 5 minutes and 10,000 changes of history, 1,024 waiting events a watch, the
+    /// system's clock.
+    fn default() -> Self {
+        StoreOptions {
+            durability: Durability::Immediate,
+            cache_bytes: 32 << 20,
+            history_age: Duration::from_secs(300),
+            history_changes: 10_000,
+            watch_queue: 1024,
+            clock: Arc::new(Timestamp::now),
+        }
+    }
+}
+
+/// Why a store could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process, or another store of this process, has the file open.
+    #[error("the store is in use by another process")]
+    InUse,
+    /// The file was written by another version of this program.
+    #[error("the store has format {found}, this program reads format {expected}")]
+    Format {
+        /// The file's format.
+        found: u64,
+        /// This program's.
+        expected: u64,
+    },
+    /// The file could not be read, is not a store, or is damaged.
+    #[error("failed to open the store: {0}")]
+    Open(String),
+    /// The writer thread could not be started.
+    #[error("failed to start the store's writer: {0}")]
+    StartWriter(#[source] std::io::Error),
+}
+
+/// What all handles of a plane share.
+#[derive(Debug)]
+struct PlaneState {
+    id: u64,
+    name: PlaneName,
+    /// The last committed revision; only the writer thread changes it.
+    revision: AtomicU64,
+    /// Changes after this revision are kept, and the state at it can be listed.
+    oldest: AtomicU64,
+    deleted: AtomicBool,
+    metadata: Mutex<Arc<Value>>,
+    hub: Mutex<Hub>,
+}
+
+/// What the writer thread and all handles share.
+struct Shared {
+    database: Database,
+    options: StoreOptions,
+    planes: RwLock<BTreeMap<PlaneName, Arc<PlaneState>>>,
+    planes_hub: Mutex<PlanesHub>,
+    /// The first storage failure; writes are refused from then on.
+    failure: Mutex<Option<String>>,
+}
+
+/// An open store and its writer thread. The thread ends, and the file is closed, with the last handle.
+struct Inner {
+    shared: Arc<Shared>,
+    jobs: Option<mpsc::Sender<Job>>,
+    writer: Option<JoinHandle<()>>,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // Waiting for the thread is what makes "dropped" mean "closed": the file can be opened again right after.
+        drop(self.jobs.take());
+        if let Some(writer) = self.writer.take()
+            // The last handle may go down with a task that the writer woke; then the thread ends by itself.
+            && writer.thread().id() != std::thread::current().id()
+        {
+            // A panic of the writer was answered as a storage error to each waiting write already.
+            let _ = writer.join();
+        }
+    }
+}
+
+/// The store of all planes. Cheap to clone.
+///
+/// # Guarantees
+/// - Each committed change of a plane has its own revision, greater than all before, also after a crash.
+/// - A write is acknowledged, and its event published, only after it is committed (and synced with
+///   [`Durability::Immediate`]).
+/// - After a write is acknowledged, every read and every watch sees it.
+#[derive(Clone)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Store").field("options", &self.inner.shared.options).finish_non_exhaustive()
+    }
+}
+
+impl Store {
+    /// Opens the store in the file at `path`, making it if there is none, with at least the management plane in it.
+    ///
+    /// Blocks while the file is read: after a crash redb checks the whole file, about a second per gigabyte.
+    ///
+    /// # Errors
+    /// [`OpenError::InUse`] if any process has it open; otherwise see [`OpenError`].
+    pub fn open(path: impl AsRef<Path>, options: StoreOptions) -> Result<Self, OpenError> {
+        let database = redb::Builder::new().set_cache_size(options.cache_bytes).create(path).map_err(open_error)?;
+        Self::start(database, options)
+    }
+
+    /// Opens an empty store in memory.
+    ///
+    /// # Errors
+    /// Only if no thread can be started.
+    pub fn in_memory(options: StoreOptions) -> Result<Self, OpenError> {
+        Self::with_backend(redb::backends::InMemoryBackend::new(), options)
+    }
+
+    /// Opens a store on another medium, e.g. one that fails on purpose.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub fn with_backend(backend: impl redb::StorageBackend, options: StoreOptions) -> Result<Self, OpenError> {
+        let database = redb::Builder::new()
+            .set_cache_size(options.cache_bytes)
+            .create_with_backend(backend)
+            .map_err(open_error)?;
+        Self::start(database, options)
+    }
+
+    fn start(database: Database, options: StoreOptions) -> Result<Self, OpenError> {
+        let planes = tables::initialise(&database)?;
+        let shared = Arc::new(Shared {
+            database,
+            options,
+            planes: RwLock::new(planes.into_iter().map(|plane| (plane.name.clone(), Arc::new(plane))).collect()),
+            planes_hub: Mutex::default(),
+            failure: Mutex::new(None),
+        });
+        let (jobs, queue) = mpsc::channel();
+        let writer = {
+            let shared = Arc::clone(&shared);
+            std::thread::Builder::new()
+                .name("store-writer".to_owned())
+                .spawn(move || writer::run(&shared, &queue))
+                .map_err(OpenError::StartWriter)?
+        };
+        Ok(Store { inner: Arc::new(Inner { shared, jobs: Some(jobs), writer: Some(writer) }) })
+    }
+
+    /// The plane of this name.
+    pub fn plane(&self, name: &PlaneName) -> Option<PlaneStore> {
+        let state = lock_read(&self.inner.shared.planes).get(name).cloned()?;
+        Some(PlaneStore { inner: Arc::clone(&self.inner), state })
+    }
+
+    /// The management plane, which always exists.
+    pub fn management(&self) -> PlaneStore {
+        self.plane(&PlaneName::default()).expect("the management plane is made with the store and never deleted")
+    }
+
+    /// All planes, ordered by name.
+    pub fn planes(&self) -> Vec<PlaneStore> {
+        let planes = lock_read(&self.inner.shared.planes);
+        planes.values().map(|state| PlaneStore { inner: Arc::clone(&self.inner), state: Arc::clone(state) }).collect()
+    }
+
+    /// Makes a plane with these metadata; an existing plane is returned as it is.
+    ///
+    /// # Errors
+    /// [`PlaneError::Storage`] if it cannot be stored.
+    pub async fn create_plane(&self, name: &PlaneName, metadata: Value) -> Result<PlaneStore, PlaneError> {
+        let (answer, answered) = oneshot::channel();
+        let state = self.inner.ask(Job::CreatePlane { name: name.clone(), metadata, answer }, answered).await;
+        let state = state.map_err(PlaneError::Storage)??;
+        Ok(PlaneStore { inner: Arc::clone(&self.inner), state })
+    }
+
+    /// Deletes a plane with all its objects; its watches end. A plane made later under the same name is another one.
+    ///
+    /// # Errors
+    /// [`PlaneError::Gone`] if there is none, [`PlaneError::Management`] for the management plane.
+    pub async fn delete_plane(&self, name: &PlaneName) -> Result<(), PlaneError> {
+        let (answer, answered) = oneshot::channel();
+        let result = self.inner.ask(Job::DeletePlane { name: name.clone(), answer }, answered).await;
+        result.map_err(PlaneError::Storage)?
+    }
+
+    /// Forgets changes that are older than the history the options ask for. Call it now and then (say every minute);
+    /// planes without changes since the last call cost nothing. By count the writer also does it on its own.
+    ///
+    /// # Errors
+    /// The storage error's text.
+    pub async fn compact(&self, now: Timestamp) -> Result<(), String> {
+        let (answer, answered) = oneshot::channel();
+        self.inner.ask(Job::Compact { now, answer }, answered).await?
+    }
+
+    /// Follows the changes of all planes from now on, for loops that serve all planes at once.
+    pub fn watch_planes(&self) -> PlanesWatch {
+        PlanesWatch::subscribe(Arc::clone(&self.inner))
+    }
+
+    /// The storage failure that stopped the writer, if any.
+    ///
+    /// # Errors
+    /// The text of the first storage failure.
+    pub fn health(&self) -> Result<(), String> {
+        lock(&self.inner.shared.failure).clone().map_or(Ok(()), Err)
+    }
+}
+
+impl Inner {
+    /// Hands a job to the writer and waits for its answer. The error is a storage error's text.
+    async fn ask<T>(&self, job: Job, answered: oneshot::Receiver<T>) -> Result<T, String> {
+        let stopped = || self.failure_text();
+        let jobs = self.jobs.as_ref().ok_or_else(stopped)?;
+        jobs.send(job).map_err(|_| stopped())?;
+        answered.await.map_err(|_| stopped())
+    }
+
+    fn failure_text(&self) -> String {
+        lock(&self.shared.failure).clone().unwrap_or_else(|| "the store's writer has stopped".to_owned())
+    }
+}
+
+/// One plane of the store. Cheap to clone; keeps the store open.
+#[derive(Clone)]
+pub struct PlaneStore {
+    inner: Arc<Inner>,
+    state: Arc<PlaneState>,
+}
+
+impl std::fmt::Debug for PlaneStore {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("PlaneStore").field("name", &self.state.name).finish_non_exhaustive()
+    }
+}
+
+impl PlaneStore {
+    /// The plane's name.
+    pub fn name(&self) -> &PlaneName {
+        &self.state.name
+    }
+
+    /// The last committed revision; a new plane starts at 1.
+    pub fn revision(&self) -> u64 {
+        self.state.revision.load(Ordering::Acquire)
+    }
+
+    /// Changes after this revision are kept.
+    pub fn oldest_revision(&self) -> u64 {
+        self.state.oldest.load(Ordering::Acquire)
+    }
+
+    /// Whether the plane was deleted.
+    pub fn is_deleted(&self) -> bool {
+        self.state.deleted.load(Ordering::Acquire)
+    }
+
+    /// What [`Store::create_plane`] or [`PlaneStore::set_metadata`] stored about the plane.
+    pub fn metadata(&self) -> Arc<Value> {
+        Arc::clone(&lock(&self.state.metadata))
+    }
+
+    /// Replaces the plane's metadata.
+    ///
+    /// # Errors
+    /// [`PlaneError::Gone`] if the plane was deleted.
+    pub async fn set_metadata(&self, metadata: Value) -> Result<(), PlaneError> {
+        let (answer, answered) = oneshot::channel();
+        let job = Job::SetMetadata { plane: Arc::clone(&self.state), metadata, answer };
+        self.inner.ask(job, answered).await.map_err(PlaneError::Storage)?
+    }
+
+    /// The object, if it is there. Blocks for a B-tree lookup (microseconds).
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    pub fn get(&self, key: &ObjectKey) -> Result<Option<StoredObject>, ReadError> {
+        reader::get(&self.inner.shared, &self.state, key)
+    }
+
+    /// The object with this `metadata.uid`, if it is there.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    pub fn get_by_uid(&self, uid: &str) -> Result<Option<StoredObject>, ReadError> {
+        reader::get_by_uid(&self.inner.shared, &self.state, uid)
+    }
+
+    /// The keys of the objects that name this uid in their owner references.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    pub fn dependents(&self, owner_uid: &str) -> Result<Vec<ObjectKey>, ReadError> {
+        reader::dependents(&self.inner.shared, &self.state, owner_uid)
+    }
+
+    /// The uids that any object names as its owner, whether or not the owner exists.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    pub fn owner_uids(&self) -> Result<Vec<String>, ReadError> {
+        reader::owner_uids(&self.inner.shared, &self.state)
+    }
+
+    /// The keys of the objects that have a deletion timestamp.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    pub fn terminating(&self) -> Result<Vec<ObjectKey>, ReadError> {
+        reader::terminating(&self.inner.shared, &self.state)
+    }
+
+    /// How many objects there are.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    pub fn count(&self, scope: &Scope) -> Result<u64, ReadError> {
+        reader::count(&self.inner.shared, &self.state, scope)
+    }
+
+    /// A page of objects from one snapshot: those after `start_after` (exclusive), `limit` at most (0: all), as they are
+    /// now or were at `at_revision`. Blocks for a few microseconds an object.
+    ///
+    /// # Errors
+    /// [`ListError::Expired`] if `at_revision` is older than the kept history, [`ListError::Future`] if it is not
+    /// reached yet.
+    pub fn list(
+        &self,
+        scope: &Scope,
+        start_after: Option<&ObjectKey>,
+        limit: usize,
+        at_revision: Option<u64>,
+    ) -> Result<ListPage, ListError> {
+        reader::list(&self.inner.shared, &self.state, scope, start_after, limit, at_revision)
+    }
+
+    /// Commits one write.
+    ///
+    /// Cancelling the future does not cancel the write.
+    ///
+    /// # Errors
+    /// See [`WriteError`].
+    pub async fn write(&self, key: ObjectKey, change: Change, expected: Expected) -> Result<StoredObject, WriteError> {
+        let written = self.write_many(vec![Write { key, change, expected }]).await.map_err(|error| error.source)?;
+        written.into_iter().next().ok_or_else(|| WriteError::Storage("the writer gave no answer".to_owned()))
+    }
+
+    /// Commits several writes in one transaction: all or none, each with its own revision, in order. A later write sees
+    /// the earlier ones. For a delete, the last state is returned.
+    ///
+    /// # Errors
+    /// The first write that was refused.
+    pub async fn write_many(&self, writes: Vec<Write>) -> Result<Vec<StoredObject>, TransactionError> {
+        let request = Request::prepare(&self.state, writes)?;
+        let (answer, answered) = oneshot::channel();
+        match self.inner.ask(Job::Write { request, answer }, answered).await {
+            Ok(result) => result,
+            Err(text) => Err(TransactionError { index: 0, source: WriteError::Storage(text) }),
+        }
+    }
+
+    /// Every change after `since` within the scope, in order, without gap or double: first from the log, then live.
+    ///
+    /// # Errors
+    /// [`WatchError::Expired`] if changes after `since` were forgotten, [`WatchError::Future`] if `since` is not
+    /// reached yet.
+    pub fn watch(&self, scope: Scope, since: u64) -> Result<Watch, WatchError> {
+        Watch::subscribe(Arc::clone(&self.inner), Arc::clone(&self.state), scope, since)
+    }
+}
+
+fn open_error(error: redb::DatabaseError) -> OpenError {
+    match error {
+        redb::DatabaseError::DatabaseAlreadyOpen => OpenError::InUse,
+        other => OpenError::Open(other.to_string()),
+    }
+}
+
+/// Locks even if a thread panicked while it held the lock: what is guarded here is never left half-changed.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+fn lock_read<T>(guarded: &RwLock<T>) -> std::sync::RwLockReadGuard<'_, T> {
+    guarded.read().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+fn lock_write<T>(guarded: &RwLock<T>) -> std::sync::RwLockWriteGuard<'_, T> {
+    guarded.write().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests;

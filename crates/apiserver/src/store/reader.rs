@@ -1,0 +1,289 @@
+//! Reading from redb's snapshots: single objects, lists now or at an older revision, and the indices.
+
+use std::collections::BTreeMap;
+use std::iter::Peekable;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use redb::{ReadOnlyTable, ReadTransaction, ReadableDatabase};
+
+use super::record::Record;
+use super::tables::{DEPENDENTS, OBJECTS, RECORDS, REVISIONS, TERMINATING, UIDS};
+use super::{ListPage, ObjectKey, PlaneState, Scope, Shared, StoredObject, key};
+
+/// Why nothing could be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReadError {
+    /// The plane was deleted.
+    #[error("the plane is gone")]
+    PlaneGone,
+    /// The disk failed, or the file is damaged.
+    #[error("failed to read the store: {0}")]
+    Storage(String),
+}
+
+/// Why a list was refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ListError {
+    /// The revision is older than the kept history.
+    #[error("revision {requested} is too old, changes are kept since {oldest}")]
+    Expired {
+        /// What was asked for.
+        requested: u64,
+        /// The oldest that can be listed.
+        oldest: u64,
+    },
+    /// The revision is not reached yet.
+    #[error("revision {requested} is not reached yet, the last one is {current}")]
+    Future {
+        /// What was asked for.
+        requested: u64,
+        /// The plane's last revision.
+        current: u64,
+    },
+    /// The store could not be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+}
+
+impl<E: Into<redb::Error>> From<E> for ReadError {
+    fn from(error: E) -> Self {
+        ReadError::Storage(error.into().to_string())
+    }
+}
+
+fn damaged(what: &str) -> ReadError {
+    ReadError::Storage(format!("the file is damaged: {what}"))
+}
+
+/// One snapshot of a plane.
+pub(super) struct Snapshot {
+    transaction: ReadTransaction,
+    records: ReadOnlyTable<(u64, u64), &'static [u8]>,
+    plane: u64,
+    pub(super) revision: u64,
+    pub(super) oldest: u64,
+}
+
+impl Snapshot {
+    pub(super) fn of(shared: &Shared, plane: &PlaneState) -> Result<Self, ReadError> {
+        let transaction = shared.database.begin_read()?;
+        let bounds = transaction.open_table(REVISIONS)?.get(plane.id)?.map(|row| row.value());
+        let (revision, oldest) = bounds.ok_or(ReadError::PlaneGone)?;
+        let records = transaction.open_table(RECORDS)?;
+        Ok(Snapshot { transaction, records, plane: plane.id, revision, oldest })
+    }
+
+    fn objects(&self) -> Result<ReadOnlyTable<&'static [u8], u64>, ReadError> {
+        Ok(self.transaction.open_table(OBJECTS)?)
+    }
+
+    /// The version written at a revision.
+    fn version(&self, key: &ObjectKey, revision: u64) -> Result<StoredObject, ReadError> {
+        let found = self.records.get((self.plane, revision))?;
+        let record = found.as_ref().and_then(|found| Record::decode(found.value()));
+        let record = record.ok_or_else(|| damaged("an object without its version"))?;
+        Ok(StoredObject {
+            key: key.clone(),
+            revision,
+            written_at: Timestamp::from_millisecond(record.milliseconds).unwrap_or_default(),
+            json: Bytes::copy_from_slice(record.json),
+        })
+    }
+
+    /// The JSON written at a revision.
+    pub(super) fn json(&self, revision: u64) -> Result<Bytes, ReadError> {
+        let found = self.records.get((self.plane, revision))?;
+        let record = found.as_ref().and_then(|found| Record::decode(found.value()));
+        Ok(Bytes::copy_from_slice(record.ok_or_else(|| damaged("a change without its version"))?.json))
+    }
+
+    /// Calls `take` with each kept change from `first` to `last` until it returns false.
+    pub(super) fn changes(
+        &self,
+        first: u64,
+        last: u64,
+        mut take: impl FnMut(u64, &Record<'_>) -> Result<bool, ReadError>,
+    ) -> Result<(), ReadError> {
+        for row in self.records.range((self.plane, first)..=(self.plane, last))? {
+            let (at, value) = row?;
+            let record = Record::decode(value.value()).ok_or_else(|| damaged("an unreadable change"))?;
+            if !take(at.value().1, &record)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// For the objects within the bounds that changed after `revision`: the revision of their version at `revision`,
+    /// or none if they were absent.
+    fn undo(&self, revision: u64, scope: &Scope) -> Result<BTreeMap<Vec<u8>, Option<u64>>, ReadError> {
+        let mut undo = BTreeMap::new();
+        self.changes(revision + 1, self.revision, |_, record| {
+            let object = key::decode_local(record.key).ok_or_else(|| damaged("an unreadable key"))?;
+            if scope.contains(&object) {
+                let full_key = key::in_plane(self.plane, record.key);
+                undo.entry(full_key).or_insert((record.previous != 0).then_some(record.previous));
+            }
+            Ok(true)
+        })?;
+        Ok(undo)
+    }
+}
+
+pub(super) fn get(shared: &Shared, plane: &PlaneState, object: &ObjectKey) -> Result<Option<StoredObject>, ReadError> {
+    if !key::is_valid(object) {
+        return Ok(None);
+    }
+    let snapshot = Snapshot::of(shared, plane)?;
+    let revision = snapshot.objects()?.get(key::encode(plane.id, object).as_slice())?.map(|row| row.value());
+    revision.map(|revision| snapshot.version(object, revision)).transpose()
+}
+
+pub(super) fn get_by_uid(shared: &Shared, plane: &PlaneState, uid: &str) -> Result<Option<StoredObject>, ReadError> {
+    let snapshot = Snapshot::of(shared, plane)?;
+    let table = snapshot.transaction.open_table(UIDS)?;
+    let Some(local_key) = table.get(key::in_plane(plane.id, uid.as_bytes()).as_slice())? else { return Ok(None) };
+    let object = key::decode_local(local_key.value()).ok_or_else(|| damaged("an unreadable key"))?;
+    let revision = snapshot.objects()?.get(key::encode(plane.id, &object).as_slice())?.map(|row| row.value());
+    revision.map(|revision| snapshot.version(&object, revision)).transpose()
+}
+
+pub(super) fn dependents(shared: &Shared, plane: &PlaneState, owner: &str) -> Result<Vec<ObjectKey>, ReadError> {
+    if owner.contains('\0') {
+        return Ok(Vec::new());
+    }
+    let snapshot = Snapshot::of(shared, plane)?;
+    let table = snapshot.transaction.open_table(DEPENDENTS)?;
+    let first = key::dependents_of(plane.id, owner);
+    let last = key::end_of_prefix(&first);
+    let mut dependents = Vec::new();
+    for row in table.range(first.as_slice()..last.as_slice())? {
+        let (row, _) = row?;
+        let object = key::decode_local(&row.value()[first.len()..]);
+        dependents.push(object.ok_or_else(|| damaged("an unreadable key"))?);
+    }
+    Ok(dependents)
+}
+
+pub(super) fn owner_uids(shared: &Shared, plane: &PlaneState) -> Result<Vec<String>, ReadError> {
+    let snapshot = Snapshot::of(shared, plane)?;
+    let table = snapshot.transaction.open_table(DEPENDENTS)?;
+    let (first, last) = key::bounds(plane.id, &Scope::Plane);
+    let mut uids: Vec<String> = Vec::new();
+    for row in table.range(first.as_slice()..last.as_slice())? {
+        let (row, _) = row?;
+        let uid = row.value()[8..].split(|byte| *byte == 0).next().unwrap_or_default();
+        if uids.last().is_none_or(|last| last.as_bytes() != uid) {
+            uids.push(String::from_utf8_lossy(uid).into_owned());
+        }
+    }
+    Ok(uids)
+}
+
+pub(super) fn terminating(shared: &Shared, plane: &PlaneState) -> Result<Vec<ObjectKey>, ReadError> {
+    let snapshot = Snapshot::of(shared, plane)?;
+    let table = snapshot.transaction.open_table(TERMINATING)?;
+    let (first, last) = key::bounds(plane.id, &Scope::Plane);
+    let mut keys = Vec::new();
+    for row in table.range(first.as_slice()..last.as_slice())? {
+        let (row, _) = row?;
+        keys.push(key::decode_local(&row.value()[8..]).ok_or_else(|| damaged("an unreadable key"))?);
+    }
+    Ok(keys)
+}
+
+pub(super) fn count(shared: &Shared, plane: &PlaneState, scope: &Scope) -> Result<u64, ReadError> {
+    let snapshot = Snapshot::of(shared, plane)?;
+    let (first, last) = key::bounds(plane.id, scope);
+    let mut count = 0;
+    for row in snapshot.objects()?.range(first.as_slice()..last.as_slice())? {
+        row?;
+        count += 1;
+    }
+    Ok(count)
+}
+
+pub(super) fn list(
+    shared: &Shared,
+    plane: &PlaneState,
+    scope: &Scope,
+    start_after: Option<&ObjectKey>,
+    limit: usize,
+    at_revision: Option<u64>,
+) -> Result<ListPage, ListError> {
+    let snapshot = Snapshot::of(shared, plane)?;
+    let revision = at_revision.unwrap_or(snapshot.revision);
+    if revision > snapshot.revision {
+        return Err(ListError::Future { requested: revision, current: snapshot.revision });
+    }
+    if revision < snapshot.oldest {
+        return Err(ListError::Expired { requested: revision, oldest: snapshot.oldest });
+    }
+    let undo = if revision == snapshot.revision { BTreeMap::new() } else { snapshot.undo(revision, scope)? };
+    let limit = if limit == 0 { usize::MAX } else { limit };
+    let mut page = ListPage { revision, items: Vec::new(), next: None, remaining: 0 };
+    collect(&snapshot, scope, start_after, undo, |full_key, at| {
+        if page.items.len() < limit {
+            let object = key::decode_local(&full_key[8..]).ok_or_else(|| damaged("an unreadable key"))?;
+            page.items.push(snapshot.version(&object, at)?);
+        } else {
+            page.remaining += 1;
+        }
+        Ok(())
+    })?;
+    if page.remaining > 0 {
+        page.next = page.items.last().map(|object| object.key.clone());
+    }
+    Ok(page)
+}
+
+/// Calls `take` with each key and revision of the scope in order, after undoing the later changes.
+fn collect(
+    snapshot: &Snapshot,
+    scope: &Scope,
+    start_after: Option<&ObjectKey>,
+    undo: BTreeMap<Vec<u8>, Option<u64>>,
+    mut take: impl FnMut(&[u8], u64) -> Result<(), ReadError>,
+) -> Result<(), ReadError> {
+    let (mut first, last) = key::bounds(snapshot.plane, scope);
+    if let Some(start_after) = start_after {
+        let mut after = key::encode(snapshot.plane, start_after);
+        // The smallest key that is greater.
+        after.push(0);
+        first = first.max(after);
+    }
+    if first >= last {
+        return Ok(());
+    }
+    let mut undo = undo.into_iter().skip_while(|(full_key, _)| *full_key < first).peekable();
+    for row in snapshot.objects()?.range(first.as_slice()..last.as_slice())? {
+        let (full_key, at) = row?;
+        while let Some((gone, at)) = next_before(&mut undo, full_key.value()) {
+            take_version(&gone, at, &mut take)?;
+        }
+        match undo.next_if(|(changed, _)| changed.as_slice() == full_key.value()) {
+            Some((changed, at)) => take_version(&changed, at, &mut take)?,
+            None => take(full_key.value(), at.value())?,
+        }
+    }
+    for (gone, at) in undo {
+        take_version(&gone, at, &mut take)?;
+    }
+    Ok(())
+}
+
+fn next_before(
+    undo: &mut Peekable<impl Iterator<Item = (Vec<u8>, Option<u64>)>>,
+    full_key: &[u8],
+) -> Option<(Vec<u8>, Option<u64>)> {
+    undo.next_if(|(changed, _)| changed.as_slice() < full_key)
+}
+
+fn take_version(
+    full_key: &[u8],
+    at: Option<u64>,
+    take: &mut impl FnMut(&[u8], u64) -> Result<(), ReadError>,
+) -> Result<(), ReadError> {
+    at.map_or(Ok(()), |at| take(full_key, at))
+}

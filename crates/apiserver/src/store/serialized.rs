@@ -1,0 +1,186 @@
+//! An object serialised once, before its revision is known.
+//!
+//! The commit knows the revision, the caller's thread has the time to serialise: so the bytes are made with an empty
+//! `metadata.resourceVersion` whose place is remembered, and the commit only puts the digits there.
+
+use std::io::Write as _;
+
+use serde_json::{Map, Value};
+
+use super::Facts;
+
+/// JSON with a gap for the revision, and what the store indexes.
+#[derive(Clone, Debug)]
+pub(super) struct SerializedObject {
+    json: Vec<u8>,
+    /// Where the revision's digits go, between the two quotes that are there already.
+    gap: usize,
+    pub(super) facts: Facts,
+}
+
+/// Uids and the number of owners are bounded by the record layout; Kubernetes stays far below.
+const LONGEST_UID: usize = 1024;
+const MOST_OWNERS: usize = 10_000;
+
+impl SerializedObject {
+    /// Serialises an object.
+    ///
+    /// # Errors
+    /// A text if the value or its metadata is not a JSON object.
+    pub(super) fn new(value: &Value) -> Result<Self, String> {
+        let object = value.as_object().ok_or("not a JSON object")?;
+        let no_metadata = Map::new();
+        let metadata = match object.get("metadata") {
+            None => &no_metadata,
+            Some(metadata) => metadata.as_object().ok_or("metadata is not a JSON object")?,
+        };
+        let facts = facts(metadata)?;
+        let mut json = Vec::with_capacity(1024);
+        let mut gap = 0;
+        // Sorted keys are what the maps have, so the two keys that are written by hand are put in their sorted place.
+        write_fields(&mut json, object, "metadata", |json| {
+            write_fields(json, metadata, "resourceVersion", |json| {
+                json.push(b'"');
+                gap = json.len();
+                json.push(b'"');
+                Ok(())
+            })
+        })
+        .map_err(|error| error.to_string())?;
+        Ok(SerializedObject { json, gap, facts })
+    }
+
+    /// The JSON with this revision.
+    pub(super) fn at_revision(&self, revision: u64) -> Vec<u8> {
+        let (before, after) = self.json.split_at(self.gap);
+        let mut json = Vec::with_capacity(self.json.len() + 20);
+        json.extend_from_slice(before);
+        // Writing to a vector cannot fail.
+        let _ = write!(json, "{revision}");
+        json.extend_from_slice(after);
+        json
+    }
+
+    /// Length in bytes without the revision.
+    pub(super) fn len(&self) -> usize {
+        self.json.len()
+    }
+}
+
+/// Writes a JSON object whose field `special` is written by `write_special`, whether it is there or not.
+fn write_fields(
+    json: &mut Vec<u8>,
+    fields: &Map<String, Value>,
+    special: &str,
+    write_special: impl FnOnce(&mut Vec<u8>) -> serde_json::Result<()>,
+) -> serde_json::Result<()> {
+    let mut write_special = Some(write_special);
+    json.push(b'{');
+    let start = json.len();
+    let mut write = |json: &mut Vec<u8>, name: &str, value: Option<&Value>| {
+        if json.len() > start {
+            json.push(b',');
+        }
+        serde_json::to_writer(&mut *json, name)?;
+        json.push(b':');
+        match (value, write_special.take_if(|_| value.is_none())) {
+            (Some(value), _) => serde_json::to_writer(json, value),
+            (None, Some(write_special)) => write_special(json),
+            (None, None) => Ok(()),
+        }
+    };
+    let mut special_written = false;
+    for (name, value) in fields {
+        if !special_written && name.as_str() >= special {
+            write(json, special, None)?;
+            special_written = true;
+        }
+        if name != special {
+            write(json, name, Some(value))?;
+        }
+    }
+    if !special_written {
+        write(json, special, None)?;
+    }
+    json.push(b'}');
+    Ok(())
+}
+
+fn facts(metadata: &Map<String, Value>) -> Result<Facts, String> {
+    let uid = metadata.get("uid").and_then(Value::as_str).unwrap_or_default();
+    let mut owners: Vec<String> = metadata
+        .get("ownerReferences")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(|reference| reference.get("uid").and_then(Value::as_str))
+        .map(ToOwned::to_owned)
+        .collect();
+    owners.sort();
+    owners.dedup();
+    if owners.len() > MOST_OWNERS {
+        return Err(format!("more than {MOST_OWNERS} owners"));
+    }
+    if owners.iter().map(String::as_str).chain([uid]).any(|uid| uid.len() > LONGEST_UID || uid.contains('\0')) {
+        return Err("a uid that is too long or has a NUL byte".to_owned());
+    }
+    let terminating = metadata.get("deletionTimestamp").is_some_and(|timestamp| !timestamp.is_null());
+    Ok(Facts { uid: uid.to_owned(), owners, terminating })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    fn values() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            ".{0,6}".prop_map(Value::from)
+        ];
+        leaf.prop_recursive(3, 24, 4, |inner| {
+            prop_oneof![
+                proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                proptest::collection::btree_map("(resourceVersion|metadata|[a-z\"]{0,4})", inner, 0..4)
+                    .prop_map(|map| Value::Object(map.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn the_bytes_are_those_of_the_object_with_its_revision(
+            mut fields in proptest::collection::btree_map("[a-z\"]{0,8}", values(), 0..4),
+            metadata in proptest::option::of(proptest::collection::btree_map("(resourceVersion|labels|[a-z]{0,5}|z)", values(), 0..4)),
+            revision: u64,
+        ) {
+            fields.remove("metadata");
+            let mut object = Value::Object(fields.into_iter().collect());
+            if let Some(mut metadata) = metadata {
+                metadata.remove("uid");
+                object["metadata"] = Value::Object(metadata.into_iter().collect());
+            }
+            let serialized = SerializedObject::new(&object).unwrap();
+            object["metadata"]["resourceVersion"] = json!(revision.to_string());
+            prop_assert_eq!(String::from_utf8(serialized.at_revision(revision)).unwrap(), object.to_string());
+        }
+    }
+
+    #[test]
+    fn what_is_not_an_object_is_refused() {
+        assert_eq!(SerializedObject::new(&json!([1])).unwrap_err(), "not a JSON object");
+        assert_eq!(SerializedObject::new(&json!({"metadata": 1})).unwrap_err(), "metadata is not a JSON object");
+    }
+
+    #[test]
+    fn facts_are_read_from_the_metadata() {
+        let object = json!({"metadata": {"uid": "u", "deletionTimestamp": "2026-01-01T00:00:00Z",
+            "ownerReferences": [{"uid": "b"}, {"uid": "a"}, {"uid": "b"}, {}]}});
+        let facts = SerializedObject::new(&object).unwrap().facts;
+        assert_eq!(facts, Facts { uid: "u".into(), owners: vec!["a".into(), "b".into()], terminating: true });
+    }
+}

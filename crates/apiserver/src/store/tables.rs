@@ -1,0 +1,131 @@
+//! The tables of the file, and making or reading them at start.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+
+use redb::{Database, ReadableTable, TableDefinition};
+use serde_json::{Value, json};
+
+use super::watch::Hub;
+use super::{OpenError, PlaneName, PlaneState};
+
+/// The file's layout; raise it when the layout changes.
+const FORMAT: u64 = 1;
+
+/// `format`, `next plane`.
+const META: TableDefinition<'static, &str, u64> = TableDefinition::new("meta");
+/// Plane name to JSON `{id, metadata}`.
+const PLANES: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("planes");
+/// Plane id to (last revision, oldest kept revision).
+pub(super) const REVISIONS: TableDefinition<'static, u64, (u64, u64)> = TableDefinition::new("revisions");
+/// Object key to the revision of its current version.
+pub(super) const OBJECTS: TableDefinition<'static, &[u8], u64> = TableDefinition::new("objects");
+/// (plane id, revision) to the version written at it: the objects' values and the change log.
+pub(super) const RECORDS: TableDefinition<'static, (u64, u64), &[u8]> = TableDefinition::new("records");
+/// Plane id and uid to the object key (without plane).
+pub(super) const UIDS: TableDefinition<'static, &[u8], &[u8]> = TableDefinition::new("uids");
+/// Plane id, owner's uid and the dependent's key.
+pub(super) const DEPENDENTS: TableDefinition<'static, &[u8], ()> = TableDefinition::new("dependents");
+/// Object keys with a deletion timestamp.
+pub(super) const TERMINATING: TableDefinition<'static, &[u8], ()> = TableDefinition::new("terminating");
+
+/// The first revision of a plane. 0 is reserved, as it means "any" in the Kubernetes API.
+const FIRST_REVISION: u64 = 1;
+
+fn failed(error: impl std::fmt::Display) -> OpenError {
+    OpenError::Open(error.to_string())
+}
+
+/// Makes what is missing in the file and reads its planes.
+pub(super) fn initialise(database: &Database) -> Result<Vec<PlaneState>, OpenError> {
+    let transaction = database.begin_write().map_err(failed)?;
+    let planes = {
+        let mut meta = transaction.open_table(META).map_err(failed)?;
+        let found = meta.get("format").map_err(failed)?.map(|value| value.value());
+        match found {
+            None => {
+                meta.insert("format", FORMAT).map_err(failed)?;
+                meta.insert("next plane", 0).map_err(failed)?;
+            }
+            Some(FORMAT) => {}
+            Some(found) => return Err(OpenError::Format { found, expected: FORMAT }),
+        }
+        drop(meta);
+        transaction.open_table(OBJECTS).map_err(failed)?;
+        transaction.open_table(RECORDS).map_err(failed)?;
+        transaction.open_table(UIDS).map_err(failed)?;
+        transaction.open_table(DEPENDENTS).map_err(failed)?;
+        transaction.open_table(TERMINATING).map_err(failed)?;
+        if found.is_none() {
+            insert_plane(&transaction, &PlaneName::default(), &json!({})).map_err(failed)?;
+        }
+        let planes = transaction.open_table(PLANES).map_err(failed)?;
+        let revisions = transaction.open_table(REVISIONS).map_err(failed)?;
+        let mut states = Vec::new();
+        for row in planes.iter().map_err(failed)? {
+            let (name, document) = row.map_err(failed)?;
+            let mut document: Value = serde_json::from_slice(document.value()).map_err(failed)?;
+            let id = document["id"].as_u64().ok_or_else(|| failed("a plane without id"))?;
+            let (revision, oldest) =
+                revisions.get(id).map_err(failed)?.ok_or_else(|| failed("a plane without revision"))?.value();
+            let name = PlaneName(name.value().to_owned());
+            states.push(plane_state(id, name, document["metadata"].take(), revision, oldest));
+        }
+        states
+    };
+    transaction.commit().map_err(failed)?;
+    Ok(planes)
+}
+
+fn plane_state(id: u64, name: PlaneName, metadata: Value, revision: u64, oldest: u64) -> PlaneState {
+    PlaneState {
+        id,
+        name,
+        revision: AtomicU64::new(revision),
+        oldest: AtomicU64::new(oldest),
+        deleted: AtomicBool::new(false),
+        metadata: Mutex::new(metadata.into()),
+        hub: Mutex::new(Hub::new(revision)),
+    }
+}
+
+/// Stores a new plane; the caller knows that the name is free.
+pub(super) fn insert_plane(
+    transaction: &redb::WriteTransaction,
+    name: &PlaneName,
+    metadata: &Value,
+) -> Result<PlaneState, redb::Error> {
+    let mut meta = transaction.open_table(META)?;
+    // Ids are never used again, so that a plane made under the name of a deleted one shares nothing with it.
+    let id = meta.get("next plane")?.map_or(0, |value| value.value());
+    meta.insert("next plane", id + 1)?;
+    transaction.open_table(REVISIONS)?.insert(id, (FIRST_REVISION, FIRST_REVISION))?;
+    put_metadata(transaction, id, name, metadata)?;
+    Ok(plane_state(id, name.clone(), metadata.clone(), FIRST_REVISION, FIRST_REVISION))
+}
+
+/// Stores a plane's metadata.
+pub(super) fn put_metadata(
+    transaction: &redb::WriteTransaction,
+    id: u64,
+    name: &PlaneName,
+    metadata: &Value,
+) -> Result<(), redb::Error> {
+    let document = json!({"id": id, "metadata": metadata}).to_string();
+    transaction.open_table(PLANES)?.insert(name.0.as_str(), document.as_bytes())?;
+    Ok(())
+}
+
+/// Removes a plane and everything in it.
+pub(super) fn remove_plane(transaction: &redb::WriteTransaction, id: u64, name: &PlaneName) -> Result<(), redb::Error> {
+    transaction.open_table(PLANES)?.remove(name.0.as_str())?;
+    transaction.open_table(REVISIONS)?.remove(id)?;
+    let (first, last) = (id.to_be_bytes(), (id + 1).to_be_bytes());
+    let range = first.as_slice()..last.as_slice();
+    transaction.open_table(OBJECTS)?.retain_in(range.clone(), |_, _| false)?;
+    transaction.open_table(UIDS)?.retain_in(range.clone(), |_, _| false)?;
+    transaction.open_table(DEPENDENTS)?.retain_in(range.clone(), |_, ()| false)?;
+    transaction.open_table(TERMINATING)?.retain_in(range, |_, ()| false)?;
+    transaction.open_table(RECORDS)?.retain_in((id, 0)..(id + 1, 0), |_, _| false)?;
+    Ok(())
+}

@@ -1,0 +1,414 @@
+//! The writer thread: takes waiting jobs, commits them as one transaction, answers, publishes.
+//!
+//! Order is what makes the store's promises true: check expectations and write inside the transaction, commit (sync),
+//! make the new revision visible and publish the events, and only then answer. If the commit fails, nobody is told
+//! anything but the failure, and the store refuses further writes: the outcome on disk is not known.
+
+mod apply;
+mod compaction;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, TryRecvError};
+
+use jiff::Timestamp;
+use redb::WriteTransaction;
+use serde_json::Value;
+use tokio::sync::oneshot;
+
+use self::apply::Tables;
+use self::compaction::Compaction;
+use super::serialized::SerializedObject;
+use super::{
+    Change, Durability, Event, Expected, ObjectKey, PlaneError, PlaneName, PlaneState, Shared, StoredObject,
+    TransactionError, Write, WriteError, key, lock, lock_read, lock_write, tables,
+};
+
+/// A transaction has so many jobs at most: bounds how long the first waits for the last.
+const MOST_JOBS: usize = 1024;
+/// A transaction has about so many bytes of objects at most: bounds its memory.
+const MOST_BYTES: usize = 8 << 20;
+/// With [`Durability::Eventual`], every so many commits one is synced: lets redb use freed pages again.
+const EVENTUAL_SYNC: u32 = 256;
+
+/// Work for the writer thread.
+pub(super) enum Job {
+    Write { request: Request, answer: oneshot::Sender<Result<Vec<StoredObject>, TransactionError>> },
+    CreatePlane { name: PlaneName, metadata: Value, answer: oneshot::Sender<Result<Arc<PlaneState>, PlaneError>> },
+    SetMetadata { plane: Arc<PlaneState>, metadata: Value, answer: oneshot::Sender<Result<(), PlaneError>> },
+    DeletePlane { name: PlaneName, answer: oneshot::Sender<Result<(), PlaneError>> },
+    Compact { now: Timestamp, answer: oneshot::Sender<Result<(), String>> },
+}
+
+/// A transaction's writes, serialised by the caller's thread.
+pub(super) struct Request {
+    plane: Arc<PlaneState>,
+    writes: Vec<PreparedWrite>,
+}
+
+/// One write, ready to be put into the tables.
+struct PreparedWrite {
+    key: ObjectKey,
+    /// The key without the plane, encoded.
+    local_key: Vec<u8>,
+    object: SerializedObject,
+    delete: bool,
+    expected: Expected,
+}
+
+impl Request {
+    /// Checks and serialises the writes.
+    pub(super) fn prepare(plane: &Arc<PlaneState>, writes: Vec<Write>) -> Result<Self, TransactionError> {
+        let mut prepared = Vec::with_capacity(writes.len());
+        for (index, write) in writes.into_iter().enumerate() {
+            let malformed = |text: String| TransactionError { index, source: WriteError::Malformed(text) };
+            if !key::is_valid(&write.key) {
+                return Err(malformed(format!("the key {:?}", write.key.name)));
+            }
+            let (value, delete) = match &write.change {
+                Change::Put(value) => (value, false),
+                Change::Delete(value) => (value, true),
+            };
+            let object = SerializedObject::new(value).map_err(malformed)?;
+            let local_key = key::encode_local(&write.key);
+            prepared.push(PreparedWrite { key: write.key, local_key, object, delete, expected: write.expected });
+        }
+        Ok(Request { plane: Arc::clone(plane), writes: prepared })
+    }
+
+    fn bytes(&self) -> usize {
+        self.writes.iter().map(|write| write.object.len()).sum()
+    }
+}
+
+/// A plane's part of the transaction under way.
+struct PlaneBatch {
+    plane: Arc<PlaneState>,
+    revision: u64,
+    events: Vec<Arc<Event>>,
+}
+
+/// What is done after the commit, for each job in order.
+enum Outcome {
+    Written(oneshot::Sender<Result<Vec<StoredObject>, TransactionError>>, Result<Vec<StoredObject>, TransactionError>),
+    Created(oneshot::Sender<Result<Arc<PlaneState>, PlaneError>>, Arc<PlaneState>),
+    Metadata(oneshot::Sender<Result<(), PlaneError>>, Arc<PlaneState>, Option<Value>),
+    Deleted(oneshot::Sender<Result<(), PlaneError>>, Result<Arc<PlaneState>, PlaneError>),
+}
+
+/// Runs until all senders are gone and the queue is empty.
+pub(super) fn run(shared: &Shared, queue: &Receiver<Job>) {
+    let mut compaction = Compaction::default();
+    let mut commits = 0_u32;
+    loop {
+        // Compaction goes on in small steps, whenever there is nothing better to do and between transactions.
+        let first = if compaction.is_pending() {
+            match queue.try_recv() {
+                Ok(job) => Some(job),
+                Err(TryRecvError::Empty) => None,
+                Err(TryRecvError::Disconnected) => return,
+            }
+        } else {
+            match queue.recv() {
+                Ok(job) => Some(job),
+                Err(_) => return,
+            }
+        };
+        if let Some(first) = first {
+            let jobs = gather(first, queue, &mut compaction, shared);
+            if !jobs.is_empty() {
+                commits = commits.wrapping_add(1);
+                run_batch(shared, jobs, commits, &mut compaction);
+            }
+        }
+        compaction.step(shared);
+    }
+}
+
+/// Takes the jobs that are waiting already; compaction requests go to the compaction.
+fn gather(first: Job, queue: &Receiver<Job>, compaction: &mut Compaction, shared: &Shared) -> Vec<Job> {
+    let mut jobs = Vec::new();
+    let mut bytes = 0;
+    let mut next = Some(first);
+    while let Some(job) = next {
+        match job {
+            Job::Compact { now, answer } => {
+                compaction.request(planes(shared), now, answer);
+            }
+            job => {
+                if let Job::Write { request, .. } = &job {
+                    bytes += request.bytes();
+                }
+                jobs.push(job);
+            }
+        }
+        next = if jobs.len() < MOST_JOBS && bytes < MOST_BYTES { queue.try_recv().ok() } else { None };
+    }
+    jobs
+}
+
+fn planes(shared: &Shared) -> Vec<Arc<PlaneState>> {
+    lock_read(&shared.planes).values().cloned().collect()
+}
+
+/// Begins a transaction, unless the store failed before.
+fn begin(shared: &Shared, sync: bool) -> Result<WriteTransaction, String> {
+    if let Some(failure) = lock(&shared.failure).clone() {
+        return Err(failure);
+    }
+    let mut transaction = shared.database.begin_write().map_err(|error| fail(shared, &error))?;
+    if !sync {
+        transaction.set_durability(redb::Durability::None).map_err(|error| fail(shared, &error))?;
+    }
+    Ok(transaction)
+}
+
+/// Remembers the first failure, so that later writes are refused.
+fn fail(shared: &Shared, error: &impl std::fmt::Display) -> String {
+    let text = error.to_string();
+    let mut failure = lock(&shared.failure);
+    if failure.is_none() {
+        tracing::error!(error = text, "the store failed, writes are refused from now on");
+    }
+    failure.get_or_insert(text).clone()
+}
+
+fn run_batch(shared: &Shared, jobs: Vec<Job>, commits: u32, compaction: &mut Compaction) {
+    let sync = shared.options.durability == Durability::Immediate || commits.is_multiple_of(EVENTUAL_SYNC);
+    let transaction = match begin(shared, sync) {
+        Ok(transaction) => transaction,
+        Err(text) => {
+            jobs.into_iter().for_each(|job| refuse(job, &text));
+            return;
+        }
+    };
+    let mut batch = Batch { planes: BTreeMap::new(), outcomes: Vec::new(), created: BTreeMap::new(), changed: false };
+    let mut jobs = jobs.into_iter();
+    let mut failure = None;
+    // Jobs on planes open other tables than writes: writes that follow one another share their open tables.
+    let mut waiting = jobs.next();
+    while let Some(job) = waiting.take() {
+        let result = match job {
+            Job::Write { .. } => batch.apply_writes(shared, &transaction, job, &mut jobs, &mut waiting),
+            job => batch.apply_plane_job(shared, &transaction, job),
+        };
+        if let Err(error) = result {
+            failure = Some(error.to_string());
+            break;
+        }
+        if waiting.is_none() {
+            waiting = jobs.next();
+        }
+    }
+    let committed = match failure {
+        Some(text) => {
+            // The transaction was not committed, so nothing of it is or ever will be on disk.
+            drop(transaction);
+            Err(fail(shared, &text))
+        }
+        None if batch.changed => transaction.commit().map_err(|error| fail(shared, &error)),
+        None => Ok(drop(transaction)),
+    };
+    match committed {
+        Ok(()) => batch.publish(shared, compaction),
+        Err(text) => {
+            batch.outcomes.into_iter().for_each(|outcome| outcome.refuse(&text));
+            waiting.into_iter().chain(jobs).for_each(|job| refuse(job, &text));
+        }
+    }
+}
+
+/// A transaction under way.
+struct Batch {
+    planes: BTreeMap<u64, PlaneBatch>,
+    outcomes: Vec<Outcome>,
+    /// Planes made or (None) deleted in this transaction.
+    created: BTreeMap<PlaneName, Option<Arc<PlaneState>>>,
+    changed: bool,
+}
+
+impl Batch {
+    /// Applies this write and those that directly follow it; the first other job is put into `waiting`.
+    fn apply_writes(
+        &mut self,
+        shared: &Shared,
+        transaction: &WriteTransaction,
+        first: Job,
+        jobs: &mut impl Iterator<Item = Job>,
+        waiting: &mut Option<Job>,
+    ) -> Result<(), redb::Error> {
+        let mut tables = Tables::open(transaction)?;
+        let now = (shared.options.clock)();
+        let mut next = Some(first);
+        while let Some(job) = next {
+            let Job::Write { request, answer } = job else {
+                *waiting = Some(job);
+                return Ok(());
+            };
+            // The answer is kept first: should the tables fail below, it is refused with the others.
+            self.outcomes.push(Outcome::Written(answer, Ok(Vec::new())));
+            let result = self.apply_request(&mut tables, &request, now)?;
+            if let Some(Outcome::Written(_, slot)) = self.outcomes.last_mut() {
+                *slot = result;
+            }
+            next = jobs.next();
+        }
+        Ok(())
+    }
+
+    fn apply_request(
+        &mut self,
+        tables: &mut Tables<'_>,
+        request: &Request,
+        now: Timestamp,
+    ) -> Result<Result<Vec<StoredObject>, TransactionError>, redb::Error> {
+        let plane = &request.plane;
+        let deleted_here =
+            self.created.get(&plane.name).is_some_and(|entry| entry.as_ref().is_none_or(|new| new.id != plane.id));
+        if deleted_here || plane.deleted.load(Ordering::Relaxed) {
+            return Ok(Err(TransactionError { index: 0, source: WriteError::PlaneGone }));
+        }
+        let batch = self.planes.entry(plane.id).or_insert_with(|| PlaneBatch {
+            plane: Arc::clone(plane),
+            revision: plane.revision.load(Ordering::Relaxed),
+            events: Vec::new(),
+        });
+        if let Err(error) = tables.check(plane.id, batch.revision, &request.writes)? {
+            return Ok(Err(error));
+        }
+        let mut written = Vec::with_capacity(request.writes.len());
+        for write in &request.writes {
+            batch.revision += 1;
+            let (object, event) = tables.put(plane.id, batch.revision, write, now)?;
+            written.push(object);
+            batch.events.push(Arc::new(event));
+        }
+        if !request.writes.is_empty() {
+            tables.put_revision(plane, batch.revision)?;
+            self.changed = true;
+        }
+        Ok(Ok(written))
+    }
+
+    fn apply_plane_job(
+        &mut self,
+        shared: &Shared,
+        transaction: &WriteTransaction,
+        job: Job,
+    ) -> Result<(), redb::Error> {
+        match job {
+            Job::CreatePlane { name, metadata, answer } => {
+                let plane = match self.find(shared, &name) {
+                    Some(plane) => plane,
+                    None => {
+                        self.changed = true;
+                        let plane = Arc::new(tables::insert_plane(transaction, &name, &metadata)?);
+                        self.created.insert(name, Some(Arc::clone(&plane)));
+                        plane
+                    }
+                };
+                self.outcomes.push(Outcome::Created(answer, plane));
+            }
+            Job::SetMetadata { plane, metadata, answer } => {
+                let alive = self.find(shared, &plane.name).is_some_and(|found| found.id == plane.id);
+                if alive {
+                    self.changed = true;
+                    tables::put_metadata(transaction, plane.id, &plane.name, &metadata)?;
+                }
+                self.outcomes.push(Outcome::Metadata(answer, plane, alive.then_some(metadata)));
+            }
+            Job::DeletePlane { name, answer } => {
+                let result = match self.find(shared, &name) {
+                    _ if name == PlaneName::default() => Err(PlaneError::Management),
+                    None => Err(PlaneError::Gone),
+                    Some(plane) => {
+                        self.changed = true;
+                        tables::remove_plane(transaction, plane.id, &name)?;
+                        self.planes.remove(&plane.id);
+                        self.created.insert(name, None);
+                        Ok(plane)
+                    }
+                };
+                self.outcomes.push(Outcome::Deleted(answer, result));
+            }
+            Job::Write { .. } | Job::Compact { .. } => unreachable!("handled by the callers"),
+        }
+        Ok(())
+    }
+
+    /// The plane as it is within this transaction.
+    fn find(&self, shared: &Shared, name: &PlaneName) -> Option<Arc<PlaneState>> {
+        match self.created.get(name) {
+            Some(entry) => entry.clone(),
+            None => lock_read(&shared.planes).get(name).cloned(),
+        }
+    }
+
+    /// After the commit: makes the changes visible, tells the watchers, answers the writers.
+    fn publish(self, shared: &Shared, compaction: &mut Compaction) {
+        if !self.created.is_empty() {
+            let mut planes = lock_write(&shared.planes);
+            for (name, entry) in self.created {
+                match entry {
+                    Some(plane) => planes.insert(name, plane),
+                    None => planes.remove(&name),
+                };
+            }
+        }
+        for batch in self.planes.values() {
+            batch.plane.revision.store(batch.revision, Ordering::Release);
+        }
+        lock(&shared.planes_hub)
+            .publish(self.planes.values().map(|batch| (&batch.plane.name, batch.events.as_slice())));
+        for batch in self.planes.into_values() {
+            super::watch::publish(&batch.plane, batch.revision, &batch.events);
+            compaction.note_growth(&batch.plane, shared);
+        }
+        for outcome in self.outcomes {
+            // Nobody may wait any more for the answer; the write happened all the same.
+            match outcome {
+                Outcome::Written(answer, result) => drop(answer.send(result)),
+                Outcome::Created(answer, plane) => drop(answer.send(Ok(plane))),
+                Outcome::Metadata(answer, plane, Some(metadata)) => {
+                    *lock(&plane.metadata) = Arc::new(metadata);
+                    drop(answer.send(Ok(())));
+                }
+                Outcome::Metadata(answer, _, None) => drop(answer.send(Err(PlaneError::Gone))),
+                Outcome::Deleted(answer, Ok(plane)) => {
+                    plane.deleted.store(true, Ordering::Release);
+                    super::watch::close(&plane);
+                    drop(answer.send(Ok(())));
+                }
+                Outcome::Deleted(answer, Err(error)) => drop(answer.send(Err(error))),
+            }
+        }
+    }
+}
+
+impl Outcome {
+    fn refuse(self, text: &str) {
+        match self {
+            Outcome::Written(answer, _) => drop(answer.send(Err(storage_error(text)))),
+            Outcome::Created(answer, _) => drop(answer.send(Err(PlaneError::Storage(text.to_owned())))),
+            Outcome::Metadata(answer, ..) | Outcome::Deleted(answer, _) => {
+                drop(answer.send(Err(PlaneError::Storage(text.to_owned()))));
+            }
+        }
+    }
+}
+
+fn refuse(job: Job, text: &str) {
+    match job {
+        Job::Write { answer, .. } => drop(answer.send(Err(storage_error(text)))),
+        Job::CreatePlane { answer, .. } => drop(answer.send(Err(PlaneError::Storage(text.to_owned())))),
+        Job::SetMetadata { answer, .. } | Job::DeletePlane { answer, .. } => {
+            drop(answer.send(Err(PlaneError::Storage(text.to_owned()))));
+        }
+        Job::Compact { answer, .. } => drop(answer.send(Err(text.to_owned()))),
+    }
+}
+
+fn storage_error(text: &str) -> TransactionError {
+    TransactionError { index: 0, source: WriteError::Storage(text.to_owned()) }
+}
