@@ -113,6 +113,7 @@ fn resource_type(group_version: &str, entry: CatalogueResource) -> ResourceType 
         scale,
         subresources,
         columns: Vec::new(),
+        cells: None,
         selectable_fields: selectable_fields(group, &entry.name).iter().map(|field| format!(".{field}")).collect(),
         custom: false,
         has_generation: has_generation(group, &entry.name),
