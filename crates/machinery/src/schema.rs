@@ -1,70 +1,237 @@
 //! Structural schemas: compile, prune, default, validate.
+//!
+//! A schema is compiled once into a tree of shared [`SchemaNode`]s; every request then walks that tree and the object
+//! side by side. The order in the server is the real one's (apiextensions-apiserver, `apiserver/schema`): prune →
+//! default → (admission) → validate types and values → list uniqueness → `x-kubernetes-validations`. Messages, field
+//! paths and cause kinds are those of kube-apiserver 1.36, so that tools which read them keep working.
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, OnceLock},
+};
+
 use serde_json::Value;
+
 use crate::status_error::FieldError;
+
+mod compile;
+mod correlation;
+mod defaulting;
+mod definitions;
+mod embedded_metadata;
+mod format;
+mod list_uniqueness;
+pub(crate) mod messages;
+pub(crate) mod path;
+mod prune;
+pub(crate) mod rule;
+mod rule_evaluation;
+mod rule_projection;
+mod rule_values;
+pub(crate) mod structural;
+mod validate;
+mod value_validation;
+
+#[cfg(test)]
+mod properties_test;
+#[cfg(test)]
+mod tests;
+
+pub use value_validation::ValueValidation;
 
 /// How a list merges (`x-kubernetes-list-type`).
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
-pub enum ListType { #[default] Atomic, Set, Map(Vec<String>) }
+pub enum ListType {
+    /// The list is one value; a write replaces it as a whole.
+    #[default]
+    Atomic,
+    /// Items are scalars and unique.
+    Set,
+    /// Items are objects, identified by the named fields.
+    Map(Vec<String>),
+}
 
-/// One node of a compiled schema. Shared by `Arc`, so recursive and repeated definitions cost nothing.
+/// One node of a compiled schema. Shared by `Arc`, so repeated definitions cost nothing.
 #[derive(Debug, Default)]
 pub struct SchemaNode {
     /// `object`, `array`, `string`, `integer`, `number`, `boolean` or empty (anything).
     pub schema_type: String,
-    pub properties: std::collections::BTreeMap<String, Arc<SchemaNode>>,
+    /// Schemas of the named fields of an object.
+    pub properties: BTreeMap<String, Arc<SchemaNode>>,
+    /// Schema of the values of a map; `additionalProperties: true` is a node that accepts any scalar.
     pub additional_properties: Option<Arc<SchemaNode>>,
+    /// Schema of the items of a list.
     pub items: Option<Arc<SchemaNode>>,
+    /// How a list merges.
     pub list_type: ListType,
     /// `x-kubernetes-map-type: atomic`.
     pub atomic_map: bool,
+    /// Whether `null` is a value.
     pub nullable: bool,
+    /// `x-kubernetes-int-or-string`.
     pub int_or_string: bool,
+    /// `x-kubernetes-preserve-unknown-fields`.
     pub preserve_unknown_fields: bool,
+    /// `x-kubernetes-embedded-resource`.
     pub embedded_resource: bool,
+    /// The value of an absent field.
     pub default: Option<Value>,
     /// Built-ins only: `x-kubernetes-patch-merge-key`.
     pub patch_merge_key: Option<String>,
     /// Built-ins only: `x-kubernetes-patch-strategy`, e.g. `merge`, `merge,retainKeys`.
     pub patch_strategy: Option<String>,
-    // the owner of this module adds what validation needs (enum, format, pattern, bounds, required, CEL rules, ...)
+    /// `additionalProperties: false`: names beyond `properties` are refused.
+    pub additional_properties_forbidden: bool,
+    /// Everything that restricts values without giving them structure; `None` when nothing does.
+    pub value_validation: Option<Box<ValueValidation>>,
+    /// `x-kubernetes-validations` of this node.
+    pub(crate) rules: Vec<rule::ValidationRule>,
+    /// What is somewhere in this subtree, so that walks can skip the rest.
+    pub(crate) below: Below,
+}
+
+/// What a subtree of a schema holds (the node itself included).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Below {
+    /// A rule.
+    pub(crate) rules: bool,
+    /// A rule that reads `oldSelf`.
+    pub(crate) transition_rules: bool,
+    /// A list of type set or map.
+    pub(crate) unique_lists: bool,
+    /// An embedded resource.
+    pub(crate) embedded_resources: bool,
+}
+
+impl SchemaNode {
+    /// The schema of field `name`: its own, or that of the values of a map.
+    pub fn child(&self, name: &str) -> Option<&Arc<SchemaNode>> {
+        self.properties.get(name).or(self.additional_properties.as_ref())
+    }
 }
 
 /// A compiled structural schema of one kind.
 #[derive(Debug)]
-pub struct Schema { pub root: Arc<SchemaNode> }
-
-impl Schema {
-    /// Compiles an `openAPIV3Schema` (CRD). Errors are the structural-schema violations, in the real server's words.
-    pub fn compile(source: &Value) -> Result<Self, Vec<FieldError>> { let _ = source; todo!() }
-    /// Compiles `definitions[name]` where definitions refer to each other by `$ref: "#/components/schemas/NAME"`
-    /// (built-in kinds). Lenient: no structural check; recursion ends in preserve-unknown nodes or shared nodes.
-    pub fn compile_definition(definitions: &Value, name: &str) -> Option<Self> { let _ = (definitions, name); todo!() }
-    /// Removes unknown fields; returns their paths (`spec.foo`, `spec.items[0].bar`), for strict validation and warnings.
-    pub fn prune(&self, object: &mut Value) -> Vec<String> { let _ = object; todo!() }
-    /// Drops non-nullable nulls and fills defaults, as kube-apiserver does before admission and on read.
-    pub fn apply_defaults(&self, object: &mut Value) { let _ = object; todo!() }
-    /// Types, required, enum, format, pattern, bounds, list uniqueness, then CEL (only when no structural errors).
-    /// With `old`, unchanged invalid subtrees are tolerated (CRDValidationRatcheting) and transition rules run.
-    pub fn validate(&self, object: &Value, old: Option<&Value>) -> Vec<FieldError> { let _ = (object, old); todo!() }
+pub struct Schema {
+    /// The node of the object as a whole.
+    pub root: Arc<SchemaNode>,
 }
 
-/// A schema compiled at first use, shared between planes. `LazySchema::none()` accepts everything.
+impl Schema {
+    /// Compiles an `openAPIV3Schema` (CRD).
+    ///
+    /// Patterns and rules are compiled at their first use; that they compile is checked with the definition
+    /// ([`crate::custom_resource_definition::validate`]).
+    ///
+    /// # Errors
+    /// The structural-schema violations, in the real server's words.
+    pub fn compile(source: &Value) -> Result<Self, Vec<FieldError>> {
+        let errors = structural::violations(&path::FieldPath::with_prefix("openAPIV3Schema"), source);
+        if errors.is_empty() { Ok(Self::compile_checked(source)) } else { Err(errors) }
+    }
+
+    /// Compiles a schema that is known to be structural; what is not understood is left out.
+    pub fn compile_checked(source: &Value) -> Self {
+        Self { root: Arc::new(compile::node(source)) }
+    }
+
+    /// Compiles `definitions[name]` where definitions refer to each other by `$ref: "#/components/schemas/NAME"`
+    /// (built-in kinds).
+    ///
+    /// Lenient: there is no structural check. Where a definition reaches itself, the inner occurrence keeps whatever
+    /// it is given. Objects without properties keep whatever they are given. Defaults that only repeat Go's zero
+    /// values (`""`, `{}`, `0`, `false`), as the upstream documents carry them, are left out.
+    pub fn compile_definition(definitions: &Value, name: &str) -> Option<Self> {
+        definitions::compile(definitions, name).map(|root| Self { root })
+    }
+
+    /// Removes unknown fields; returns their paths (`spec.foo`, `spec.items[0].bar`), for strict validation and
+    /// warnings, in sorted order.
+    ///
+    /// `apiVersion`, `kind` and `metadata` of the object and of embedded resources stay; unknown fields of their
+    /// metadata are removed too.
+    pub fn prune(&self, object: &mut Value) -> Vec<String> {
+        prune::prune_object(&self.root, object)
+    }
+
+    /// Drops non-nullable nulls and fills defaults, as kube-apiserver does before admission and on read.
+    ///
+    /// A non-nullable null with a default becomes the default. Idempotent.
+    pub fn apply_defaults(&self, object: &mut Value) {
+        defaulting::apply(&self.root, object);
+    }
+
+    /// Types, required, enum, format, pattern, bounds, list uniqueness, then `x-kubernetes-validations`; these only
+    /// when no error of the former is one the real server lets block them.
+    ///
+    /// With `old`, unchanged invalid subtrees are tolerated (CRDValidationRatcheting) and transition rules run.
+    /// Never panics, whatever the object.
+    pub fn validate(&self, object: &Value, old: Option<&Value>) -> Vec<FieldError> {
+        let mut errors = validate::value_errors(&self.root, object, old);
+        embedded_metadata::validate(&self.root, object, &path::FieldPath::ROOT, &mut errors);
+        errors.extend(list_uniqueness::errors(&self.root, object, old));
+        if self.root.below.rules {
+            if errors.iter().any(rule_evaluation::blocks_rules) {
+                errors.push(messages::invalid(
+                    path::FieldPath::ROOT.to_field(),
+                    &Value::Null,
+                    "some validation rules were not checked because the object was invalid; correct the existing \
+                     errors to complete validation",
+                ));
+            } else {
+                errors.extend(rule_evaluation::errors(&self.root, object, old));
+            }
+        }
+        errors
+    }
+}
+
+/// A schema compiled at first use, shared between planes. [`LazySchema::none`] accepts everything.
 #[derive(Clone)]
-pub struct LazySchema { inner: Arc<LazySchemaInner> }
-struct LazySchemaInner { cell: OnceLock<Option<Arc<Schema>>>, compile: Box<dyn Fn() -> Option<Arc<Schema>> + Send + Sync>, document: Box<dyn Fn() -> Option<Value> + Send + Sync> }
+pub struct LazySchema {
+    inner: Arc<LazySchemaInner>,
+}
+
+struct LazySchemaInner {
+    cell: OnceLock<Option<Arc<Schema>>>,
+    compile: Box<dyn Fn() -> Option<Arc<Schema>> + Send + Sync>,
+    document: Box<dyn Fn() -> Option<Value> + Send + Sync>,
+}
 
 impl std::fmt::Debug for LazySchema {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result { formatter.write_str("LazySchema") }
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("LazySchema")
+    }
 }
 
 impl LazySchema {
-    /// `compile` builds the schema, `document` gives the OpenAPI schema for `/openapi/v3`.
-    pub fn new(compile: impl Fn() -> Option<Arc<Schema>> + Send + Sync + 'static, document: impl Fn() -> Option<Value> + Send + Sync + 'static) -> Self {
-        Self { inner: Arc::new(LazySchemaInner { cell: OnceLock::new(), compile: Box::new(compile), document: Box::new(document) }) }
+    /// `compile` builds the schema, `document` gives the OpenAPI schema for `/openapi/v3`: the schema itself, or
+    /// `{"schema": ..., "definitions": {...}}` when it carries `$ref`s.
+    pub fn new(
+        compile: impl Fn() -> Option<Arc<Schema>> + Send + Sync + 'static,
+        document: impl Fn() -> Option<Value> + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            inner: Arc::new(LazySchemaInner {
+                cell: OnceLock::new(),
+                compile: Box::new(compile),
+                document: Box::new(document),
+            }),
+        }
     }
-    pub fn none() -> Self { Self::new(|| None, || None) }
-    pub fn get(&self) -> Option<Arc<Schema>> { self.inner.cell.get_or_init(|| (self.inner.compile)()).clone() }
-    pub fn document(&self) -> Option<Value> { (self.inner.document)() }
+
+    /// No schema: everything is accepted, nothing is pruned.
+    pub fn none() -> Self {
+        Self::new(|| None, || None)
+    }
+
+    /// The schema, compiled now if it was not yet.
+    pub fn get(&self) -> Option<Arc<Schema>> {
+        self.inner.cell.get_or_init(|| (self.inner.compile)()).clone()
+    }
+
+    /// The OpenAPI schema.
+    pub fn document(&self) -> Option<Value> {
+        (self.inner.document)()
+    }
 }

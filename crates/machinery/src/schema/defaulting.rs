@@ -1,0 +1,74 @@
+//! Defaults and nulls (apiextensions-apiserver, `apiserver/schema/defaulting`).
+
+use serde_json::Value;
+
+use super::SchemaNode;
+
+/// Drops non-nullable nulls without default, then fills defaults.
+pub(crate) fn apply(node: &SchemaNode, value: &mut Value) {
+    drop_nulls(Some(node), value);
+    fill(node, value);
+}
+
+fn is_misplaced_null(value: &Value, node: &SchemaNode) -> bool {
+    value.is_null() && !node.nullable
+}
+
+fn drop_nulls(node: Option<&SchemaNode>, value: &mut Value) {
+    match value {
+        Value::Object(fields) => fields.retain(|name, field| {
+            let schema = node.and_then(|node| node.child(name)).map(AsRef::as_ref);
+            let drop = schema
+                .is_some_and(|schema| is_misplaced_null(field, schema) && schema.default.is_none());
+            if !drop {
+                drop_nulls(schema, field);
+            }
+            !drop
+        }),
+        Value::Array(items) => {
+            let schema = node.and_then(|node| node.items.as_deref());
+            if let Some(schema) = schema {
+                items.iter_mut().for_each(|item| drop_nulls(Some(schema), item));
+            }
+        }
+        _ => {}
+    }
+}
+
+fn fill(node: &SchemaNode, value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            for (name, schema) in &node.properties {
+                if let Some(default) = &schema.default {
+                    match fields.get_mut(name) {
+                        None => {
+                            fields.insert(name.clone(), default.clone());
+                        }
+                        Some(field) if is_misplaced_null(field, schema) => *field = default.clone(),
+                        Some(_) => {}
+                    }
+                }
+            }
+            for (name, field) in fields.iter_mut() {
+                if let Some(schema) = node.child(name) {
+                    fill_entry(schema, field);
+                }
+            }
+        }
+        Value::Array(items) => {
+            if let Some(schema) = &node.items {
+                items.iter_mut().for_each(|item| fill_entry(schema, item));
+            }
+        }
+        _ => {}
+    }
+}
+
+fn fill_entry(node: &SchemaNode, value: &mut Value) {
+    if is_misplaced_null(value, node)
+        && let Some(default) = &node.default
+    {
+        *value = default.clone();
+    }
+    fill(node, value);
+}

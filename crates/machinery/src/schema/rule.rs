@@ -1,0 +1,120 @@
+//! One rule of `x-kubernetes-validations`, compiled at its first use.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::OnceLock,
+};
+
+use kube_cel::cel::Program;
+use serde_json::Value;
+
+use super::rule_projection::{Analysis, analyse};
+
+/// The longest rule that is compiled, in bytes. The real server bounds rules by the size of the definition only; the
+/// parser used here keeps more state than Go's.
+const MAXIMUM_RULE_LENGTH: usize = 64 * 1024;
+
+/// A rule as written, and what became of it.
+#[derive(Debug)]
+pub(crate) struct ValidationRule {
+    pub(crate) rule: String,
+    pub(crate) message: Option<String>,
+    pub(crate) message_expression: Option<String>,
+    pub(crate) reason: Option<String>,
+    pub(crate) field_path: Option<String>,
+    pub(crate) optional_old_self: Option<bool>,
+    compiled: OnceLock<Result<CompiledRule, String>>,
+}
+
+/// The programs of a rule, with what they read.
+pub(crate) struct CompiledRule {
+    pub(crate) program: Expression,
+    pub(crate) message: Option<Expression>,
+}
+
+/// A compiled expression.
+pub(crate) struct Expression {
+    pub(crate) program: Program,
+    pub(crate) analysis: Analysis,
+}
+
+impl std::fmt::Debug for CompiledRule {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("CompiledRule")
+    }
+}
+
+impl ValidationRule {
+    /// Reads a rule; `None` when there is no expression in it.
+    pub(crate) fn from_json(source: &Value) -> Option<Self> {
+        let text = |name: &str| source.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
+        Some(Self {
+            rule: text("rule").filter(|rule| !rule.trim().is_empty())?.to_owned(),
+            message: text("message").map(str::to_owned),
+            message_expression: text("messageExpression").map(str::to_owned),
+            reason: text("reason").map(str::to_owned),
+            field_path: text("fieldPath").map(str::to_owned),
+            optional_old_self: source.get("optionalOldSelf").and_then(Value::as_bool),
+            compiled: OnceLock::new(),
+        })
+    }
+
+    /// Whether the rule mentions `oldSelf`: it then compares two states of an object.
+    pub(crate) fn reads_old_self(&self) -> bool {
+        self.rule.contains("oldSelf")
+    }
+
+    /// The compiled rule.
+    ///
+    /// # Errors
+    /// Why it does not compile.
+    pub(crate) fn compiled(&self) -> Result<&CompiledRule, &str> {
+        self.compiled
+            .get_or_init(|| {
+                Ok(CompiledRule {
+                    program: Expression::compile(&self.rule)?,
+                    message: self.message_expression.as_deref().map(Expression::compile).transpose()?,
+                })
+            })
+            .as_ref()
+            .map_err(String::as_str)
+    }
+
+    /// What a failing rule says when it computes no message.
+    pub(crate) fn static_message(&self) -> String {
+        match &self.message {
+            Some(message) => message.trim().to_owned(),
+            None => format!("failed rule: {}", self.rule.trim()),
+        }
+    }
+
+    /// How messages refer to the rule.
+    pub(crate) fn name(&self) -> &str {
+        self.message.as_deref().unwrap_or(&self.rule).trim()
+    }
+
+    /// The `fieldPath` as it continues a field path (`.spec['a.b']` → `spec[a.b]` and the like).
+    pub(crate) fn normalized_field_path(&self) -> Option<String> {
+        let source = self.field_path.as_deref()?.trim();
+        Some(source.replace("['", ".").replace("']", "").trim_start_matches('.').to_owned())
+    }
+}
+
+impl Expression {
+    /// Compiles an expression.
+    ///
+    /// # Errors
+    /// Why it does not compile. A panic of the parser is such an error as well: definitions come from users.
+    pub(crate) fn compile(source: &str) -> Result<Self, String> {
+        if source.len() > MAXIMUM_RULE_LENGTH {
+            return Err(format!("the expression is longer than {MAXIMUM_RULE_LENGTH} bytes"));
+        }
+        let program = match catch_unwind(AssertUnwindSafe(|| Program::compile(source))) {
+            Ok(Ok(program)) => program,
+            Ok(Err(errors)) => return Err(errors.to_string().trim().to_owned()),
+            Err(_) => return Err("the expression can not be parsed".to_owned()),
+        };
+        let analysis = analyse(program.expression());
+        Ok(Self { program, analysis })
+    }
+}

@@ -1,0 +1,267 @@
+//! Evaluation of `x-kubernetes-validations` (apiextensions-apiserver, `apiserver/schema/cel/validation.go`).
+//!
+//! A part that equals its old counterpart can not fail a rule anew (ratcheting), so only rules that read `oldSelf` run
+//! there.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
+
+use kube_cel::{
+    KubeCelExt as _,
+    cel::{Context, ExecutionError, Value as CelValue, objects::OptionalValue},
+};
+use serde_json::Value;
+
+use super::{
+    SchemaNode,
+    correlation::OldItems,
+    messages,
+    path::FieldPath,
+    rule::{Expression, ValidationRule},
+    rule_projection::Sizes,
+    rule_values::to_cel,
+};
+use crate::status_error::{FieldError, FieldErrorKind};
+
+/// Steps that the rules of one object may take together (`RuntimeCELCostBudget` of the real server).
+const COST_BUDGET: u64 = 10_000_000;
+/// The longest computed message (`MaxEvaluatedMessageExpressionSizeBytes`).
+const MAXIMUM_MESSAGE_LENGTH: usize = 5 * 1024;
+
+thread_local! {
+    /// The function library; rules run in scopes below it.
+    static LIBRARY: Context<'static> = Context::default().with_all();
+}
+
+/// Whether an error keeps rules from being evaluated: they could not rely on the shape of the object.
+pub(crate) fn blocks_rules(error: &FieldError) -> bool {
+    matches!(
+        error.kind,
+        FieldErrorKind::NotSupported
+            | FieldErrorKind::Required
+            | FieldErrorKind::TooLong
+            | FieldErrorKind::TooMany
+            | FieldErrorKind::TypeInvalid
+    )
+}
+
+/// The rules that `object` breaks.
+pub(crate) fn errors(root: &SchemaNode, object: &Value, old: Option<&Value>) -> Vec<FieldError> {
+    errors_at(root, object, old, &FieldPath::ROOT)
+}
+
+/// The rules that the value at `path` breaks.
+pub(crate) fn errors_at(node: &SchemaNode, value: &Value, old: Option<&Value>, path: &FieldPath<'_>) -> Vec<FieldError> {
+    if !node.below.rules {
+        return Vec::new();
+    }
+    LIBRARY.with(|library| {
+        let mut evaluation = Evaluation { library, budget: Some(COST_BUDGET), errors: Vec::new() };
+        evaluation.visit(node, value, old, false, path);
+        evaluation.errors
+    })
+}
+
+struct Evaluation<'a> {
+    library: &'a Context<'static>,
+    /// What is left to spend; `None` once it ran out.
+    budget: Option<u64>,
+    errors: Vec<FieldError>,
+}
+
+impl Evaluation<'_> {
+    /// `unchanged` says whether the nearest part above that has an old counterpart equals it.
+    fn visit(&mut self, node: &SchemaNode, value: &Value, old: Option<&Value>, unchanged: bool, path: &FieldPath<'_>) {
+        if !node.below.rules || value.is_null() {
+            return;
+        }
+        let unchanged = old.map_or(unchanged, |old| old == value);
+        if unchanged && !node.below.transition_rules {
+            return;
+        }
+        let old = old.filter(|old| !old.is_null());
+        for rule in &node.rules {
+            if self.budget.is_none() {
+                return;
+            }
+            self.evaluate(node, rule, value, old, unchanged, path);
+        }
+        match value {
+            Value::Object(fields) => {
+                for (name, field) in fields {
+                    let old = old.and_then(|old| old.get(name));
+                    if let Some(schema) = node.properties.get(name) {
+                        let path = path.field(name);
+                        self.visit(schema, field, old, unchanged, &path);
+                    } else if let Some(schema) = &node.additional_properties {
+                        self.visit(schema, field, old, unchanged, &path.key(name));
+                    }
+                }
+            }
+            Value::Array(items) => {
+                let Some(schema) = &node.items else { return };
+                if !schema.below.rules {
+                    return;
+                }
+                let old_items = OldItems::new(node, old);
+                for (index, item) in items.iter().enumerate() {
+                    let old = old_items.as_ref().and_then(|old_items| old_items.get(item));
+                    self.visit(schema, item, old, unchanged, &path.index(index));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn evaluate(
+        &mut self,
+        node: &SchemaNode,
+        rule: &ValidationRule,
+        value: &Value,
+        old: Option<&Value>,
+        unchanged: bool,
+        path: &FieldPath<'_>,
+    ) {
+        let optional_old_self = rule.optional_old_self.unwrap_or(false);
+        let reads_old_self = rule.reads_old_self();
+        if unchanged && !reads_old_self || reads_old_self && old.is_none() && !optional_old_self {
+            return;
+        }
+        let shown_type = Value::from(node.schema_type.as_str());
+        let refuse = |detail: &str| messages::invalid(path.to_field(), &shown_type, detail);
+        let compiled = match rule.compiled() {
+            Ok(compiled) => compiled,
+            Err(reason) => {
+                self.errors.push(refuse(&format!("rule compile error: compilation failed: {reason}")));
+                return;
+            }
+        };
+        let subject = Subject { node, value, old, optional_old_self };
+        if !self.spend(&compiled.program, &subject) {
+            self.errors.push(refuse(
+                "validation failed due to running out of cost budget, no further validation rules will be run",
+            ));
+            return;
+        }
+        match self.run(&compiled.program, &subject) {
+            Ok(CelValue::Bool(true)) => return,
+            Ok(_) => {}
+            Err(Failure::NoSuchOverload) => {
+                self.errors.push(refuse(&format!(
+                    "'no such overload': call arguments did not match a supported operator, function or macro \
+                     signature for rule: {}",
+                    rule.name()
+                )));
+                return;
+            }
+            Err(Failure::Other(reason)) => {
+                self.errors.push(refuse(&format!("{reason} evaluating rule: {}", rule.name())));
+                return;
+            }
+        }
+        let computed = compiled.message.as_ref().filter(|message| self.spend(message, &subject)).and_then(|message| {
+            match self.run(message, &subject) {
+                Ok(CelValue::String(text)) => usable_message(&text),
+                _ => None,
+            }
+        });
+        let detail = computed.unwrap_or_else(|| rule.static_message());
+        self.errors.push(error_of(rule, path, value, &detail));
+    }
+
+    /// Takes the cost of an expression from the budget; false when it is more than is left.
+    fn spend(&mut self, expression: &Expression, subject: &Subject<'_>) -> bool {
+        if !expression.analysis.loops {
+            return true;
+        }
+        let cost = Sizes::new(subject.value, subject.old).cost(expression.program.expression());
+        self.budget = self.budget.and_then(|budget| budget.checked_sub(cost));
+        self.budget.is_some()
+    }
+
+    fn run(&self, expression: &Expression, subject: &Subject<'_>) -> Result<CelValue, Failure> {
+        // Rules come from users and the interpreter is young: a panic in it fails the rule, not the server.
+        let result = catch_unwind(AssertUnwindSafe(|| {
+            let analysis = &expression.analysis;
+            let mut scope = self.library.new_inner_scope();
+            scope.add_variable_from_value("self", to_cel(Some(subject.node), subject.value, &analysis.reads));
+            if analysis.uses_old_self {
+                scope.add_variable_from_value("oldSelf", subject.old_to_cel(expression));
+            }
+            expression.program.execute(&scope)
+        }));
+        match result {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(ExecutionError::NoSuchOverload)) => Err(Failure::NoSuchOverload),
+            Ok(Err(error)) => Err(Failure::Other(reason_of(&error))),
+            Err(_) => Err(Failure::Other("internal error".to_owned())),
+        }
+    }
+}
+
+/// What a rule is about.
+struct Subject<'a> {
+    node: &'a SchemaNode,
+    value: &'a Value,
+    old: Option<&'a Value>,
+    optional_old_self: bool,
+}
+
+impl Subject<'_> {
+    fn old_to_cel(&self, expression: &Expression) -> CelValue {
+        use super::rule_projection::Projection;
+        let convert = |old: &Value, projection: &Projection| to_cel(Some(self.node), old, projection);
+        match (self.old, self.optional_old_self) {
+            (Some(old), true) => CelValue::Opaque(Arc::new(OptionalValue::of(convert(old, &Projection::Whole)))),
+            (None, true) => CelValue::Opaque(Arc::new(OptionalValue::none())),
+            (Some(old), false) => convert(old, &expression.analysis.reads_old),
+            (None, false) => CelValue::Null,
+        }
+    }
+}
+
+enum Failure {
+    NoSuchOverload,
+    Other(String),
+}
+
+/// An interpreter error in the words of cel-go.
+fn reason_of(error: &ExecutionError) -> String {
+    match error {
+        ExecutionError::NoSuchKey(key) => format!("no such key: {key}"),
+        ExecutionError::IndexOutOfBounds(CelValue::Int(index)) => format!("index out of bounds: {index}"),
+        ExecutionError::DivisionByZero(_) => "division by zero".to_owned(),
+        ExecutionError::RemainderByZero(_) => "modulus by zero".to_owned(),
+        ExecutionError::Overflow(..) => "integer overflow".to_owned(),
+        ExecutionError::UndeclaredReference(name) => format!("undeclared reference to '{name}'"),
+        ExecutionError::FunctionError { message, .. } => message.clone(),
+        other => other.to_string(),
+    }
+}
+
+fn usable_message(text: &str) -> Option<String> {
+    let text = text.trim();
+    let usable = !text.is_empty() && !text.contains('\n') && text.len() <= MAXIMUM_MESSAGE_LENGTH;
+    usable.then(|| text.to_owned())
+}
+
+fn error_of(rule: &ValidationRule, path: &FieldPath<'_>, value: &Value, detail: &str) -> FieldError {
+    let field_path = rule.normalized_field_path();
+    let field = match &field_path {
+        Some(below) => path.field(below).to_field(),
+        None => path.to_field(),
+    };
+    let omit_value = matches!(value, Value::Object(_) | Value::Array(_));
+    match rule.reason.as_deref() {
+        Some("FieldValueForbidden") => messages::forbidden(field, detail),
+        Some("FieldValueRequired") => messages::required(field, detail),
+        Some("FieldValueDuplicate") if omit_value => {
+            FieldError { kind: FieldErrorKind::Duplicate, field, message: "Duplicate value".to_owned() }
+        }
+        Some("FieldValueDuplicate") => messages::duplicate(field, value),
+        _ if omit_value => messages::invalid_omitting_value(field, detail),
+        _ => messages::invalid(field, value, detail),
+    }
+}

@@ -1,0 +1,410 @@
+//! Types and values (kube-openapi, `validation/validate`), with the messages of that library.
+//!
+//! With an old object, a part that equals its old counterpart is not looked at: its errors would only be warnings
+//! (apiextensions-apiserver, `apiserver/validation/ratcheting.go`).
+
+use serde_json::{Map, Value};
+
+use super::{
+    SchemaNode, ValueValidation,
+    correlation::OldItems,
+    messages,
+    path::FieldPath,
+    value_validation::{Format, Pattern},
+};
+use crate::status_error::FieldError;
+
+/// Errors of types and values in `object`.
+pub(crate) fn value_errors(root: &SchemaNode, object: &Value, old: Option<&Value>) -> Vec<FieldError> {
+    let mut outcome = Outcome::default();
+    check(root, object, old, &FieldPath::ROOT, &mut outcome);
+    outcome.errors
+}
+
+/// Errors, and how many checks succeeded: of several failing alternatives the one with most successes is explained.
+#[derive(Default)]
+struct Outcome {
+    errors: Vec<FieldError>,
+    successes: usize,
+}
+
+impl Outcome {
+    fn push(&mut self, error: FieldError) {
+        if !self.errors.contains(&error) {
+            self.errors.push(error);
+        }
+    }
+
+    fn merge(&mut self, other: Self) {
+        self.successes += other.successes;
+        for error in other.errors {
+            self.push(error);
+        }
+    }
+}
+
+fn check(node: &SchemaNode, value: &Value, old: Option<&Value>, path: &FieldPath<'_>, outcome: &mut Outcome) {
+    if old == Some(value) {
+        outcome.successes += 1;
+        return;
+    }
+    let validation = node.value_validation.as_deref();
+    if value.is_null() {
+        check_type(node, value, path, outcome);
+        if let Some(validation) = validation {
+            check_enum(validation, value, path, outcome);
+        }
+        return;
+    }
+    check_type(node, value, path, outcome);
+    if let Some(validation) = validation {
+        check_junctors(validation, value, path, outcome);
+        match value {
+            Value::String(text) => check_text(validation, value, text, path, outcome),
+            Value::Number(number) => check_number(node, validation, value, number, path, outcome),
+            _ => {}
+        }
+    }
+    if let Value::Array(items) = value {
+        check_items(node, validation, value, items, old, path, outcome);
+    }
+    if let Some(validation) = validation {
+        check_enum(validation, value, path, outcome);
+    }
+    if let Value::Object(fields) = value {
+        check_fields(node, validation, fields, old, path, outcome);
+    }
+    outcome.successes += 1;
+}
+
+/// Go's name of the type of a JSON value and of its format, as far as error messages show it.
+fn type_and_format(value: &Value) -> (&'static str, &'static str) {
+    match value {
+        Value::Null => ("null", ""),
+        Value::Bool(_) => ("boolean", ""),
+        Value::Number(number) if number.is_i64() => ("integer", "int64"),
+        Value::Number(_) => ("number", "float64"),
+        Value::String(_) => ("string", ""),
+        Value::Array(_) => ("array", ""),
+        Value::Object(_) => ("object", ""),
+    }
+}
+
+fn check_type(node: &SchemaNode, value: &Value, path: &FieldPath<'_>, outcome: &mut Outcome) {
+    let expected = if node.int_or_string { "integer,string" } else { node.schema_type.as_str() };
+    let format = node.value_validation.as_deref().and_then(|validation| validation.format.as_ref());
+    let (found, found_format) = type_and_format(value);
+    let type_matches = expected.split(',').any(|accepted| accepted == found);
+    let is_number_of_other_kind = match value {
+        Value::Number(number) => {
+            expected.contains("integer") && number.as_f64().is_some_and(is_whole)
+                || expected == "number" && found == "integer"
+        }
+        _ => false,
+    };
+    if expected.is_empty() || type_matches || is_number_of_other_kind || value.is_null() && node.nullable {
+        outcome.successes += 1;
+        return;
+    }
+    let (wanted, shown) = match format {
+        Some((name, _)) if !matches!(value, Value::String(_) | Value::Array(_) | Value::Null) => {
+            (name.as_str(), found_format)
+        }
+        _ => (expected, found),
+    };
+    let detail = format!("{path} in body must be of type {wanted}: {}", messages::quote(shown));
+    outcome.push(messages::type_invalid(path.to_field(), &Value::from(shown), &detail));
+}
+
+/// go-openapi's `IsFloat64AJSONInteger`: whole within the limits of a JSON number, with a tolerance for rounding.
+fn is_whole(number: f64) -> bool {
+    const MAX_JSON_FLOAT: f64 = ((1_u64 << 53) - 1) as f64;
+    if !number.is_finite() || number.abs() > MAX_JSON_FLOAT {
+        return false;
+    }
+    let whole = number.trunc();
+    let difference = (number - whole).abs();
+    difference == 0.0 || number != 0.0 && whole != 0.0 && difference / (number.abs() + whole.abs()) < 1e-9
+}
+
+fn check_enum(validation: &ValueValidation, value: &Value, path: &FieldPath<'_>, outcome: &mut Outcome) {
+    let equal = |accepted: &Value| match (accepted, value) {
+        (Value::Number(left), Value::Number(right)) => left == right || left.as_f64() == right.as_f64(),
+        _ => accepted == value,
+    };
+    if !validation.enum_values.is_empty() && !validation.enum_values.iter().any(equal) {
+        outcome.push(messages::not_supported(path.to_field(), value, &validation.enum_values));
+    } else {
+        outcome.successes += 1;
+    }
+}
+
+fn check_text(validation: &ValueValidation, value: &Value, text: &str, path: &FieldPath<'_>, outcome: &mut Outcome) {
+    let length = || text.chars().count() as u64;
+    if let Some(maximum) = validation.max_length
+        && text.len() as u64 > maximum
+        && length() > maximum
+    {
+        outcome.push(messages::too_long(path.to_field(), maximum));
+    } else if let Some(minimum) = validation.min_length
+        && length() < minimum
+    {
+        let detail = format!("{path} in body should be at least {minimum} chars long");
+        outcome.push(messages::invalid(path.to_field(), value, &detail));
+    } else if let Some(pattern) = &validation.pattern {
+        check_pattern(pattern, value, text, path, outcome);
+    } else {
+        outcome.successes += 1;
+    }
+    if let Some((name, Format::String(format))) = &validation.format {
+        if format.accepts(text) {
+            outcome.successes += 1;
+        } else {
+            let detail = format!("{path} in body must be of type {name}: {}", messages::quote(text));
+            outcome.push(messages::type_invalid(path.to_field(), value, &detail));
+        }
+    }
+}
+
+fn check_pattern(pattern: &Pattern, value: &Value, text: &str, path: &FieldPath<'_>, outcome: &mut Outcome) {
+    let source = &pattern.source;
+    let detail = match pattern.is_match(text) {
+        Ok(true) => {
+            outcome.successes += 1;
+            return;
+        }
+        Ok(false) => format!("{path} in body should match '{source}'"),
+        Err(reason) => format!("{path} in body should match '{source}, but pattern is invalid: {reason}'"),
+    };
+    outcome.push(messages::invalid(path.to_field(), value, &detail));
+}
+
+#[expect(clippy::cast_precision_loss, reason = "bounds of a schema are float64, as in Go")]
+fn check_number(
+    node: &SchemaNode,
+    validation: &ValueValidation,
+    value: &Value,
+    number: &serde_json::Number,
+    path: &FieldPath<'_>,
+    outcome: &mut Outcome,
+) {
+    let integer = number.as_i64();
+    let Some(float) = number.as_f64() else { return };
+    check_range(node, validation, number, float, path, outcome);
+    let bound_text = |bound: f64| match integer {
+        // Bounds of an int64 are compared and shown as int64.
+        Some(_) if bound.abs() < i64::MAX as f64 => messages::float_text(bound.trunc()),
+        _ => messages::float_text(bound),
+    };
+    let mut refuse = |relation: &str, bound: f64| {
+        let detail = format!("{path} in body should be {relation} {}", bound_text(bound));
+        outcome.push(messages::invalid(path.to_field(), value, &detail));
+    };
+    if let Some(factor) = validation.multiple_of {
+        let quotient = if factor < 1.0 { 1.0 / factor * float } else { float / factor };
+        if factor <= 0.0 {
+            let detail = format!("factor MultipleOf declared for {path} must be positive: {}", messages::float_text(factor));
+            refuse_with(path, factor, &detail, outcome);
+        } else if !is_whole(quotient) {
+            refuse("a multiple of", factor);
+        }
+    }
+    if let Some((bound, exclusive)) = validation.maximum
+        && (float > bound || exclusive && float >= bound)
+    {
+        let relation = if exclusive { "less than" } else { "less than or equal to" };
+        let detail = format!("{path} in body should be {relation} {}", bound_text(bound));
+        outcome.push(messages::invalid(path.to_field(), value, &detail));
+    }
+    if let Some((bound, exclusive)) = validation.minimum
+        && (float < bound || exclusive && float <= bound)
+    {
+        let relation = if exclusive { "greater than" } else { "greater than or equal to" };
+        let detail = format!("{path} in body should be {relation} {}", bound_text(bound));
+        outcome.push(messages::invalid(path.to_field(), value, &detail));
+    }
+    outcome.successes += 1;
+}
+
+fn refuse_with(path: &FieldPath<'_>, factor: f64, detail: &str, outcome: &mut Outcome) {
+    outcome.push(messages::invalid(path.to_field(), &Value::from(factor), detail));
+}
+
+/// Whether a number fits its format. The real server reports this without a field.
+fn check_range(
+    node: &SchemaNode,
+    validation: &ValueValidation,
+    number: &serde_json::Number,
+    float: f64,
+    path: &FieldPath<'_>,
+    outcome: &mut Outcome,
+) {
+    let format = validation.format.as_ref().map(|(_, format)| *format);
+    let (schema_type, format_name, fits) = match (node.schema_type.as_str(), format) {
+        ("integer", Some(Format::Int32)) => {
+            ("integer", "int32", float >= f64::from(i32::MIN) && float <= f64::from(i32::MAX))
+        }
+        ("integer", Some(Format::Int64)) => ("integer", "int64", number.is_i64() || float.abs() < 9.2e18),
+        ("number", Some(Format::Float)) => ("number", "float", float.abs() <= f64::from(f32::MAX)),
+        _ => return,
+    };
+    if !fits {
+        let detail = format!("Checked value must be of type {schema_type} with format {format_name} in {path}");
+        outcome.push(messages::invalid(FieldPath::ROOT.to_field(), &Value::from(""), &detail));
+    }
+}
+
+fn check_items(
+    node: &SchemaNode,
+    validation: Option<&ValueValidation>,
+    value: &Value,
+    items: &[Value],
+    old: Option<&Value>,
+    path: &FieldPath<'_>,
+    outcome: &mut Outcome,
+) {
+    if let Some(schema) = &node.items {
+        let old_items = OldItems::new(node, old);
+        for (index, item) in items.iter().enumerate() {
+            let old_item = old_items.as_ref().and_then(|old_items| old_items.get(item));
+            check(schema, item, old_item, &path.index(index), outcome);
+        }
+    }
+    let Some(validation) = validation else { return };
+    if let Some(minimum) = validation.min_items
+        && (items.len() as u64) < minimum
+    {
+        let detail = format!("{path} in body should have at least {minimum} items");
+        outcome.push(messages::invalid(path.to_field(), &Value::from(items.len()), &detail));
+    }
+    if let Some(maximum) = validation.max_items
+        && items.len() as u64 > maximum
+    {
+        outcome.push(messages::too_many(path.to_field(), items.len(), maximum));
+    }
+    if validation.unique_items && has_duplicates(items) {
+        let detail = format!("{path} in body shouldn't contain duplicates");
+        outcome.push(messages::invalid(path.to_field(), &Value::from(""), &detail));
+    }
+    let _ = value;
+    outcome.successes += 1;
+}
+
+fn has_duplicates(items: &[Value]) -> bool {
+    let mut seen = std::collections::HashSet::with_capacity(items.len());
+    items.iter().any(|item| !seen.insert(item.to_string()))
+}
+
+fn check_fields(
+    node: &SchemaNode,
+    validation: Option<&ValueValidation>,
+    fields: &Map<String, Value>,
+    old: Option<&Value>,
+    path: &FieldPath<'_>,
+    outcome: &mut Outcome,
+) {
+    if let Some(validation) = validation {
+        let count = fields.len();
+        if let Some(minimum) = validation.min_properties
+            && (count as u64) < minimum
+        {
+            let detail = format!("{path} in body should have at least {minimum} properties");
+            outcome.push(messages::invalid(path.to_field(), &Value::from(count), &detail));
+        }
+        if let Some(maximum) = validation.max_properties
+            && count as u64 > maximum
+        {
+            outcome.push(messages::too_many(path.to_field(), count, maximum));
+        }
+    }
+    let old = old.and_then(Value::as_object);
+    for (name, field) in fields {
+        if let Some(schema) = node.properties.get(name) {
+            // The old object was converted to this version, so its type fields say nothing.
+            let correlates = !(path.is_root() && matches!(name.as_str(), "apiVersion" | "kind"));
+            let old_field = old.filter(|_| correlates).and_then(|old| old.get(name));
+            check(schema, field, old_field, &path.field(name), outcome);
+        } else if node.additional_properties_forbidden {
+            let detail = format!("{} in body is a forbidden property", path.field(name));
+            outcome.push(messages::invalid(path.to_field(), &Value::from(name.as_str()), &detail));
+        } else if let Some(schema) = &node.additional_properties {
+            check(schema, field, old.and_then(|old| old.get(name)), &path.field(name), outcome);
+        }
+    }
+    for name in validation.into_iter().flat_map(|validation| &validation.required) {
+        if !fields.contains_key(name) {
+            outcome.push(messages::required(path.field(name).to_field(), ""));
+        }
+    }
+}
+
+fn check_junctors(validation: &ValueValidation, value: &Value, path: &FieldPath<'_>, outcome: &mut Outcome) {
+    let try_node = |node: &SchemaNode| {
+        let mut nested = Outcome::default();
+        check(node, value, None, path, &mut nested);
+        nested
+    };
+    let mut refuse = |outcome: &mut Outcome, detail: &str| {
+        let detail = format!("{} {detail}", messages::quote(&path.to_string()));
+        outcome.push(messages::invalid(FieldPath::ROOT.to_field(), &Value::from(""), &detail));
+    };
+    if !validation.any_of.is_empty() {
+        let mut best: Option<Outcome> = None;
+        let mut succeeded = false;
+        for node in &validation.any_of {
+            let nested = try_node(node);
+            if nested.errors.is_empty() {
+                succeeded = true;
+                outcome.successes += nested.successes;
+                break;
+            }
+            if best.as_ref().is_none_or(|best| nested.successes > best.successes) {
+                best = Some(nested);
+            }
+        }
+        if !succeeded {
+            refuse(outcome, "must validate at least one schema (anyOf)");
+            best.into_iter().for_each(|best| outcome.merge(best));
+        }
+    }
+    if !validation.one_of.is_empty() {
+        let mut best: Option<Outcome> = None;
+        let mut valid = 0_usize;
+        for node in &validation.one_of {
+            let nested = try_node(node);
+            if nested.errors.is_empty() {
+                valid += 1;
+                outcome.successes += nested.successes;
+            } else if best.as_ref().is_none_or(|best| nested.successes > best.successes) {
+                best = Some(nested);
+            }
+        }
+        match valid {
+            1 => {}
+            0 => {
+                refuse(outcome, "must validate one and only one schema (oneOf). Found none valid");
+                best.into_iter().for_each(|best| outcome.merge(best));
+            }
+            _ => {
+                let detail =
+                    format!("must validate one and only one schema (oneOf). Found {valid} valid alternatives");
+                refuse(outcome, &detail);
+            }
+        }
+    }
+    if !validation.all_of.is_empty() {
+        let results: Vec<Outcome> = validation.all_of.iter().map(|node| try_node(node)).collect();
+        let valid = results.iter().filter(|nested| nested.errors.is_empty()).count();
+        results.into_iter().for_each(|nested| outcome.merge(nested));
+        if valid != validation.all_of.len() {
+            let none = if valid == 0 { ". None validated" } else { "" };
+            refuse(outcome, &format!("must validate all the schemas (allOf){none}"));
+        }
+    }
+    if let Some(not) = &validation.not
+        && try_node(not).errors.is_empty()
+    {
+        refuse(outcome, "must not validate the schema (not)");
+    }
+    outcome.successes += 1;
+}
