@@ -1,14 +1,200 @@
 //! CustomResourceDefinitions: validate, default, names and conditions, and the resource types they define.
+//!
+//! Rules and messages follow apiextensions-apiserver 1.36 (`apis/extensions/validation`, `controller/status`,
+//! `controller/establish`). Everything works on the JSON of an `apiextensions.k8s.io/v1` object. Naming and
+//! establishing are one step here: there is one server, so nobody could serve a kind before the names are settled.
 
-use serde_json::Value;
-use crate::{resource::ResourceType, status_error::FieldError};
+use std::sync::Arc;
 
-/// Fills what the real server defaults (singular, listKind, conversion strategy None, ...).
-pub fn apply_defaults(definition: &mut Value) { let _ = definition; todo!() }
-/// Validates a CRD (v1) on create (`old` None) or update.
-pub fn validate(definition: &Value, old: Option<&Value>) -> Vec<FieldError> { let _ = (definition, old); todo!() }
+use serde_json::{Map, Value, json};
+
+use crate::{
+    resource::{PrinterColumn, ResourceType, ScalePaths},
+    schema::{LazySchema, Schema},
+    status_error::FieldError,
+};
+
+mod names;
+mod open_api_schema;
+mod schema_defaults;
+mod selectable_fields;
+mod specification;
+mod stored_versions;
+
+#[cfg(test)]
+mod tests;
+
+pub use stored_versions::stored_versions_errors;
+
+/// The finalizer that removes the objects of a definition before the definition itself.
+pub const CLEANUP_FINALIZER: &str = "customresourcecleanup.apiextensions.k8s.io";
+
+/// The group of CustomResourceDefinitions.
+pub const GROUP: &str = "apiextensions.k8s.io";
+
+/// Fills what the real server defaults: singular, listKind, conversion strategy, webhook service port and
+/// `status.storedVersions`. Idempotent.
+pub fn apply_defaults(definition: &mut Value) {
+    let Some(definition) = definition.as_object_mut() else { return };
+    if let Some(spec) = definition.get_mut("spec").and_then(Value::as_object_mut) {
+        default_names(spec);
+        let conversion = spec.entry("conversion").or_insert(Value::Null);
+        if conversion.is_null() {
+            *conversion = json!({"strategy": "None"});
+        }
+        if let Some(service) = conversion.pointer_mut("/webhook/clientConfig/service").and_then(Value::as_object_mut) {
+            service.entry("port").or_insert(json!(443));
+        }
+    }
+    let storage = definition.get("spec").and_then(storage_version).map(str::to_owned);
+    if let Some(storage) = storage {
+        let status = definition.entry("status").or_insert_with(|| json!({}));
+        if let Some(status) = status.as_object_mut()
+            && status.get("storedVersions").and_then(Value::as_array).is_none_or(Vec::is_empty)
+        {
+            status.insert("storedVersions".to_owned(), json!([storage]));
+        }
+    }
+}
+
+fn default_names(spec: &mut Map<String, Value>) {
+    let Some(names) = spec.get_mut("names").and_then(Value::as_object_mut) else { return };
+    let text =
+        |names: &Map<String, Value>, name: &str| names.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let kind = text(names, "kind");
+    if kind.is_empty() {
+        return;
+    }
+    if text(names, "singular").is_empty() {
+        names.insert("singular".to_owned(), Value::from(kind.to_lowercase()));
+    }
+    if text(names, "listKind").is_empty() {
+        names.insert("listKind".to_owned(), Value::from(format!("{kind}List")));
+    }
+}
+
+/// Validates a CRD (v1) on create (`old` None) or update. The definition is defaulted before.
+pub fn validate(definition: &Value, old: Option<&Value>) -> Vec<FieldError> {
+    let mut errors = specification::errors(definition, old);
+    errors.extend(stored_versions_errors(definition));
+    errors
+}
+
 /// The status after the naming and establishing controllers: acceptedNames, storedVersions, conditions
-/// NamesAccepted and Established (with `now`, RFC 3339). `taken` says whether a (group-wide) name is used by another CRD.
-pub fn established_status(definition: &Value, now: &str, taken: &dyn Fn(&str) -> bool) -> Value { let _ = (definition, now, taken); todo!() }
+/// NamesAccepted and Established (with `now`, RFC 3339).
+///
+/// `taken` says whether a name (plural, singular, short name, kind or list kind) is used by another definition of the
+/// group. A definition that was established stays so. Without changes the status is returned as it was.
+pub fn established_status(definition: &Value, now: &str, taken: &dyn Fn(&str) -> bool) -> Value {
+    names::status(definition, now, taken)
+}
+
+/// Whether the condition Established of a definition is true: its resources are served.
+pub fn is_established(definition: &Value) -> bool {
+    names::condition_status(definition, "Established") == Some("True")
+}
+
 /// One resource type for each served version of an established definition.
-pub fn resource_types(definition: &Value) -> Vec<ResourceType> { let _ = definition; todo!() }
+///
+/// Names are the accepted ones. Schemas are compiled at first use and shared by all clones.
+pub fn resource_types(definition: &Value) -> Vec<ResourceType> {
+    let Some(spec) = definition.get("spec") else { return Vec::new() };
+    let Some(storage_version) = storage_version(spec) else { return Vec::new() };
+    versions(spec)
+        .iter()
+        .filter(|version| version.get("served").and_then(Value::as_bool) == Some(true))
+        .filter_map(|version| resource_type(definition, spec, version, storage_version))
+        .collect()
+}
+
+/// The version that objects are stored in.
+pub fn storage_version(spec: &Value) -> Option<&str> {
+    versions(spec)
+        .iter()
+        .find(|version| version.get("storage").and_then(Value::as_bool) == Some(true))?
+        .get("name")?
+        .as_str()
+}
+
+fn versions(spec: &Value) -> &[Value] {
+    spec.get("versions").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
+}
+
+fn resource_type(definition: &Value, spec: &Value, version: &Value, storage_version: &str) -> Option<ResourceType> {
+    let accepted = definition.pointer("/status/acceptedNames").filter(|names| names.get("plural").is_some());
+    let names = accepted.or_else(|| spec.get("names"))?;
+    let name = |key: &str| names.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let texts = |key: &str| -> Vec<String> {
+        names
+            .get(key)
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+            .filter_map(|item| item.as_str().map(str::to_owned))
+            .collect()
+    };
+    let group = spec.get("group")?.as_str()?.to_owned();
+    let version_name = version.get("name")?.as_str()?.to_owned();
+    let kind = name("kind");
+    let schema = match version.pointer("/schema/openAPIV3Schema").filter(|schema| schema.is_object()) {
+        None => LazySchema::none(),
+        Some(schema) => {
+            // As text: a fifth of the memory of the parsed form, which is only needed at first use.
+            let text: Arc<str> = schema.to_string().into();
+            let for_compile = Arc::clone(&text);
+            LazySchema::new(
+                move || Some(Arc::new(Schema::compile_checked(&serde_json::from_str(&for_compile).ok()?))),
+                move || serde_json::from_str(&text).ok(),
+            )
+        }
+    };
+    let verbs = ["delete", "deletecollection", "get", "list", "patch", "create", "update", "watch"];
+    Some(ResourceType {
+        deprecation_warning: deprecation_warning(version, &group, &version_name, &kind),
+        group,
+        version: version_name,
+        list_kind: name("listKind"),
+        kind,
+        plural: name("plural"),
+        singular: name("singular"),
+        short_names: texts("shortNames"),
+        categories: texts("categories"),
+        namespaced: spec.get("scope").and_then(Value::as_str) == Some("Namespaced"),
+        verbs: verbs.iter().map(|verb| (*verb).to_owned()).collect(),
+        storage_version: storage_version.to_owned(),
+        status_subresource: version.pointer("/subresources/status").is_some_and(|status| !status.is_null()),
+        scale: version
+            .pointer("/subresources/scale")
+            .and_then(|scale| serde_json::from_value::<ScalePaths>(scale.clone()).ok()),
+        subresources: Vec::new(),
+        columns: columns(version),
+        selectable_fields: version
+            .get("selectableFields")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+            .filter_map(|field| field.get("jsonPath")?.as_str().map(str::to_owned))
+            .collect(),
+        custom: true,
+        has_generation: true,
+        schema,
+    })
+}
+
+fn columns(version: &Value) -> Vec<PrinterColumn> {
+    version
+        .get("additionalPrinterColumns")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(|column| serde_json::from_value(column.clone()).ok())
+        .collect()
+}
+
+fn deprecation_warning(version: &Value, group: &str, version_name: &str, kind: &str) -> Option<String> {
+    if version.get("deprecated").and_then(Value::as_bool) != Some(true) {
+        return None;
+    }
+    let own = version.get("deprecationWarning").and_then(Value::as_str).map(str::to_owned);
+    Some(own.unwrap_or_else(|| format!("{group}/{version_name} {kind} is deprecated")))
+}

@@ -27,6 +27,7 @@ mod prune;
 pub(crate) mod rule;
 mod rule_evaluation;
 mod rule_projection;
+pub(crate) mod rule_scope;
 mod rule_values;
 pub(crate) mod structural;
 mod validate;
@@ -143,6 +144,11 @@ impl Schema {
     /// values (`""`, `{}`, `0`, `false`), as the upstream documents carry them, are left out.
     pub fn compile_definition(definitions: &Value, name: &str) -> Option<Self> {
         definitions::compile(definitions, name).map(|root| Self { root })
+    }
+
+    /// Whether `value`, a part of an object such as a default, has fields that would be pruned.
+    pub(crate) fn has_unknown_fields(&self, value: &Value) -> bool {
+        prune::prune_value(&self.root, &mut value.clone())
     }
 
     /// Removes unknown fields; returns their paths (`spec.foo`, `spec.items[0].bar`), for strict validation and

@@ -27,7 +27,9 @@ pub(crate) fn node_with(source: &Value, child: &mut dyn FnMut(&Value) -> Arc<Sch
         .map(|(name, schema)| (name.clone(), child(schema)))
         .collect();
     let (additional_properties, additional_properties_forbidden) = match source.get("additionalProperties") {
-        Some(Value::Bool(allowed)) => (Some(Arc::new(SchemaNode { nullable: true, ..SchemaNode::default() })), !allowed),
+        Some(Value::Bool(allowed)) => {
+            (Some(Arc::new(SchemaNode { nullable: true, ..SchemaNode::default() })), !allowed)
+        }
         Some(schema @ Value::Object(_)) => (Some(child(schema)), false),
         _ => (None, false),
     };

@@ -18,8 +18,7 @@ fn drop_nulls(node: Option<&SchemaNode>, value: &mut Value) {
     match value {
         Value::Object(fields) => fields.retain(|name, field| {
             let schema = node.and_then(|node| node.child(name)).map(AsRef::as_ref);
-            let drop = schema
-                .is_some_and(|schema| is_misplaced_null(field, schema) && schema.default.is_none());
+            let drop = schema.is_some_and(|schema| is_misplaced_null(field, schema) && schema.default.is_none());
             if !drop {
                 drop_nulls(schema, field);
             }

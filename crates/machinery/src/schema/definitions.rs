@@ -62,9 +62,7 @@ impl<'a> Compiler<'a> {
         if text("format") == "int-or-string" {
             node.int_or_string = true;
         }
-        if node.schema_type == "object"
-            && node.properties.is_empty()
-            && node.additional_properties.is_none()
+        if node.schema_type == "object" && node.properties.is_empty() && node.additional_properties.is_none()
             || node.schema_type.is_empty() && source.get("oneOf").is_none()
         {
             node.preserve_unknown_fields = true;

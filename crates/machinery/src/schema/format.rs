@@ -82,7 +82,9 @@ impl StringFormat {
             Self::Date => text.len() == 10 && text.parse::<jiff::civil::Date>().is_ok(),
             Self::DateTime => is_date_time(text),
             Self::Duration => duration_nanoseconds(text).is_some(),
-            Self::Hostname => matches(&HOSTNAME, text) && text.len() <= 255 && text.split('.').all(|part| part.len() <= 63),
+            Self::Hostname => {
+                matches(&HOSTNAME, text) && text.len() <= 255 && text.split('.').all(|part| part.len() <= 63)
+            }
             Self::Email => matches(&EMAIL, text),
             Self::Ipv4 => parse_ipv4(text).is_some(),
             Self::Ipv6 => text.parse::<Ipv6Addr>().is_ok(),
@@ -304,7 +306,12 @@ fn is_isbn13(text: &str) -> bool {
         .collect();
     digits.is_some_and(|digits| {
         digits.len() == 13
-            && digits.iter().enumerate().map(|(position, digit)| digit * if position % 2 == 0 { 1 } else { 3 }).sum::<u32>() % 10
+            && digits
+                .iter()
+                .enumerate()
+                .map(|(position, digit)| digit * if position % 2 == 0 { 1 } else { 3 })
+                .sum::<u32>()
+                % 10
                 == 0
     })
 }

@@ -53,7 +53,12 @@ pub(crate) fn errors(root: &SchemaNode, object: &Value, old: Option<&Value>) -> 
 }
 
 /// The rules that the value at `path` breaks.
-pub(crate) fn errors_at(node: &SchemaNode, value: &Value, old: Option<&Value>, path: &FieldPath<'_>) -> Vec<FieldError> {
+pub(crate) fn errors_at(
+    node: &SchemaNode,
+    value: &Value,
+    old: Option<&Value>,
+    path: &FieldPath<'_>,
+) -> Vec<FieldError> {
     if !node.below.rules {
         return Vec::new();
     }

@@ -86,7 +86,8 @@ fn collect<'a>(expression: &'a IdedExpr, bound: &mut Vec<&'a str>, analysis: &mu
     match &expression.expr {
         Expr::Select(select) => collect(&select.operand, bound, analysis),
         Expr::Call(call) => {
-            analysis.loops |= matches!(call.func_name.as_str(), operators::IN | operators::EQUALS | operators::NOT_EQUALS);
+            analysis.loops |=
+                matches!(call.func_name.as_str(), operators::IN | operators::EQUALS | operators::NOT_EQUALS);
             call.target.iter().for_each(|target| collect(target, bound, analysis));
             call.args.iter().for_each(|argument| collect(argument, bound, analysis));
         }
@@ -167,9 +168,10 @@ impl<'a> Sizes<'a> {
                 let own = match call.func_name.as_str() {
                     operators::IN => call.args.last().map_or(1, |list| self.size(list)),
                     "contains" | "intersects" | "equivalent"
-                        if call.target.as_ref().is_some_and(|target| {
-                            matches!(&target.expr, Expr::Ident(name) if name == "sets")
-                        }) =>
+                        if call
+                            .target
+                            .as_ref()
+                            .is_some_and(|target| matches!(&target.expr, Expr::Ident(name) if name == "sets")) =>
                     {
                         call.args.iter().fold(1_u64, |product, list| product.saturating_mul(self.size(list).max(1)))
                     }
@@ -178,7 +180,9 @@ impl<'a> Sizes<'a> {
                 sum(&mut call.target.as_deref().into_iter().chain(&call.args)).saturating_add(own)
             }
             Expr::List(list) => sum(&mut list.elements.iter()),
-            Expr::Map(map) => map.entries.iter().fold(1, |cost: u64, entry| cost.saturating_add(self.entry(&entry.expr))),
+            Expr::Map(map) => {
+                map.entries.iter().fold(1, |cost: u64, entry| cost.saturating_add(self.entry(&entry.expr)))
+            }
             Expr::Struct(structure) => {
                 structure.entries.iter().fold(1, |cost: u64, entry| cost.saturating_add(self.entry(&entry.expr)))
             }

@@ -19,8 +19,27 @@ use super::{
 
 /// Words that CEL keeps for itself.
 const RESERVED_WORDS: [&str; 21] = [
-    "true", "false", "null", "in", "as", "break", "const", "continue", "else", "for", "function", "if", "import", "let",
-    "loop", "package", "namespace", "return", "var", "void", "while",
+    "true",
+    "false",
+    "null",
+    "in",
+    "as",
+    "break",
+    "const",
+    "continue",
+    "else",
+    "for",
+    "function",
+    "if",
+    "import",
+    "let",
+    "loop",
+    "package",
+    "namespace",
+    "return",
+    "var",
+    "void",
+    "while",
 ];
 
 /// Converts the projected part of `value`.
@@ -81,10 +100,9 @@ fn text_to_cel(node: Option<&SchemaNode>, text: &str) -> CelValue {
         Some((_, Format::String(StringFormat::Duration))) => {
             duration_nanoseconds(text).map(|nanoseconds| CelValue::Duration(chrono::Duration::nanoseconds(nanoseconds)))
         }
-        Some((_, Format::String(StringFormat::Byte))) => base64::engine::general_purpose::STANDARD
-            .decode(text)
-            .ok()
-            .map(|bytes| CelValue::Bytes(Arc::new(bytes))),
+        Some((_, Format::String(StringFormat::Byte))) => {
+            base64::engine::general_purpose::STANDARD.decode(text).ok().map(|bytes| CelValue::Bytes(Arc::new(bytes)))
+        }
         _ => None,
     };
     converted.unwrap_or_else(|| CelValue::String(Arc::new(text.to_owned())))

@@ -66,7 +66,7 @@ fn check(node: &SchemaNode, value: &Value, old: Option<&Value>, path: &FieldPath
         }
     }
     if let Value::Array(items) = value {
-        check_items(node, validation, value, items, old, path, outcome);
+        check_items(node, validation, items, old, path, outcome);
     }
     if let Some(validation) = validation {
         check_enum(validation, value, path, outcome);
@@ -196,38 +196,33 @@ fn check_number(
         Some(_) if bound.abs() < i64::MAX as f64 => messages::float_text(bound.trunc()),
         _ => messages::float_text(bound),
     };
-    let mut refuse = |relation: &str, bound: f64| {
+    let refuse = |outcome: &mut Outcome, relation: &str, bound: f64| {
         let detail = format!("{path} in body should be {relation} {}", bound_text(bound));
         outcome.push(messages::invalid(path.to_field(), value, &detail));
     };
     if let Some(factor) = validation.multiple_of {
         let quotient = if factor < 1.0 { 1.0 / factor * float } else { float / factor };
         if factor <= 0.0 {
-            let detail = format!("factor MultipleOf declared for {path} must be positive: {}", messages::float_text(factor));
-            refuse_with(path, factor, &detail, outcome);
+            let factor_text = messages::float_text(factor);
+            let detail = format!("factor MultipleOf declared for {path} must be positive: {factor_text}");
+            outcome.push(messages::invalid(path.to_field(), &Value::from(factor), &detail));
         } else if !is_whole(quotient) {
-            refuse("a multiple of", factor);
+            refuse(outcome, "a multiple of", factor);
         }
     }
     if let Some((bound, exclusive)) = validation.maximum
         && (float > bound || exclusive && float >= bound)
     {
         let relation = if exclusive { "less than" } else { "less than or equal to" };
-        let detail = format!("{path} in body should be {relation} {}", bound_text(bound));
-        outcome.push(messages::invalid(path.to_field(), value, &detail));
+        refuse(outcome, relation, bound);
     }
     if let Some((bound, exclusive)) = validation.minimum
         && (float < bound || exclusive && float <= bound)
     {
         let relation = if exclusive { "greater than" } else { "greater than or equal to" };
-        let detail = format!("{path} in body should be {relation} {}", bound_text(bound));
-        outcome.push(messages::invalid(path.to_field(), value, &detail));
+        refuse(outcome, relation, bound);
     }
     outcome.successes += 1;
-}
-
-fn refuse_with(path: &FieldPath<'_>, factor: f64, detail: &str, outcome: &mut Outcome) {
-    outcome.push(messages::invalid(path.to_field(), &Value::from(factor), detail));
 }
 
 /// Whether a number fits its format. The real server reports this without a field.
@@ -257,7 +252,6 @@ fn check_range(
 fn check_items(
     node: &SchemaNode,
     validation: Option<&ValueValidation>,
-    value: &Value,
     items: &[Value],
     old: Option<&Value>,
     path: &FieldPath<'_>,
@@ -286,7 +280,6 @@ fn check_items(
         let detail = format!("{path} in body shouldn't contain duplicates");
         outcome.push(messages::invalid(path.to_field(), &Value::from(""), &detail));
     }
-    let _ = value;
     outcome.successes += 1;
 }
 
@@ -344,7 +337,7 @@ fn check_junctors(validation: &ValueValidation, value: &Value, path: &FieldPath<
         check(node, value, None, path, &mut nested);
         nested
     };
-    let mut refuse = |outcome: &mut Outcome, detail: &str| {
+    let refuse = |outcome: &mut Outcome, detail: &str| {
         let detail = format!("{} {detail}", messages::quote(&path.to_string()));
         outcome.push(messages::invalid(FieldPath::ROOT.to_field(), &Value::from(""), &detail));
     };
@@ -386,8 +379,7 @@ fn check_junctors(validation: &ValueValidation, value: &Value, path: &FieldPath<
                 best.into_iter().for_each(|best| outcome.merge(best));
             }
             _ => {
-                let detail =
-                    format!("must validate one and only one schema (oneOf). Found {valid} valid alternatives");
+                let detail = format!("must validate one and only one schema (oneOf). Found {valid} valid alternatives");
                 refuse(outcome, &detail);
             }
         }

@@ -1,0 +1,214 @@
+//! Names: their form, whether they are taken, and the conditions that say so.
+
+use std::borrow::Cow;
+
+use serde_json::{Map, Value, json};
+
+use crate::{
+    schema::{messages, path::FieldPath},
+    status_error::FieldError,
+};
+
+const DNS_1035_MESSAGE: &str = "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, \
+     and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is \
+     '[a-z]([-a-z0-9]*[a-z0-9])?')";
+const DNS_1123_MESSAGE: &str = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and \
+     end with an alphanumeric character (e.g. 'example.com', regex used for validation is \
+     '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
+
+/// Why `name` is no DNS-1035 label.
+pub(super) fn dns_1035_violation(name: &str) -> Option<String> {
+    let mut reasons = Vec::new();
+    if name.len() > 63 {
+        reasons.push("must be no more than 63 bytes");
+    }
+    let bytes = name.as_bytes();
+    let alphanumeric = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let well_formed = bytes.first().is_some_and(u8::is_ascii_lowercase)
+        && bytes.last().is_some_and(alphanumeric)
+        && bytes.iter().all(|byte| alphanumeric(byte) || *byte == b'-');
+    if !well_formed {
+        reasons.push(DNS_1035_MESSAGE);
+    }
+    (!reasons.is_empty()).then(|| reasons.join(","))
+}
+
+/// Why `name` is no DNS-1123 subdomain.
+pub(super) fn dns_1123_violation(name: &str) -> Option<String> {
+    let mut reasons = Vec::new();
+    if name.len() > 253 {
+        reasons.push("must be no more than 253 bytes");
+    }
+    let alphanumeric = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let well_formed = name.split('.').all(|label| {
+        let bytes = label.as_bytes();
+        bytes.first().is_some_and(alphanumeric)
+            && bytes.last().is_some_and(alphanumeric)
+            && bytes.iter().all(|byte| alphanumeric(byte) || *byte == b'-')
+    });
+    if !well_formed {
+        reasons.push(DNS_1123_MESSAGE);
+    }
+    (!reasons.is_empty()).then(|| reasons.join(","))
+}
+
+/// Errors in `spec.names`.
+pub(super) fn errors(names: Option<&Value>, path: &FieldPath<'_>) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    let text = |key: &str| names.and_then(|names| names.get(key)).and_then(Value::as_str).unwrap_or_default();
+    for key in ["plural", "singular", "kind", "listKind"] {
+        if text(key).is_empty() {
+            errors.push(messages::required(path.field(key).to_field(), ""));
+        }
+    }
+    for key in ["plural", "singular", "kind", "listKind"] {
+        let name = text(key);
+        let mixed_case = key == "kind" || key == "listKind";
+        let checked = if mixed_case { Cow::Owned(name.to_lowercase()) } else { Cow::Borrowed(name) };
+        if !name.is_empty()
+            && let Some(reason) = dns_1035_violation(&checked)
+        {
+            let prefix = if mixed_case { "may have mixed case, but should otherwise match: " } else { "" };
+            let detail = format!("{prefix}{reason}");
+            errors.push(messages::invalid(path.field(key).to_field(), &Value::from(name), &detail));
+        }
+    }
+    if !text("kind").is_empty() && text("kind") == text("listKind") {
+        let detail = "kind and listKind may not be the same";
+        errors.push(messages::invalid(path.field("listKind").to_field(), &Value::from(text("listKind")), detail));
+    }
+    for key in ["shortNames", "categories"] {
+        let list_path = path.field(key);
+        let items = names.and_then(|names| names.get(key)).and_then(Value::as_array).into_iter().flatten();
+        for (index, item) in items.enumerate() {
+            if let Some(reason) = dns_1035_violation(item.as_str().unwrap_or_default()) {
+                errors.push(messages::invalid(list_path.index(index).to_field(), item, &reason));
+            }
+        }
+    }
+    errors
+}
+
+/// The status of the condition `condition_type`.
+pub(super) fn condition_status<'a>(definition: &'a Value, condition_type: &str) -> Option<&'a str> {
+    condition(definition, condition_type)?.get("status")?.as_str()
+}
+
+fn condition<'a>(definition: &'a Value, condition_type: &str) -> Option<&'a Value> {
+    definition
+        .pointer("/status/conditions")?
+        .as_array()?
+        .iter()
+        .find(|condition| condition.get("type").and_then(Value::as_str) == Some(condition_type))
+}
+
+/// Why names can not be accepted: reason and message of the condition.
+struct Conflict {
+    reason: &'static str,
+    message: String,
+}
+
+/// The status of a definition once its names are settled.
+pub(super) fn status(definition: &Value, now: &str, taken: &dyn Fn(&str) -> bool) -> Value {
+    let mut status = definition.get("status").and_then(Value::as_object).cloned().unwrap_or_default();
+    let requested = definition.pointer("/spec/names").and_then(Value::as_object).cloned().unwrap_or_default();
+    let (accepted, conflict) = accept(&requested, status.get("acceptedNames").and_then(Value::as_object), taken);
+    let names_accepted = match &conflict {
+        Some(conflict) => new_condition("NamesAccepted", "False", conflict.reason, &conflict.message, now),
+        None => new_condition("NamesAccepted", "True", "NoConflicts", "no conflicts found", now),
+    };
+    let established = match (condition(definition, "Established"), &conflict) {
+        (Some(old), _) if old.get("status").and_then(Value::as_str) == Some("True") => old.clone(),
+        (_, None) => {
+            new_condition("Established", "True", "InitialNamesAccepted", "the initial names have been accepted", now)
+        }
+        (Some(old), Some(_)) => old.clone(),
+        (None, Some(_)) => new_condition("Established", "False", "NotAccepted", "not all names are accepted", now),
+    };
+    let mut conditions = status.get("conditions").and_then(Value::as_array).cloned().unwrap_or_default();
+    set_condition(&mut conditions, names_accepted);
+    set_condition(&mut conditions, established);
+    status.insert("acceptedNames".to_owned(), Value::Object(accepted));
+    status.insert("conditions".to_owned(), Value::Array(conditions));
+    status.insert("storedVersions".to_owned(), stored_versions(definition, &status));
+    Value::Object(status)
+}
+
+/// The accepted names after a request, and the last conflict.
+fn accept(
+    requested: &Map<String, Value>,
+    accepted: Option<&Map<String, Value>>,
+    taken: &dyn Fn(&str) -> bool,
+) -> (Map<String, Value>, Option<Conflict>) {
+    const NAMES: [(&str, &str); 5] = [
+        ("plural", "PluralConflict"),
+        ("singular", "SingularConflict"),
+        ("shortNames", "ShortNamesConflict"),
+        ("kind", "KindConflict"),
+        ("listKind", "ListKindConflict"),
+    ];
+    let mut result = accepted.cloned().unwrap_or_default();
+    let mut conflict = None;
+    let in_use = |name: &str| format!("{} is already in use", messages::quote(name));
+    for (key, reason) in NAMES {
+        let Some(wanted) = requested.get(key) else {
+            result.remove(key);
+            continue;
+        };
+        let current = accepted.and_then(|accepted| accepted.get(key));
+        let refused: Vec<String> = if current == Some(wanted) {
+            Vec::new()
+        } else if let Value::Array(short_names) = wanted {
+            let ours = current.and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+            let fresh = short_names.iter().filter(|name| !ours.contains(name)).filter_map(Value::as_str);
+            fresh.filter(|name| taken(name)).map(in_use).collect()
+        } else {
+            wanted.as_str().filter(|name| taken(name)).map(in_use).into_iter().collect()
+        };
+        match refused.as_slice() {
+            [] => {
+                result.insert(key.to_owned(), wanted.clone());
+            }
+            [single] => conflict = Some(Conflict { reason, message: single.clone() }),
+            several => conflict = Some(Conflict { reason, message: format!("[{}]", several.join(", ")) }),
+        }
+    }
+    match requested.get("categories") {
+        Some(categories) => result.insert("categories".to_owned(), categories.clone()),
+        None => result.remove("categories"),
+    };
+    for key in ["plural", "kind"] {
+        // Both are required in status: empty while nothing was accepted.
+        result.entry(key).or_insert_with(|| Value::from(""));
+    }
+    (result, conflict)
+}
+
+fn stored_versions(definition: &Value, status: &Map<String, Value>) -> Value {
+    let mut stored = status.get("storedVersions").and_then(Value::as_array).cloned().unwrap_or_default();
+    if let Some(storage) = definition.get("spec").and_then(super::storage_version)
+        && !stored.iter().any(|version| version == storage)
+    {
+        stored.push(Value::from(storage));
+    }
+    Value::Array(stored)
+}
+
+fn new_condition(condition_type: &str, status: &str, reason: &str, message: &str, now: &str) -> Value {
+    json!({"type": condition_type, "status": status, "reason": reason, "message": message, "lastTransitionTime": now})
+}
+
+/// Replaces the condition of the same type. Its time only moves with its status.
+fn set_condition(conditions: &mut Vec<Value>, mut new: Value) {
+    match conditions.iter_mut().find(|condition| condition["type"] == new["type"]) {
+        None => conditions.push(new),
+        Some(old) => {
+            if old["status"] == new["status"]
+                && let Some(since) = old.get("lastTransitionTime")
+            {
+                new["lastTransitionTime"] = since.clone();
+            }
+            *old = new;
+        }
+    }
+}

@@ -1,0 +1,421 @@
+//! What an `openAPIV3Schema` may say beyond being structural
+//! (apiextensions-apiserver, `ValidateCustomResourceDefinitionOpenAPISchema`).
+
+use serde_json::{Map, Value};
+
+use super::selectable_fields::resolve;
+use crate::{
+    schema::{
+        messages,
+        path::FieldPath,
+        rule::{Expression, ValidationRule},
+        rule_scope,
+    },
+    status_error::FieldError,
+};
+
+const TYPES: [&str; 6] = ["array", "boolean", "integer", "number", "object", "string"];
+const REASONS: [&str; 4] = ["FieldValueDuplicate", "FieldValueForbidden", "FieldValueInvalid", "FieldValueRequired"];
+
+/// Keywords that the root of a schema may use when there is a status subresource, as the real server lists them.
+const AT_ROOT_WITH_STATUS: [(&str, &str); 22] = [
+    ("description", "Description"),
+    ("type", "Type"),
+    ("format", "Format"),
+    ("title", "Title"),
+    ("maximum", "Maximum"),
+    ("exclusiveMaximum", "ExclusiveMaximum"),
+    ("minimum", "Minimum"),
+    ("exclusiveMinimum", "ExclusiveMinimum"),
+    ("maxLength", "MaxLength"),
+    ("minLength", "MinLength"),
+    ("pattern", "Pattern"),
+    ("maxItems", "MaxItems"),
+    ("minItems", "MinItems"),
+    ("uniqueItems", "UniqueItems"),
+    ("multipleOf", "MultipleOf"),
+    ("required", "Required"),
+    ("items", "Items"),
+    ("properties", "Properties"),
+    ("externalDocs", "ExternalDocs"),
+    ("example", "Example"),
+    ("x-kubernetes-preserve-unknown-fields", "XPreserveUnknownFields"),
+    ("x-kubernetes-validations", "XValidations"),
+];
+
+/// Keywords of JSON schema that custom resources can not use.
+const UNSUPPORTED: [&str; 6] = ["id", "additionalItems", "patternProperties", "definitions", "dependencies", "$ref"];
+
+/// Errors at the root of a schema whose kind has a status subresource.
+pub(super) fn root_with_status_errors(schema: &Value, path: &FieldPath<'_>, errors: &mut Vec<FieldError>) {
+    let Some(fields) = schema.as_object() else { return };
+    let schema_type = fields.get("type").and_then(Value::as_str).unwrap_or_default();
+    if !schema_type.is_empty() && schema_type != "object" {
+        let detail = "only \"object\" is allowed as the type at the root of the schema if the status subresource is \
+                      enabled";
+        errors.push(messages::invalid(path.field("type").to_field(), &Value::from(schema_type), detail));
+    } else if fields.iter().any(|(keyword, value)| {
+        !value.is_null()
+            && *value != Value::Bool(false)
+            && !AT_ROOT_WITH_STATUS.iter().any(|(known, _)| known == keyword)
+    }) {
+        let names: Vec<&str> = AT_ROOT_WITH_STATUS.iter().map(|(_, name)| *name).collect();
+        let detail = format!(
+            "only [{}] fields are allowed at the root of the schema if the status subresource is enabled",
+            names.join(" ")
+        );
+        errors.push(messages::invalid(path.to_field(), schema, &detail));
+    }
+}
+
+/// Errors of a schema; rules are compiled when `check_rules` and nothing else is wrong.
+pub(super) fn errors(schema: &Value, path: &FieldPath<'_>, check_rules: bool) -> Vec<FieldError> {
+    let mut walk = Walk { errors: Vec::new(), rule_errors: Vec::new(), check_rules };
+    walk.schema(schema, path, &Scope { is_root: true, ..Scope::default() });
+    let Walk { mut errors, rule_errors, .. } = walk;
+    if errors.is_empty() {
+        errors = rule_errors;
+    }
+    errors
+}
+
+/// Where in the schema a node is.
+#[derive(Clone, Default)]
+struct Scope {
+    is_root: bool,
+    /// Below `apiVersion`, `kind` or `metadata` of a resource.
+    inside_metadata: bool,
+    /// Why no default may be set here.
+    no_defaults: Option<String>,
+    /// The list or map above whose parts have no old counterpart.
+    uncorrelatable: Option<String>,
+    /// Below a junctor: rules are not evaluated here.
+    nested: bool,
+}
+
+struct Walk {
+    errors: Vec<FieldError>,
+    rule_errors: Vec<FieldError>,
+    check_rules: bool,
+}
+
+impl Walk {
+    fn schema(&mut self, schema: &Value, path: &FieldPath<'_>, scope: &Scope) {
+        let Some(fields) = schema.as_object() else { return };
+        self.keywords(fields, path, scope);
+        self.list_and_map_types(fields, path);
+        self.rules(schema, path, scope);
+        self.children(fields, path, scope);
+    }
+
+    fn keywords(&mut self, schema: &Map<String, Value>, path: &FieldPath<'_>, scope: &Scope) {
+        match schema.get("type") {
+            None | Some(Value::Null) => {}
+            Some(Value::String(name)) if name.is_empty() || TYPES.contains(&name.as_str()) => {}
+            Some(other) => {
+                let accepted: Vec<Value> = TYPES.iter().map(|name| Value::from(*name)).collect();
+                self.errors.push(messages::not_supported(path.field("type").to_field(), other, &accepted));
+                if other == "null" {
+                    let detail = "type cannot be set to null, use nullable as an alternative";
+                    self.errors.push(messages::forbidden(path.field("type").to_field(), detail));
+                }
+            }
+        }
+        if let Some(reason) = &scope.no_defaults
+            && schema.get("default").is_some_and(|default| !default.is_null())
+        {
+            let detail = format!("must not be set {reason}");
+            self.errors.push(messages::forbidden(path.field("default").to_field(), &detail));
+        }
+        for keyword in UNSUPPORTED {
+            if schema.get(keyword).is_some_and(|value| !value.is_null()) {
+                let detail = format!("{keyword} is not supported");
+                self.errors.push(messages::forbidden(path.field(keyword).to_field(), &detail));
+            }
+        }
+        if schema.get("items").is_some_and(Value::is_array) {
+            let detail = "items must be a schema object and not an array";
+            self.errors.push(messages::forbidden(path.field("items").to_field(), detail));
+        }
+        if scope.inside_metadata && is_true(schema, "x-kubernetes-embedded-resource") {
+            let detail = "must not be used inside of resource meta";
+            self.errors.push(messages::forbidden(path.field("x-kubernetes-embedded-resource").to_field(), detail));
+        }
+        if is_true(schema, "uniqueItems") {
+            let detail = "uniqueItems cannot be set to true since the runtime complexity becomes quadratic";
+            self.errors.push(messages::forbidden(path.field("uniqueItems").to_field(), detail));
+        }
+        let has_properties = schema.get("properties").and_then(Value::as_object).is_some_and(|map| !map.is_empty());
+        if has_properties && matches!(schema.get("additionalProperties"), Some(Value::Bool(false) | Value::Object(_))) {
+            let detail = "additionalProperties and properties are mutual exclusive";
+            self.errors.push(messages::forbidden(path.field("additionalProperties").to_field(), detail));
+        }
+        if let Some(no @ Value::Bool(false)) = schema.get("x-kubernetes-preserve-unknown-fields") {
+            let field = path.field("x-kubernetes-preserve-unknown-fields").to_field();
+            self.errors.push(messages::invalid(field, no, "must be true or undefined"));
+        }
+    }
+
+    fn list_and_map_types(&mut self, schema: &Map<String, Value>, path: &FieldPath<'_>) {
+        let schema_type = schema.get("type").and_then(Value::as_str).unwrap_or_default();
+        let kinds: [(&str, &str, &[&str]); 2] = [
+            ("x-kubernetes-map-type", "object", &["atomic", "granular"]),
+            ("x-kubernetes-list-type", "array", &["atomic", "set", "map"]),
+        ];
+        for (keyword, wanted, accepted) in kinds {
+            let Some(kind) = schema.get(keyword).filter(|kind| !kind.is_null()) else { continue };
+            if schema_type != wanted {
+                let detail = format!("must be {wanted} if {keyword} is specified");
+                let field = path.field("type").to_field();
+                self.errors.push(if schema_type.is_empty() {
+                    messages::required(field, &detail)
+                } else {
+                    messages::invalid(field, &Value::from(schema_type), &detail)
+                });
+            }
+            if !kind.as_str().is_some_and(|kind| accepted.contains(&kind)) {
+                let accepted: Vec<Value> = accepted.iter().map(|name| Value::from(*name)).collect();
+                self.errors.push(messages::not_supported(path.field(keyword).to_field(), kind, &accepted));
+            }
+        }
+        let list_type = schema.get("x-kubernetes-list-type").and_then(Value::as_str);
+        let items = schema.get("items").and_then(Value::as_object);
+        let items_path = path.field("items");
+        if list_type == Some("set")
+            && schema_type == "array"
+            && let Some(items) = items
+        {
+            let text = |keyword: &str| items.get(keyword).and_then(Value::as_str);
+            let offending = match text("type") {
+                Some("array") if text("x-kubernetes-list-type").is_some_and(|kind| kind != "atomic") => {
+                    Some("x-kubernetes-list-type")
+                }
+                Some("object") if text("x-kubernetes-map-type") != Some("atomic") => Some("x-kubernetes-map-type"),
+                _ => None,
+            };
+            if let Some(keyword) = offending {
+                let value = items.get("x-kubernetes-list-type").unwrap_or(&Value::Null);
+                let detail = "must be atomic as item of a list with x-kubernetes-list-type=set";
+                self.errors.push(messages::invalid(items_path.field(keyword).to_field(), value, detail));
+            }
+        }
+        self.map_keys(schema, list_type, items, path);
+        if let (Some(kind @ ("set" | "map")), Some(items)) = (list_type, items)
+            && is_true(items, "nullable")
+        {
+            let detail = format!("cannot be nullable when x-kubernetes-list-type is {kind}");
+            self.errors.push(messages::forbidden(items_path.field("nullable").to_field(), &detail));
+        }
+    }
+
+    fn map_keys(
+        &mut self,
+        schema: &Map<String, Value>,
+        list_type: Option<&str>,
+        items: Option<&Map<String, Value>>,
+        path: &FieldPath<'_>,
+    ) {
+        let none = Value::Array(Vec::new());
+        let keys_value = schema.get("x-kubernetes-list-map-keys").unwrap_or(&none);
+        let keys: Vec<&str> = keys_value.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        let keys_field = || path.field("x-kubernetes-list-map-keys").to_field();
+        if !keys.is_empty() && list_type != Some("map") {
+            let detail = "must be map if x-kubernetes-list-map-keys is non-empty";
+            let field = path.field("x-kubernetes-list-type").to_field();
+            self.errors.push(match list_type {
+                None => messages::required(field, detail),
+                Some(kind) => messages::invalid(field, &Value::from(kind), detail),
+            });
+        }
+        if list_type != Some("map") {
+            return;
+        }
+        if keys.is_empty() {
+            let detail = "must not be empty if x-kubernetes-list-type is map";
+            self.errors.push(messages::required(keys_field(), detail));
+        }
+        let items_path = path.field("items");
+        let Some(items) = items else {
+            let detail = "must have a schema if x-kubernetes-list-type is map";
+            self.errors.push(messages::required(items_path.to_field(), detail));
+            return;
+        };
+        let item_type = items.get("type").and_then(Value::as_str).unwrap_or_default();
+        if item_type != "object" {
+            let detail = "must be object if parent array's x-kubernetes-list-type is map";
+            self.errors.push(messages::invalid(items_path.field("type").to_field(), &Value::from(item_type), detail));
+            return;
+        }
+        let properties_path = items_path.field("properties");
+        let required: Vec<&str> =
+            items.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
+        for (position, key) in keys.iter().enumerate() {
+            if keys[..position].contains(key) {
+                self.errors.push(messages::invalid(keys_field(), keys_value, "must not contain duplicate entries"));
+            }
+            let Some(property) = items.get("properties").and_then(|map| map.get(*key)).and_then(Value::as_object)
+            else {
+                let detail = "entries must all be names of item properties";
+                self.errors.push(messages::invalid(keys_field(), keys_value, detail));
+                continue;
+            };
+            let key_path = properties_path.key(key);
+            if matches!(property.get("type").and_then(Value::as_str), Some("array" | "object")) {
+                let detail = "must be a scalar type if parent array's x-kubernetes-list-type is map";
+                self.errors.push(messages::invalid(key_path.field("type").to_field(), &Value::from(item_type), detail));
+            }
+            if !required.contains(key) && property.get("default").is_none_or(Value::is_null) {
+                let detail = "this property is in x-kubernetes-list-map-keys, so it must have a default or be a \
+                              required property";
+                self.errors.push(messages::required(key_path.field("default").to_field(), detail));
+            }
+            if is_true(property, "nullable") {
+                let detail = "this property is in x-kubernetes-list-map-keys, so it cannot be nullable";
+                self.errors.push(messages::forbidden(key_path.field("nullable").to_field(), detail));
+            }
+        }
+    }
+
+    fn rules(&mut self, schema: &Value, path: &FieldPath<'_>, scope: &Scope) {
+        let Some(rules) = schema.get("x-kubernetes-validations").and_then(Value::as_array) else { return };
+        let rules_path = path.field("x-kubernetes-validations");
+        for (index, rule) in rules.iter().enumerate() {
+            let path = rules_path.index(index);
+            let before = self.errors.len();
+            self.rule_text(rule, schema, &path);
+            if self.errors.len() == before && self.check_rules && !scope.nested {
+                self.rule_programs(rule, schema, &path, scope);
+            }
+        }
+    }
+
+    fn rule_text(&mut self, rule: &Value, schema: &Value, path: &FieldPath<'_>) {
+        let text = |name: &str| rule.get(name).and_then(Value::as_str).unwrap_or_default();
+        let (expression, message) = (text("rule").trim(), text("message").trim());
+        let has_newline = |text: &str| text.contains(['\n', '\r']);
+        let shown = |name: &str| Value::from(text(name));
+        if expression.is_empty() {
+            self.errors.push(messages::required(path.field("rule").to_field(), "rule is not specified"));
+        } else if !text("message").is_empty() && message.is_empty() {
+            let detail = "must be non-empty if specified";
+            self.errors.push(messages::invalid(path.field("message").to_field(), &shown("message"), detail));
+        } else if has_newline(message) {
+            let detail = "must not contain line breaks";
+            self.errors.push(messages::invalid(path.field("message").to_field(), &shown("message"), detail));
+        } else if has_newline(expression) && message.is_empty() {
+            let detail = "message must be specified if rule contains line breaks";
+            self.errors.push(messages::required(path.field("message").to_field(), detail));
+        }
+        if !text("messageExpression").is_empty() && text("messageExpression").trim().is_empty() {
+            let detail = "messageExpression must be non-empty if specified";
+            self.errors.push(messages::required(path.field("messageExpression").to_field(), detail));
+        }
+        if let Some(reason) = rule.get("reason").filter(|reason| !reason.is_null())
+            && !reason.as_str().is_some_and(|reason| REASONS.contains(&reason))
+        {
+            let accepted: Vec<Value> = REASONS.iter().map(|reason| Value::from(*reason)).collect();
+            self.errors.push(messages::not_supported(path.field("reason").to_field(), reason, &accepted));
+        }
+        let field_path = text("fieldPath");
+        if !field_path.is_empty() {
+            let detail = if field_path.trim().is_empty() {
+                Some("must be non-empty if specified")
+            } else if has_newline(field_path) {
+                Some("must not contain line breaks")
+            } else if resolve(field_path, schema).is_err() {
+                Some("must be a valid path")
+            } else {
+                None
+            };
+            if let Some(detail) = detail {
+                self.errors.push(messages::invalid(
+                    path.field("fieldPath").to_field(),
+                    &Value::from(field_path),
+                    detail,
+                ));
+            }
+        }
+    }
+
+    fn rule_programs(&mut self, rule: &Value, schema: &Value, path: &FieldPath<'_>, scope: &Scope) {
+        let Some(parsed) = ValidationRule::from_json(rule) else { return };
+        let expressions =
+            [("rule", Some(parsed.rule.as_str())), ("messageExpression", parsed.message_expression.as_deref())];
+        let mut uses_old_self = false;
+        for (name, source) in expressions {
+            let Some(source) = source else { continue };
+            let problem = match Expression::compile(source) {
+                Err(reason) => Some(reason),
+                Ok(expression) => {
+                    uses_old_self |= name == "rule" && expression.analysis.uses_old_self;
+                    rule_scope::problem(&expression.analysis, schema, scope.is_root)
+                }
+            };
+            if let Some(problem) = problem {
+                let detail = if name == "rule" {
+                    format!("compilation failed: {problem}")
+                } else {
+                    format!("messageExpression compilation failed: {problem}")
+                };
+                self.rule_errors.push(messages::invalid(path.field(name).to_field(), rule, &detail));
+            }
+        }
+        if uses_old_self {
+            if let Some(within) = &scope.uncorrelatable {
+                let detail =
+                    format!("oldSelf cannot be used on the uncorrelatable portion of the schema within {within}");
+                let field = path.field("rule").to_field();
+                self.rule_errors.push(messages::invalid(field, &Value::from(parsed.rule.as_str()), &detail));
+            }
+        } else if let Some(optional) = parsed.optional_old_self {
+            let detail = "may not be set if oldSelf is not used in rule";
+            let field = path.field("optionalOldSelf").to_field();
+            self.rule_errors.push(messages::invalid(field, &Value::Bool(optional), detail));
+        }
+    }
+
+    fn children(&mut self, schema: &Map<String, Value>, path: &FieldPath<'_>, scope: &Scope) {
+        let below = Scope { is_root: false, ..scope.clone() };
+        if let Some(values) = schema.get("additionalProperties").filter(|values| values.is_object()) {
+            let mut scope = below.clone();
+            if scope.inside_metadata {
+                scope.no_defaults = Some("inside additionalProperties applying to object metadata".to_owned());
+            }
+            self.schema(values, &path.field("additionalProperties"), &scope);
+        }
+        let is_resource = scope.is_root || is_true(schema, "x-kubernetes-embedded-resource");
+        let properties_path = path.field("properties");
+        for (name, child) in schema.get("properties").and_then(Value::as_object).into_iter().flatten() {
+            let mut scope_of_child = below.clone();
+            if is_resource && matches!(name.as_str(), "apiVersion" | "kind" | "metadata") {
+                scope_of_child.inside_metadata = true;
+                if scope.is_root {
+                    scope_of_child.no_defaults = Some(format!("in top-level {name}"));
+                }
+            }
+            self.schema(child, &properties_path.key(name), &scope_of_child);
+        }
+        if let Some(items) = schema.get("items").filter(|items| items.is_object()) {
+            let mut scope = below.clone();
+            if schema.get("x-kubernetes-list-type").and_then(Value::as_str) != Some("map") {
+                scope.uncorrelatable.get_or_insert_with(|| path.to_string());
+            }
+            self.schema(items, &path.field("items"), &scope);
+        }
+        let nested = Scope { nested: true, ..below };
+        if let Some(not) = schema.get("not") {
+            self.schema(not, &path.field("not"), &nested);
+        }
+        for keyword in ["allOf", "oneOf", "anyOf"] {
+            let list_path = path.field(keyword);
+            let alternatives = schema.get(keyword).and_then(Value::as_array).into_iter().flatten();
+            for (index, alternative) in alternatives.enumerate() {
+                self.schema(alternative, &list_path.index(index), &nested);
+            }
+        }
+    }
+}
+
+fn is_true(schema: &Map<String, Value>, keyword: &str) -> bool {
+    schema.get(keyword).and_then(Value::as_bool) == Some(true)
+}

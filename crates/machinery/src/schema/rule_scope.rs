@@ -1,0 +1,75 @@
+//! What a rule may refer to, as far as it can be told without a type checker: known names, and fields that exist.
+
+use serde_json::Value;
+
+use super::{
+    rule_projection::{Analysis, Projection},
+    rule_values::escape,
+};
+
+/// Identifiers of the language and of the Kubernetes libraries that are no variables.
+const LIBRARY_NAMES: [&str; 25] = [
+    "sets",
+    "math",
+    "optional",
+    "base64",
+    "cel",
+    "format",
+    "ip",
+    "cidr",
+    "url",
+    "strings",
+    "lists",
+    "regex",
+    "quantity",
+    "semver",
+    "jsonpatch",
+    "int",
+    "uint",
+    "double",
+    "bool",
+    "string",
+    "bytes",
+    "list",
+    "map",
+    "type",
+    "null_type",
+];
+const MORE_LIBRARY_NAMES: [&str; 5] = ["google", "timestamp", "duration", "dyn", "optional_type"];
+
+/// Why an expression on values of `schema` can not be meant.
+pub(crate) fn problem(analysis: &Analysis, schema: &Value, is_root: bool) -> Option<String> {
+    let unknown = analysis
+        .free_names
+        .iter()
+        .find(|name| !LIBRARY_NAMES.iter().chain(&MORE_LIBRARY_NAMES).any(|known| known == name));
+    if let Some(name) = unknown {
+        return Some(format!("undeclared reference to '{name}' (in container '')"));
+    }
+    [&analysis.reads, &analysis.reads_old]
+        .into_iter()
+        .find_map(|reads| undefined_field(reads, schema, is_root))
+        .map(|name| format!("undefined field '{name}'"))
+}
+
+/// The first field that is read and that objects of `schema` can not have.
+fn undefined_field(reads: &Projection, schema: &Value, is_resource: bool) -> Option<String> {
+    let Projection::Fields(fields) = reads else { return None };
+    let is_resource =
+        is_resource || schema.get("x-kubernetes-embedded-resource").and_then(Value::as_bool) == Some(true);
+    let Some(properties) = schema.get("properties").and_then(Value::as_object) else {
+        // A map, or something that may hold anything.
+        let values = schema.get("additionalProperties")?;
+        return fields.values().find_map(|reads| undefined_field(reads, values, false));
+    };
+    fields.iter().find_map(|(name, reads)| {
+        if is_resource && matches!(name.as_str(), "apiVersion" | "kind" | "metadata") {
+            return None;
+        }
+        match properties.iter().find(|(property, _)| escape(property) == name.as_str()) {
+            Some((_, schema)) => undefined_field(reads, schema, false),
+            // `oldSelf.value()` and the like are calls; whatever else is no field of this object.
+            None => Some(name.clone()),
+        }
+    })
+}
