@@ -168,6 +168,7 @@ fn resource_type(definition: &Value, spec: &Value, version: &Value, storage_vers
             .and_then(|scale| serde_json::from_value::<ScalePaths>(scale.clone()).ok()),
         subresources: Vec::new(),
         columns: columns(version),
+        cells: None,
         selectable_fields: version
             .get("selectableFields")
             .and_then(Value::as_array)
