@@ -6,10 +6,13 @@
 //! objects that Kogge relies on ([`contract`]). No I/O and no clock: time is an argument.
 #![deny(missing_docs)]
 
+pub mod clusterctl_import;
 pub mod crd;
+pub mod document_writer;
 pub mod kubernetes_cluster;
 pub mod problem;
 pub mod provider_profile;
+pub mod suggestion;
 
 pub use kubernetes_cluster::{KubernetesCluster, KubernetesClusterSpec, KubernetesClusterStatus};
 pub use provider_profile::{ProviderProfile, ProviderProfileSpec};
