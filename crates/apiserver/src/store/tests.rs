@@ -123,11 +123,14 @@ async fn a_watch_replays_the_log_and_goes_on_live() {
     assert_eq!(ready(&mut some), [""; 0]);
     assert_eq!(some.synced_revision(), 4);
     plane.write(key("ships", "a", "x"), Change::Delete(json!({"metadata": {}})), Expected::Revision(2)).await.unwrap();
-    assert_eq!(ready(&mut all), [
-        r#"Added 2 x {"metadata":{"name":"x","resourceVersion":"2"},"value":1}"#,
-        r#"Added 4 y {"metadata":{"name":"y","resourceVersion":"4"},"value":1}"#,
-        r#"Deleted 5 x {"metadata":{"resourceVersion":"5"}}"#,
-    ]);
+    assert_eq!(
+        ready(&mut all),
+        [
+            r#"Added 2 x {"metadata":{"name":"x","resourceVersion":"2"},"value":1}"#,
+            r#"Added 4 y {"metadata":{"name":"y","resourceVersion":"4"},"value":1}"#,
+            r#"Deleted 5 x {"metadata":{"resourceVersion":"5"}}"#,
+        ]
+    );
     assert_eq!(ready(&mut some), [r#"Deleted 5 x {"metadata":{"resourceVersion":"5"}}"#]);
     plane.write(key("ports", "a", "p"), put("p", 2), Expected::Revision(3)).await.unwrap();
     assert_eq!((all.synced_revision(), ready(&mut all)), (6, vec![]));
