@@ -8,6 +8,7 @@
 pub mod apply;
 pub mod custom_resource_definition;
 pub mod discovery;
+pub mod json_path;
 pub mod negotiation;
 pub mod object_meta;
 pub mod openapi;

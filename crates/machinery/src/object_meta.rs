@@ -331,4 +331,7 @@ pub fn is_finalized(object: &Value) -> bool {
 }
 
 #[cfg(test)]
+pub(crate) use tests::resource as test_resource;
+
+#[cfg(test)]
 mod tests;

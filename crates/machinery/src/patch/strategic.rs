@@ -1,0 +1,275 @@
+//! Strategic merge patch: the meaning of `k8s.io/apimachinery/pkg/util/strategicpatch` on the server's side.
+//!
+//! Lists with a merge key merge by it, lists of scalars with strategy `merge` become unions, all other lists are
+//! replaced. Order: items that came with the patch stand in the patch's order, items of the server alone keep their
+//! place before the patch's item they stood before.
+
+use serde_json::{Map, Value};
+
+use super::unprocessable;
+use crate::schema::SchemaNode;
+use crate::status_error::ApiError;
+
+const DIRECTIVE: &str = "$patch";
+const RETAIN_KEYS: &str = "$retainKeys";
+const DELETE_FROM_LIST: &str = "$deleteFromPrimitiveList/";
+const SET_ELEMENT_ORDER: &str = "$setElementOrder/";
+
+/// How one field merges.
+struct Field<'a> {
+    /// Schema of the field's value, or of the items where it is a list.
+    schema: Option<&'a SchemaNode>,
+    merge_key: Option<&'a str>,
+    merge: bool,
+    replace: bool,
+}
+
+fn field<'a>(schema: Option<&'a SchemaNode>, key: &str, list: bool) -> Field<'a> {
+    let node = schema
+        .and_then(|schema| schema.properties.get(key).or(schema.additional_properties.as_ref()).map(AsRef::as_ref));
+    let strategies = || node.and_then(|node| node.patch_strategy.as_deref()).unwrap_or_default().split(',');
+    Field {
+        schema: if list { node.and_then(|node| node.items.as_deref()) } else { node },
+        merge_key: node.and_then(|node| node.patch_merge_key.as_deref()),
+        merge: strategies().any(|strategy| strategy == "merge"),
+        replace: strategies().any(|strategy| strategy == "replace"),
+    }
+}
+
+pub(super) fn apply(object: &Value, patch: &Value, schema: &SchemaNode) -> Result<Value, ApiError> {
+    let Value::Object(patch) = patch else {
+        return Err(ApiError::bad_request("error decoding patch: a strategic merge patch is an object"));
+    };
+    let original = object.as_object().cloned().unwrap_or_default();
+    merge_map(original, patch.clone(), Some(schema)).map(Value::Object)
+}
+
+fn bad_directive(directive: &Value) -> ApiError {
+    unprocessable(&format!("unknown patch type: {directive}"))
+}
+
+fn merge_map(
+    mut original: Map<String, Value>,
+    mut patch: Map<String, Value>,
+    schema: Option<&SchemaNode>,
+) -> Result<Map<String, Value>, ApiError> {
+    match patch.remove(DIRECTIVE) {
+        None => {}
+        Some(Value::String(directive)) if directive == "replace" => return Ok(patch),
+        Some(Value::String(directive)) if directive == "delete" => return Ok(Map::new()),
+        Some(Value::String(directive)) if directive == "merge" => {}
+        Some(other) => return Err(bad_directive(&other)),
+    }
+    retain_keys(&mut original, &mut patch)?;
+    merge_ordered_lists(&mut original, &mut patch, schema)?;
+    for (key, change) in patch {
+        let (key, delete_list) = match key.strip_prefix(DELETE_FROM_LIST) {
+            Some(list) => (list.to_owned(), true),
+            None => (key, false),
+        };
+        if change.is_null() {
+            original.remove(&key);
+            continue;
+        }
+        let merged = match (original.remove(&key), change) {
+            (Some(Value::Array(items)), Value::Array(deleted)) if delete_list => {
+                Some(Value::Array(items.into_iter().filter(|item| !deleted.contains(item)).collect()))
+            }
+            (current, change) if delete_list => {
+                if !change.is_array() {
+                    return Err(ApiError::bad_request("delete list of primitives in the patch is not a list"));
+                }
+                current
+            }
+            (Some(Value::Object(current)), Value::Object(change)) => {
+                let field = field(schema, &key, false);
+                Some(Value::Object(if field.replace { change } else { merge_map(current, change, field.schema)? }))
+            }
+            (Some(Value::Array(current)), Value::Array(change)) => {
+                let field = field(schema, &key, true);
+                Some(Value::Array(if field.merge { merge_list(current, change, &field)? } else { change }))
+            }
+            (_, change) => without_directives(change),
+        };
+        if let Some(merged) = merged {
+            original.insert(key, merged);
+        }
+    }
+    Ok(original)
+}
+
+/// `$retainKeys`: fields of a union that the patch does not name go.
+fn retain_keys(original: &mut Map<String, Value>, patch: &mut Map<String, Value>) -> Result<(), ApiError> {
+    let Some(retained) = patch.remove(RETAIN_KEYS) else { return Ok(()) };
+    let malformed = || ApiError::bad_request("invalid patch format of retainKeys");
+    let retained = retained.as_array().ok_or_else(malformed)?;
+    let keeps = |key: &str| retained.iter().any(|name| name == key);
+    let unlisted = patch.iter().any(|(key, value)| !key.starts_with('$') && !value.is_null() && !keeps(key));
+    if unlisted {
+        return Err(malformed());
+    }
+    original.retain(|key, _| keeps(key));
+    Ok(())
+}
+
+/// Takes the `$setElementOrder/` directives, and the lists they order, out of the patch.
+fn merge_ordered_lists(
+    original: &mut Map<String, Value>,
+    patch: &mut Map<String, Value>,
+    schema: Option<&SchemaNode>,
+) -> Result<(), ApiError> {
+    let directives: Vec<String> = patch.keys().filter(|key| key.starts_with(SET_ELEMENT_ORDER)).cloned().collect();
+    for directive in directives {
+        let malformed = || ApiError::bad_request("invalid patch format of setElementOrder list");
+        let Some(Value::Array(order)) = patch.remove(&directive) else { return Err(malformed()) };
+        let key = directive.trim_start_matches(SET_ELEMENT_ORDER);
+        let field = field(schema, key, true);
+        let list = |value: Option<&Value>| match value {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::Array(items)) => Ok(Some(items.clone())),
+            Some(_) => Err(malformed()),
+        };
+        let (server, change) = (list(original.get(key))?, list(patch.get(key))?);
+        if change.is_none() && patch.contains_key(key) {
+            continue; // the list is deleted, there is nothing to order
+        }
+        if let Some(change) = &change {
+            check_order(change, &order, field.merge_key)?;
+        }
+        let merged = match (server.clone(), change) {
+            (None, None) => continue,
+            (Some(server), None) => server,
+            (None, Some(change)) => without_directives(Value::Array(change)).and_then(into_list).unwrap_or_default(),
+            (Some(server), Some(change)) if field.merge => merge_list(server, change, &field)?,
+            (Some(_), Some(change)) => change,
+        };
+        patch.remove(key);
+        let ordered = order_items(merged, &order, &server.unwrap_or_default(), field.merge_key);
+        original.insert(key.to_owned(), Value::Array(ordered));
+    }
+    Ok(())
+}
+
+fn into_list(value: Value) -> Option<Vec<Value>> {
+    if let Value::Array(items) = value { Some(items) } else { None }
+}
+
+/// The identity of an item: its merge key's value, or itself in a list of scalars.
+fn identity<'a>(item: &'a Value, merge_key: Option<&str>) -> Option<&'a Value> {
+    match merge_key {
+        Some(key) => item.get(key),
+        None => Some(item),
+    }
+}
+
+fn position(items: &[Value], item: &Value, merge_key: Option<&str>) -> Option<usize> {
+    let own = identity(item, merge_key)?;
+    items.iter().position(|other| identity(other, merge_key) == Some(own))
+}
+
+/// The patch's items must stand in the order the directive gives.
+fn check_order(change: &[Value], order: &[Value], merge_key: Option<&str>) -> Result<(), ApiError> {
+    let mut next = 0;
+    for item in change.iter().filter(|item| item.get(DIRECTIVE).is_none()) {
+        match position(&order[next..], item, merge_key) {
+            Some(found) => next += found + 1,
+            None => {
+                return Err(ApiError::bad_request(format!(
+                    "The order in patch list:\n{}\n doesn't match setElementOrder list:\n{}\n",
+                    Value::Array(change.to_vec()),
+                    Value::Array(order.to_vec())
+                )));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn merge_list(server: Vec<Value>, change: Vec<Value>, field: &Field<'_>) -> Result<Vec<Value>, ApiError> {
+    if server.is_empty() && change.is_empty() {
+        return Ok(server);
+    }
+    let maps = server.first().or(change.first()).is_some_and(Value::is_object);
+    if server.iter().chain(&change).any(|item| item.is_object() != maps || item.is_array()) {
+        return Err(unprocessable("lists of mixed types or of lists cannot be merged"));
+    }
+    if !maps {
+        let mut union: Vec<Value> = Vec::with_capacity(server.len() + change.len());
+        for item in server.iter().chain(&change) {
+            if !union.contains(item) {
+                union.push(item.clone());
+            }
+        }
+        return Ok(order_items(union, &change, &server, None));
+    }
+    let key = field.merge_key.ok_or_else(|| unprocessable("cannot merge lists without merge key"))?;
+    let no_key = |item: &Value| unprocessable(&format!("map: {item} does not contain declared merge key: {key}"));
+    let (mut merged, mut replaced, mut changes) = (server.clone(), false, Vec::new());
+    for item in change {
+        match item.get(DIRECTIVE).and_then(Value::as_str) {
+            None if item.get(DIRECTIVE).is_none() => changes.push(item),
+            Some("delete") => {
+                let deleted = item.get(key).ok_or_else(|| no_key(&item))?;
+                merged.retain(|other| other.get(key) != Some(deleted));
+            }
+            Some("replace") => replaced = true,
+            Some("merge") => return Err(unprocessable("merging lists cannot yet be specified in the patch")),
+            _ => return Err(bad_directive(item.get(DIRECTIVE).unwrap_or(&Value::Null))),
+        }
+    }
+    if replaced {
+        return Ok(changes);
+    }
+    for item in &changes {
+        let own = item.get(key).ok_or_else(|| no_key(item))?;
+        let Value::Object(change) = item else { continue };
+        match merged.iter_mut().find(|other| other.get(key) == Some(own)) {
+            Some(Value::Object(current)) => {
+                *current = merge_map(std::mem::take(current), change.clone(), field.schema)?
+            }
+            _ => merged.extend(without_directives(item.clone())),
+        }
+    }
+    if let Some(keyless) = merged.iter().find(|item| item.get(key).is_none()) {
+        return Err(no_key(keyless));
+    }
+    Ok(order_items(merged, &changes, &server, Some(key)))
+}
+
+/// Orders merged items: those in `order` by it, the others by the `server`'s list; the two runs are merged so that an
+/// item of the server stands before the first patched item it stood before.
+fn order_items(merged: Vec<Value>, order: &[Value], server: &[Value], merge_key: Option<&str>) -> Vec<Value> {
+    let (mut patched, mut others): (Vec<Value>, Vec<Value>) =
+        merged.into_iter().partition(|item| position(order, item, merge_key).is_some());
+    patched.sort_by_key(|item| position(order, item, merge_key));
+    others.sort_by_key(|item| position(server, item, merge_key).unwrap_or(usize::MAX));
+    let mut ordered = Vec::with_capacity(patched.len() + others.len());
+    let (mut patched, mut others) = (patched.into_iter().peekable(), others.into_iter().peekable());
+    while let (Some(own), Some(other)) = (patched.peek(), others.peek()) {
+        let places = (position(server, other, merge_key), position(server, own, merge_key));
+        let server_first = matches!(places, (Some(other), Some(own)) if other < own);
+        ordered.extend(if server_first { others.next() } else { patched.next() });
+    }
+    ordered.extend(patched);
+    ordered.extend(others);
+    ordered
+}
+
+/// New content without directives and nulls; None for a map that is nothing but a directive.
+fn without_directives(value: Value) -> Option<Value> {
+    match value {
+        Value::Object(fields) => {
+            if fields.contains_key(DIRECTIVE) {
+                return None;
+            }
+            let kept = fields.into_iter().filter(|(key, value)| !value.is_null() && !is_directive(key));
+            Some(Value::Object(kept.filter_map(|(key, value)| Some((key, without_directives(value)?))).collect()))
+        }
+        Value::Array(items) => Some(Value::Array(items.into_iter().filter_map(without_directives).collect())),
+        scalar => Some(scalar),
+    }
+}
+
+fn is_directive(key: &str) -> bool {
+    key == RETAIN_KEYS || key.starts_with(SET_ELEMENT_ORDER) || key.starts_with(DELETE_FROM_LIST)
+}
