@@ -1,1 +1,356 @@
 //! Starting the server, its planes and its clients.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError, RwLock, Weak},
+    time::SystemTime,
+};
+
+use axum::{Extension, Router, extract::State};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+pub use crate::{
+    plane::{Plane, PlaneError, PlaneOptions},
+    store::PlaneName,
+    tls::ServeError,
+};
+use crate::{
+    background,
+    certificates::{CertificateError, ServerCertificates},
+    custom_resource_definition_controller,
+    pipeline::{self, ListenerShutdown, Metrics},
+    plane::{PlaneState, options_metadata},
+    store::{self, Store, StoreOptions},
+    tls,
+};
+
+/// Where a server keeps its objects and certificates.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Storage {
+    /// Nowhere: they end with the process.
+    #[default]
+    Memory,
+    /// In this directory, made if absent: `kogge.redb` and `pki/`.
+    Directory(PathBuf),
+}
+
+/// What the hook for `pods/log` is asked.
+#[derive(Clone, Copy, Debug)]
+pub struct LogRequest<'a> {
+    /// The plane of the pod.
+    pub plane: &'a PlaneName,
+    /// The pod, as `v1`.
+    pub pod: &'a Value,
+    /// The container, which exists in the pod.
+    pub container: &'a str,
+}
+
+/// Gives the log of a container.
+pub type PodLogs = Arc<dyn Fn(&LogRequest<'_>) -> String + Send + Sync>;
+
+/// How to open a server.
+#[derive(Clone)]
+pub struct ServerOptions {
+    /// Where it keeps its data.
+    pub data: Storage,
+    /// What `/version` answers on the management plane, e.g. `v1.36.0`.
+    pub kubernetes_version: String,
+    /// Host names and addresses of the serving certificate beside those of the local machine.
+    pub host_names: Vec<String>,
+    /// Gives the text of `kubectl logs`; without it logs are empty.
+    pub pod_logs: Option<PodLogs>,
+    /// Tuning of the store.
+    pub store: StoreOptions,
+}
+
+impl Default for ServerOptions {
+    /// In memory, version `v1.36.0`.
+    fn default() -> Self {
+        Self {
+            data: Storage::Memory,
+            kubernetes_version: "v1.36.0".to_owned(),
+            host_names: Vec::new(),
+            pod_logs: None,
+            store: StoreOptions::default(),
+        }
+    }
+}
+
+impl std::fmt::Debug for ServerOptions {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("ServerOptions")
+            .field("data", &self.data)
+            .field("kubernetes_version", &self.kubernetes_version)
+            .field("host_names", &self.host_names)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why a server could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The data directory could not be made.
+    #[error("failed to make the data directory {}: {source}", path.display())]
+    Directory {
+        /// Which one.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The store could not be opened.
+    #[error(transparent)]
+    Store(#[from] store::OpenError),
+    /// The certificates could not be made or read.
+    #[error(transparent)]
+    Certificates(#[from] CertificateError),
+    /// A plane could not be read.
+    #[error(transparent)]
+    Plane(#[from] PlaneError),
+}
+
+pub(crate) struct ServerState {
+    store: Store,
+    options: ServerOptions,
+    certificates: ServerCertificates,
+    planes: RwLock<BTreeMap<PlaneName, Arc<PlaneState>>>,
+    metrics: Metrics,
+    /// Definitions whose objects are being deleted right now.
+    cleaning: Mutex<HashSet<(PlaneName, String)>>,
+    /// Ends the background loops with the last handle.
+    background: DropGuard,
+}
+
+/// An open server. Cheap to clone; it closes with its last handle, plane, router and client.
+#[derive(Clone)]
+pub struct Server {
+    state: Arc<ServerState>,
+}
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Server").field("options", &self.state.options).finish_non_exhaustive()
+    }
+}
+
+impl Server {
+    /// Opens the server with all planes of its data directory and starts its background loops. Needs a running Tokio
+    /// runtime.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub async fn open(options: ServerOptions) -> Result<Self, OpenError> {
+        let opening = options.clone();
+        let opened = tokio::task::spawn_blocking(move || open_data(&opening)).await;
+        let (store, certificates) = opened.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?;
+        let mut planes = BTreeMap::new();
+        for plane in store.planes() {
+            let name = plane.name().clone();
+            planes.insert(name, Arc::new(PlaneState::load(plane, &options.kubernetes_version)?));
+        }
+        let background = CancellationToken::new();
+        let state = ServerState {
+            store,
+            options,
+            certificates,
+            planes: RwLock::new(planes),
+            metrics: Metrics::default(),
+            cleaning: Mutex::default(),
+            background: background.clone().drop_guard(),
+        };
+        let server = Self { state: Arc::new(state) };
+        let management = PlaneOptions {
+            kubernetes_version: String::new(),
+            client_ca_pem: Some(server.state.certificates.client_authority.certificate_pem.clone()),
+        };
+        server.prepare_plane(&PlaneName::default(), &management).await?;
+        custom_resource_definition_controller::resume(&server);
+        background::start(&server, &background);
+        Ok(server)
+    }
+
+    /// The plane of the server's own objects.
+    pub fn management(&self) -> Plane {
+        self.plane(&PlaneName::default()).unwrap_or_else(|| unreachable!("the management plane is never deleted"))
+    }
+
+    /// The plane of this name.
+    pub fn plane(&self, name: &PlaneName) -> Option<Plane> {
+        let planes = self.state.planes.read().unwrap_or_else(PoisonError::into_inner);
+        planes.get(name).map(|state| Plane { server: self.clone(), state: state.clone() })
+    }
+
+    /// All planes, ordered by name, the management plane first.
+    pub fn planes(&self) -> Vec<Plane> {
+        let planes = self.state.planes.read().unwrap_or_else(PoisonError::into_inner);
+        planes.values().map(|state| Plane { server: self.clone(), state: state.clone() }).collect()
+    }
+
+    /// Makes a plane with the namespaces every cluster has, or changes the options of the one that is there. It is
+    /// served at `/clusters/NAMESPACE/NAME` at once and again after a restart.
+    ///
+    /// # Errors
+    /// See [`PlaneError`].
+    pub async fn create_plane(&self, name: &PlaneName, options: PlaneOptions) -> Result<Plane, PlaneError> {
+        let is_name = |text: &str| {
+            !text.is_empty()
+                && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.'))
+        };
+        if !name.0.split_once('/').is_some_and(|(namespace, name)| is_name(namespace) && is_name(name)) {
+            return Err(PlaneError::Name(name.0.clone()));
+        }
+        if let Some(pem) = &options.client_ca_pem {
+            crate::authentication::ClientAuthorities::from_pem(pem)?;
+        }
+        if self.plane(name).is_none() {
+            let store = self.state.store.create_plane(name, options_metadata(&options)).await?;
+            let state = Arc::new(PlaneState::load(store, &self.state.options.kubernetes_version)?);
+            let mut planes = self.state.planes.write().unwrap_or_else(PoisonError::into_inner);
+            planes.entry(name.clone()).or_insert(state);
+        }
+        self.prepare_plane(name, &options).await
+    }
+
+    /// Brings a plane to its options and gives it its first objects.
+    async fn prepare_plane(&self, name: &PlaneName, options: &PlaneOptions) -> Result<Plane, PlaneError> {
+        let plane = self.plane(name).ok_or(PlaneError::Store(store::PlaneError::Gone))?;
+        plane.state.change_options(options, &self.state.options.kubernetes_version).await?;
+        let namespaces = ["default", "kube-system", "kube-public", "kube-node-lease"]
+            .map(|name| json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}));
+        plane.apply_all(namespaces.to_vec()).await.map_err(PlaneError::Bootstrap)?;
+        Ok(plane)
+    }
+
+    /// Deletes a plane with all its objects; its watches end.
+    ///
+    /// # Errors
+    /// Without such a plane, and for the management plane.
+    pub async fn delete_plane(&self, name: &PlaneName) -> Result<(), PlaneError> {
+        self.state.store.delete_plane(name).await?;
+        self.state.planes.write().unwrap_or_else(PoisonError::into_inner).remove(name);
+        Ok(())
+    }
+
+    /// All planes as one router, for any transport. Requests without the server's own connection information are
+    /// anonymous.
+    pub fn router(&self) -> Router {
+        Router::new()
+            .fallback(|State(server): State<Server>, request: axum::extract::Request| pipeline::handle(server, request))
+            .with_state(self.clone())
+    }
+
+    /// Serves all planes with TLS until `shutdown`; then watches end and other requests may finish for some seconds.
+    ///
+    /// # Errors
+    /// If the serving certificate is not usable.
+    pub async fn serve(&self, listener: TcpListener, shutdown: CancellationToken) -> Result<(), ServeError> {
+        let config = tls::server_config(&self.state.certificates.serving)?;
+        let router = self.router().layer(Extension(ListenerShutdown(shutdown.clone())));
+        tls::serve(listener, config, router, shutdown).await;
+        Ok(())
+    }
+
+    /// The authority of the serving certificate, PEM.
+    pub fn certificate_authority_pem(&self) -> String {
+        self.state.certificates.serving_authority.certificate_pem.clone()
+    }
+
+    /// The server's certificates and keys.
+    pub fn certificates(&self) -> &ServerCertificates {
+        &self.state.certificates
+    }
+
+    /// A kubeconfig (YAML) of the management plane's administrator, who is reached at `server_url`, e.g.
+    /// `https://127.0.0.1:7443`. It contains a private key.
+    pub fn admin_kubeconfig(&self, server_url: &str) -> String {
+        let certificates = &self.state.certificates;
+        let encode = |text: &str| STANDARD.encode(text);
+        let config = json!({
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [{
+                "name": "kogge",
+                "cluster": {
+                    "server": server_url,
+                    "certificate-authority-data": encode(&certificates.serving_authority.certificate_pem),
+                },
+            }],
+            "users": [{
+                "name": "kogge-admin",
+                "user": {
+                    "client-certificate-data": encode(&certificates.admin.certificate_pem),
+                    "client-key-data": encode(&certificates.admin.key_pem),
+                },
+            }],
+            "contexts": [{
+                "name": "kogge",
+                "context": {"cluster": "kogge", "user": "kogge-admin", "namespace": "default"},
+            }],
+            "current-context": "kogge",
+            "preferences": {},
+        });
+        // Strings, lists and maps always have a YAML form; JSON, which is YAML, is there for the type's sake.
+        serde_saphyr::to_string(&config).unwrap_or_else(|_| config.to_string())
+    }
+
+    pub(crate) fn store(&self) -> &Store {
+        &self.state.store
+    }
+
+    pub(crate) fn options(&self) -> &ServerOptions {
+        &self.state.options
+    }
+
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.state.metrics
+    }
+
+    pub(crate) fn downgrade(&self) -> WeakServer {
+        WeakServer(Arc::downgrade(&self.state))
+    }
+
+    /// Starts deleting the objects of a definition that is being deleted, unless that is under way.
+    pub(crate) fn clean_up_definition(&self, plane: &Plane, definition: &str) {
+        let entry = (plane.name().clone(), definition.to_owned());
+        if self.state.cleaning.lock().unwrap_or_else(PoisonError::into_inner).insert(entry.clone()) {
+            let background = self.downgrade();
+            tokio::spawn(async move {
+                custom_resource_definition_controller::clean_up(&background, &entry.0, &entry.1).await;
+                if let Some(server) = background.upgrade() {
+                    server.state.cleaning.lock().unwrap_or_else(PoisonError::into_inner).remove(&entry);
+                }
+            });
+        }
+    }
+}
+
+/// A handle that does not keep the server open, for loops.
+#[derive(Clone)]
+pub(crate) struct WeakServer(Weak<ServerState>);
+
+impl WeakServer {
+    pub(crate) fn upgrade(&self) -> Option<Server> {
+        self.0.upgrade().map(|state| Server { state })
+    }
+}
+
+fn open_data(options: &ServerOptions) -> Result<(Store, ServerCertificates), OpenError> {
+    let now = SystemTime::now();
+    match &options.data {
+        Storage::Memory => Ok((
+            Store::in_memory(options.store.clone())?,
+            ServerCertificates::load_or_create(None, &options.host_names, now)?,
+        )),
+        Storage::Directory(directory) => {
+            std::fs::create_dir_all(directory)
+                .map_err(|source| OpenError::Directory { path: directory.clone(), source })?;
+            let store = Store::open(directory.join("kogge.redb"), options.store.clone())?;
+            let pki = directory.join("pki");
+            Ok((store, ServerCertificates::load_or_create(Some(&pki), &options.host_names, now)?))
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! Who makes a request: client certificates checked against a plane's authorities, and in-process callers.
+//!
+//! The TLS layer accepts any client certificate whose key the client holds and attaches the chain to the request; the
+//! plane the request addresses decides here whether it trusts that chain. So one listener serves planes with
+//! different authorities.
+
+use std::{
+    sync::{Arc, Mutex},
+    time::SystemTime,
+};
+
+use rustls::{
+    RootCertStore,
+    pki_types::{CertificateDer, UnixTime, pem::PemObject as _},
+    server::{WebPkiClientVerifier, danger::ClientCertVerifier},
+};
+use serde_json::{Value, json};
+
+/// The group whose members may do everything.
+pub const MASTERS: &str = "system:masters";
+
+/// An authenticated user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct User {
+    /// Name, e.g. `system:admin`.
+    pub name: String,
+    /// Groups, `system:authenticated` among them.
+    pub groups: Vec<String>,
+}
+
+impl User {
+    /// The identity of calls made inside the process.
+    pub fn in_process() -> Self {
+        Self { name: "system:admin".to_owned(), groups: vec![MASTERS.to_owned(), "system:authenticated".to_owned()] }
+    }
+
+    /// Who reaches the public paths without a certificate.
+    pub fn anonymous() -> Self {
+        Self { name: "system:anonymous".to_owned(), groups: vec!["system:unauthenticated".to_owned()] }
+    }
+
+    /// Whether nothing is forbidden to the user.
+    pub fn is_master(&self) -> bool {
+        self.groups.iter().any(|group| group == MASTERS)
+    }
+
+    /// The `userInfo` of review answers.
+    pub(crate) fn user_info(&self) -> Value {
+        json!({"username": self.name, "groups": self.groups})
+    }
+}
+
+/// Why the authorities given for a plane cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("the client certificate authority is not usable: {0}")]
+pub struct ClientAuthorityError(String);
+
+/// The authorities a plane trusts for client certificates.
+#[derive(Clone)]
+pub(crate) struct ClientAuthorities {
+    verifier: Arc<dyn ClientCertVerifier>,
+}
+
+impl ClientAuthorities {
+    /// From one or more PEM certificates.
+    pub(crate) fn from_pem(pem: &str) -> Result<Self, ClientAuthorityError> {
+        let mut roots = RootCertStore::empty();
+        for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
+            let certificate = certificate.map_err(|error| ClientAuthorityError(error.to_string()))?;
+            roots.add(certificate).map_err(|error| ClientAuthorityError(error.to_string()))?;
+        }
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
+            .build()
+            .map_err(|error| ClientAuthorityError(error.to_string()))?;
+        Ok(Self { verifier })
+    }
+
+    /// The user of a chain (leaf first), if it leads to one of these authorities and is valid `now`.
+    fn verify(&self, chain: &[CertificateDer<'_>], now: SystemTime) -> Option<User> {
+        let (leaf, intermediates) = chain.split_first()?;
+        let since_epoch = now.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+        self.verifier.verify_client_cert(leaf, intermediates, UnixTime::since_unix_epoch(since_epoch)).ok()?;
+        let (_, certificate) = x509_parser::parse_x509_certificate(leaf).ok()?;
+        let subject = certificate.subject();
+        let name = subject.iter_common_name().next()?.as_str().ok()?.to_owned();
+        let mut groups: Vec<String> =
+            subject.iter_organization().filter_map(|group| group.as_str().ok()).map(str::to_owned).collect();
+        groups.push("system:authenticated".to_owned());
+        Some(User { name, groups })
+    }
+}
+
+/// How a request reached the server; an extension of every request. Absent means an anonymous connection.
+#[derive(Clone)]
+pub(crate) enum Caller {
+    /// Our own code in this process.
+    InProcess,
+    /// A TLS connection with a client certificate.
+    Certificate(Arc<PresentedChain>),
+}
+
+/// A client certificate chain of one connection, with the answer of the plane last asked.
+pub(crate) struct PresentedChain {
+    chain: Vec<CertificateDer<'static>>,
+    verified: Mutex<Option<Verified>>,
+}
+
+struct Verified {
+    authorities: Arc<ClientAuthorities>,
+    user: Option<User>,
+    at: SystemTime,
+}
+
+/// A verified chain is checked again after this time, so a certificate that ends stops working.
+const VERIFY_AGAIN_AFTER: std::time::Duration = std::time::Duration::from_secs(10);
+
+impl PresentedChain {
+    pub(crate) fn new(chain: Vec<CertificateDer<'static>>) -> Self {
+        Self { chain, verified: Mutex::new(None) }
+    }
+
+    fn user(&self, authorities: &Arc<ClientAuthorities>, now: SystemTime) -> Option<User> {
+        let mut verified = self.verified.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some(known) = verified.as_ref()
+            && Arc::ptr_eq(&known.authorities, authorities)
+            && now.duration_since(known.at).is_ok_and(|age| age < VERIFY_AGAIN_AFTER)
+        {
+            return known.user.clone();
+        }
+        let user = authorities.verify(&self.chain, now);
+        *verified = Some(Verified { authorities: authorities.clone(), user: user.clone(), at: now });
+        user
+    }
+}
+
+/// The user of a request, or `None` where it has no acceptable credentials.
+pub(crate) fn authenticate(
+    caller: Option<&Caller>,
+    authorities: Option<&Arc<ClientAuthorities>>,
+    now: SystemTime,
+) -> Option<User> {
+    match caller? {
+        Caller::InProcess => Some(User::in_process()),
+        Caller::Certificate(chain) => chain.user(authorities?, now),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::certificates::{create_authority, issue_client_certificate};
+
+    #[test]
+    fn a_chain_is_trusted_only_by_its_own_authority_and_only_while_valid() {
+        let now = SystemTime::now();
+        let ours = create_authority("ours", now).unwrap();
+        let theirs = create_authority("theirs", now).unwrap();
+        let trusted = Arc::new(ClientAuthorities::from_pem(&ours.certificate_pem).unwrap());
+        let present = |authority: &crate::certificates::CertificateAndKey| {
+            let issued = issue_client_certificate(
+                &authority.certificate_pem,
+                &authority.key_pem,
+                "anna",
+                &["developers"],
+                Duration::from_secs(3600),
+                now,
+            )
+            .unwrap();
+            let chain = CertificateDer::pem_slice_iter(issued.certificate_pem.as_bytes()).collect::<Result<_, _>>();
+            Caller::Certificate(Arc::new(PresentedChain::new(chain.unwrap())))
+        };
+        let good = present(&ours);
+        let user = authenticate(Some(&good), Some(&trusted), now).unwrap();
+        assert_eq!((user.name.as_str(), user.groups[0].as_str(), user.is_master()), ("anna", "developers", false));
+        assert_eq!(authenticate(Some(&good), Some(&trusted), now + Duration::from_secs(7200)), None, "ended");
+        assert_eq!(authenticate(Some(&present(&theirs)), Some(&trusted), now), None, "another authority");
+        assert_eq!(authenticate(None, Some(&trusted), now), None, "no certificate");
+        assert!(authenticate(Some(&Caller::InProcess), None, now).unwrap().is_master());
+    }
+}

@@ -1,0 +1,366 @@
+//! The server's own certificates: authority, serving certificate and the administrator's client certificate.
+//!
+//! Everything is P-256. With a data directory the files live in `DATA/pki` (keys readable by the owner only) and are
+//! renewed when less than a tenth of their life is left; without one they live as long as the process.
+
+use std::{
+    io::Write,
+    net::IpAddr,
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime},
+};
+
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose, SanType,
+};
+
+/// Ten years: how long an authority is valid.
+const AUTHORITY_VALIDITY: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+/// One year: how long the serving and the administrator's certificate are valid.
+const LEAF_VALIDITY: Duration = Duration::from_secs(365 * 24 * 3600);
+/// Clocks of clients may be behind ours by this much.
+const CLOCK_SKEW: Duration = Duration::from_secs(300);
+
+/// Why certificates could not be made or read.
+#[derive(Debug, thiserror::Error)]
+pub enum CertificateError {
+    /// A file below `pki` could not be read or written.
+    #[error("{}: {source}", path.display())]
+    File {
+        /// Which file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A key or certificate could not be generated or signed.
+    #[error("failed to make a certificate: {0}")]
+    Generate(#[from] rcgen::Error),
+    /// More organizations than a certificate made here can carry.
+    #[error("a client certificate carries at most two organizations, not {0}")]
+    TooManyOrganizations(usize),
+    /// A stored certificate is not readable.
+    #[error("not a certificate: {0}")]
+    Parse(String),
+}
+
+/// A certificate and its private key, both PEM.
+#[derive(Clone, PartialEq, Eq)]
+pub struct CertificateAndKey {
+    /// X.509 certificate.
+    pub certificate_pem: String,
+    /// PKCS#8 private key.
+    pub key_pem: String,
+}
+
+impl std::fmt::Debug for CertificateAndKey {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("CertificateAndKey").finish_non_exhaustive()
+    }
+}
+
+/// The certificates a server starts with.
+#[derive(Clone, Debug)]
+pub struct ServerCertificates {
+    /// Authority of the serving certificate.
+    pub serving_authority: CertificateAndKey,
+    /// What the TLS listener shows.
+    pub serving: CertificateAndKey,
+    /// Authority of client certificates on the management plane.
+    pub client_authority: CertificateAndKey,
+    /// Client certificate of `system:admin` in `system:masters`.
+    pub admin: CertificateAndKey,
+}
+
+impl ServerCertificates {
+    /// Reads the certificates in `directory` (made if absent, renewed if they end soon or lack a host name); without
+    /// a directory makes fresh ones.
+    ///
+    /// # Errors
+    /// When a file cannot be read or written, or is no certificate.
+    pub fn load_or_create(
+        directory: Option<&Path>,
+        host_names: &[String],
+        now: SystemTime,
+    ) -> Result<Self, CertificateError> {
+        if let Some(directory) = directory {
+            std::fs::create_dir_all(directory)
+                .map_err(|source| CertificateError::File { path: directory.to_owned(), source })?;
+        }
+        let serving_authority =
+            stored_or_new(directory, "ca", now, None, || create_authority("kogge-server-ca", now))?;
+        let client_authority =
+            stored_or_new(directory, "client-ca", now, None, || create_authority("kogge-client-ca", now))?;
+        let serving = stored_or_new(directory, "server", now, Some(&serving_authority.certificate_pem), || {
+            issue_serving_certificate(&serving_authority, host_names, now)
+        })?;
+        let serving = if covers(&serving.certificate_pem, host_names)? {
+            serving
+        } else {
+            let fresh = issue_serving_certificate(&serving_authority, host_names, now)?;
+            store(directory, "server", &fresh)?;
+            fresh
+        };
+        let admin = stored_or_new(directory, "admin", now, Some(&client_authority.certificate_pem), || {
+            issue_client_certificate(
+                &client_authority.certificate_pem,
+                &client_authority.key_pem,
+                "system:admin",
+                &["system:masters"],
+                LEAF_VALIDITY,
+                now,
+            )
+        })?;
+        Ok(Self { serving_authority, serving, client_authority, admin })
+    }
+}
+
+/// Makes a self-signed authority with the given common name.
+///
+/// # Errors
+/// When the key or the certificate cannot be generated.
+pub fn create_authority(common_name: &str, now: SystemTime) -> Result<CertificateAndKey, CertificateError> {
+    let key = KeyPair::generate()?;
+    let mut parameters = parameters(common_name, &[], AUTHORITY_VALIDITY, now);
+    parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    parameters.key_usages =
+        vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    let certificate = parameters.self_signed(&key)?;
+    Ok(CertificateAndKey { certificate_pem: certificate.pem(), key_pem: key.serialize_pem() })
+}
+
+/// Issues a client certificate: `common_name` is the user, `organizations` (at most two) are the groups.
+///
+/// # Errors
+/// When the authority is not readable, signing fails or there are more than two organizations.
+pub fn issue_client_certificate(
+    authority_pem: &str,
+    authority_key_pem: &str,
+    common_name: &str,
+    organizations: &[&str],
+    validity: Duration,
+    now: SystemTime,
+) -> Result<CertificateAndKey, CertificateError> {
+    if organizations.len() > 2 {
+        return Err(CertificateError::TooManyOrganizations(organizations.len()));
+    }
+    let mut parameters = parameters(common_name, organizations, validity, now);
+    parameters.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    parameters.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    sign(parameters, authority_pem, authority_key_pem)
+}
+
+fn issue_serving_certificate(
+    authority: &CertificateAndKey,
+    host_names: &[String],
+    now: SystemTime,
+) -> Result<CertificateAndKey, CertificateError> {
+    let mut parameters = parameters("kogge-apiserver", &[], LEAF_VALIDITY, now);
+    parameters.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    parameters.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    for name in serving_names(host_names) {
+        parameters.subject_alt_names.push(match name.parse::<IpAddr>() {
+            Ok(address) => SanType::IpAddress(address),
+            Err(_) => SanType::DnsName(name.try_into()?),
+        });
+    }
+    sign(parameters, &authority.certificate_pem, &authority.key_pem)
+}
+
+/// The names every serving certificate has, and the given ones.
+fn serving_names(host_names: &[String]) -> Vec<String> {
+    let mut names: Vec<String> =
+        ["localhost", "127.0.0.1", "::1", "kubernetes", "kubernetes.default", "kubernetes.default.svc"]
+            .map(str::to_owned)
+            .to_vec();
+    for name in host_names {
+        if !names.contains(name) {
+            names.push(name.clone());
+        }
+    }
+    names
+}
+
+fn parameters(common_name: &str, organizations: &[&str], validity: Duration, now: SystemTime) -> CertificateParams {
+    let mut parameters = CertificateParams::default();
+    let mut name = DistinguishedName::new();
+    // rcgen writes one entry an attribute type; the same type by its object identifier makes room for a second one.
+    for (organization, attribute) in
+        organizations.iter().zip([DnType::OrganizationName, DnType::CustomDnType(vec![2, 5, 4, 10])])
+    {
+        name.push(attribute, *organization);
+    }
+    name.push(DnType::CommonName, common_name);
+    parameters.distinguished_name = name;
+    parameters.not_before = (now - CLOCK_SKEW).into();
+    parameters.not_after = (now + validity).into();
+    parameters.use_authority_key_identifier_extension = true;
+    parameters
+}
+
+fn sign(
+    parameters: CertificateParams,
+    authority_pem: &str,
+    authority_key_pem: &str,
+) -> Result<CertificateAndKey, CertificateError> {
+    let issuer = Issuer::from_ca_cert_pem(authority_pem, KeyPair::from_pem(authority_key_pem)?)?;
+    let key = KeyPair::generate()?;
+    let certificate = parameters.signed_by(&key, &issuer)?;
+    Ok(CertificateAndKey { certificate_pem: certificate.pem(), key_pem: key.serialize_pem() })
+}
+
+/// What is in `directory` under `name` if it is still good, or what `create` makes (and is stored).
+fn stored_or_new(
+    directory: Option<&Path>,
+    name: &str,
+    now: SystemTime,
+    issuer_pem: Option<&str>,
+    create: impl FnOnce() -> Result<CertificateAndKey, CertificateError>,
+) -> Result<CertificateAndKey, CertificateError> {
+    if let Some(directory) = directory
+        && let (Some(certificate_pem), Some(key_pem)) =
+            (read(&directory.join(format!("{name}.crt")))?, read(&directory.join(format!("{name}.key")))?)
+        && is_current(&certificate_pem, issuer_pem, now)?
+    {
+        return Ok(CertificateAndKey { certificate_pem, key_pem });
+    }
+    let fresh = create()?;
+    store(directory, name, &fresh)?;
+    Ok(fresh)
+}
+
+fn read(path: &Path) -> Result<Option<String>, CertificateError> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(CertificateError::File { path: path.to_owned(), source }),
+    }
+}
+
+fn store(directory: Option<&Path>, name: &str, certificate: &CertificateAndKey) -> Result<(), CertificateError> {
+    let Some(directory) = directory else { return Ok(()) };
+    write_private(&directory.join(format!("{name}.key")), &certificate.key_pem)?;
+    write_private(&directory.join(format!("{name}.crt")), &certificate.certificate_pem)
+}
+
+/// Writes a file only its owner may read, replacing it in one step so a crash leaves the old or the new one.
+fn write_private(path: &Path, text: &str) -> Result<(), CertificateError> {
+    let failed = |source| CertificateError::File { path: path.to_owned(), source };
+    let temporary = path.with_extension("new");
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        options.mode(0o600);
+    }
+    let mut file = options.open(&temporary).map_err(failed)?;
+    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
+    std::fs::rename(&temporary, path).map_err(failed)
+}
+
+/// Whether more than a tenth of the certificate's life is left and it was issued by `issuer_pem` (if given).
+fn is_current(certificate_pem: &str, issuer_pem: Option<&str>, now: SystemTime) -> Result<bool, CertificateError> {
+    with_certificate(certificate_pem, |certificate| {
+        let validity = certificate.validity();
+        let now = i64::try_from(now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()).unwrap_or(0);
+        let (start, end) = (validity.not_before.timestamp(), validity.not_after.timestamp());
+        let fresh = now < end - (end - start) / 10;
+        let issued = match issuer_pem {
+            Some(issuer_pem) => with_certificate(issuer_pem, |issuer| {
+                use x509_parser::extensions::ParsedExtension;
+                let subject_key = issuer.extensions().iter().find_map(|extension| match extension.parsed_extension() {
+                    ParsedExtension::SubjectKeyIdentifier(key) => Some(key.0.to_vec()),
+                    _ => None,
+                });
+                let authority_key =
+                    certificate.extensions().iter().find_map(|extension| match extension.parsed_extension() {
+                        ParsedExtension::AuthorityKeyIdentifier(key) => {
+                            key.key_identifier.as_ref().map(|key| key.0.to_vec())
+                        }
+                        _ => None,
+                    });
+                subject_key.is_some() && subject_key == authority_key
+            })?,
+            None => true,
+        };
+        Ok(fresh && issued)
+    })?
+}
+
+/// Whether the serving certificate names all of [`serving_names`].
+fn covers(certificate_pem: &str, host_names: &[String]) -> Result<bool, CertificateError> {
+    with_certificate(certificate_pem, |certificate| {
+        use x509_parser::extensions::GeneralName;
+        let Ok(Some(names)) = certificate.subject_alternative_name() else { return false };
+        serving_names(host_names).iter().all(|wanted| {
+            names.value.general_names.iter().any(|name| match name {
+                GeneralName::DNSName(name) => name == wanted,
+                GeneralName::IPAddress(bytes) => match wanted.parse::<IpAddr>() {
+                    Ok(IpAddr::V4(address)) => address.octets() == *bytes,
+                    Ok(IpAddr::V6(address)) => address.octets() == *bytes,
+                    Err(_) => false,
+                },
+                _ => false,
+            })
+        })
+    })
+}
+
+fn with_certificate<T>(
+    pem: &str,
+    read: impl FnOnce(&x509_parser::certificate::X509Certificate<'_>) -> T,
+) -> Result<T, CertificateError> {
+    let (_, pem) = x509_parser::pem::parse_x509_pem(pem.as_bytes())
+        .map_err(|error| CertificateError::Parse(error.to_string()))?;
+    let certificate = pem.parse_x509().map_err(|error| CertificateError::Parse(error.to_string()))?;
+    Ok(read(&certificate))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn certificates_are_kept_until_they_end_soon_or_lack_a_name() {
+        let directory = tempfile::tempdir().unwrap();
+        let now = SystemTime::now();
+        let load = |names: &[&str], now| {
+            let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+            ServerCertificates::load_or_create(Some(directory.path()), &names, now).unwrap()
+        };
+        let first = load(&[], now);
+        assert_eq!(first.serving, load(&[], now).serving, "kept");
+        let renamed = load(&["kogge.example.org"], now);
+        assert_ne!(first.serving, renamed.serving, "a new name needs a new certificate");
+        assert_eq!(first.serving_authority, renamed.serving_authority, "of the same authority");
+        let later = load(&["kogge.example.org"], now + LEAF_VALIDITY);
+        assert_ne!(renamed.admin, later.admin, "renewed at the end of its life");
+        assert_eq!(first.client_authority, later.client_authority);
+        #[cfg(unix)]
+        for name in ["ca.key", "client-ca.key", "server.key", "admin.key"] {
+            use std::os::unix::fs::PermissionsExt as _;
+            let mode = std::fs::metadata(directory.path().join(name)).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_client_certificate_names_its_user_and_groups() {
+        let now = SystemTime::now();
+        let authority = create_authority("test", now).unwrap();
+        let issued = issue_client_certificate(
+            &authority.certificate_pem,
+            &authority.key_pem,
+            "anna",
+            &["developers", "testers"],
+            Duration::from_secs(60),
+            now,
+        )
+        .unwrap();
+        with_certificate(&issued.certificate_pem, |certificate| {
+            assert_eq!(certificate.subject().to_string(), "O=developers, O=testers, CN=anna");
+        })
+        .unwrap();
+    }
+}

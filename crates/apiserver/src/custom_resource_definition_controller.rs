@@ -1,0 +1,107 @@
+//! The end of a CustomResourceDefinition: its objects are deleted, and when the last is gone its finalizer goes.
+//!
+//! Everything else real controllers do with definitions (names, Established) happens within the write.
+
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use kogge_machinery::{resource::GroupResource, status_error::ApiError};
+use serde_json::Value;
+
+use crate::{
+    pipeline::{CLEANUP_FINALIZER, DeleteOptions, delete_object},
+    plane::{Plane, list_error},
+    server::{Server, WeakServer},
+    store::{Change, Expected, ObjectKey, PlaneName, Scope, Watch, WriteError},
+};
+
+/// A wait for the last objects looks again after this time whatever happens.
+const LOOK_AGAIN: Duration = Duration::from_secs(10);
+
+/// Goes on with definitions that were being deleted when the server ended.
+pub(crate) fn resume(server: &Server) {
+    for plane in server.planes() {
+        let Ok(page) = plane.store().list(&Scope::Resource(definitions()), None, 0, None) else { continue };
+        for item in page.items {
+            let terminating = serde_json::from_slice::<Value>(&item.json)
+                .is_ok_and(|definition| definition["metadata"]["deletionTimestamp"].is_string());
+            if terminating {
+                server.clean_up_definition(&plane, &item.key.name);
+            }
+        }
+    }
+}
+
+/// Deletes the objects of a definition, waits until they are gone and removes the finalizer.
+pub(crate) async fn clean_up(server: &WeakServer, plane: &PlaneName, definition: &str) {
+    loop {
+        // The server is held only while something is done, so waiting here does not keep it open.
+        let Some(plane) = server.upgrade().and_then(|server| server.plane(plane)) else { return };
+        let waiting = match step(&plane, definition).await {
+            Ok(None) => return,
+            Ok(Some(changes)) => Some(changes),
+            Err(error) => {
+                tracing::warn!(definition, %error, "failed to delete the objects of a definition");
+                None
+            }
+        };
+        drop(plane);
+        match waiting {
+            Some(mut changes) => drop(tokio::time::timeout(LOOK_AGAIN, changes.next()).await),
+            None => tokio::time::sleep(LOOK_AGAIN).await,
+        }
+    }
+}
+
+/// Deletes what is there. Returns what to wait for, or none when the definition is done with.
+async fn step(plane: &Plane, definition: &str) -> Result<Option<Watch>, ApiError> {
+    let key = ObjectKey { resource: definitions(), namespace: String::new(), name: definition.to_owned() };
+    let Some(stored) = plane.get(&key)? else { return Ok(None) };
+    let mut object: Value =
+        serde_json::from_slice(&stored.json).map_err(|error| ApiError::internal(format!("stored object: {error}")))?;
+    let has_finalizer = object["metadata"]["finalizers"]
+        .as_array()
+        .is_some_and(|finalizers| finalizers.iter().any(|finalizer| finalizer == CLEANUP_FINALIZER));
+    if !has_finalizer || !object["metadata"]["deletionTimestamp"].is_string() {
+        return Ok(None);
+    }
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let instances =
+        GroupResource { group: text(&object["spec"]["group"]), resource: text(&object["spec"]["names"]["plural"]) };
+    let scope = Scope::Resource(instances.clone());
+    let page = plane.store().list(&scope, None, 0, None).map_err(|error| list_error(&error))?;
+    if let (Some(served), false) = (plane.registry().find_stored(&instances), page.items.is_empty()) {
+        for item in &page.items {
+            match delete_object(plane, &served, &item.key, &DeleteOptions::default()).await {
+                Err(error) if error.code() != 404 => return Err(error),
+                _ => {}
+            }
+        }
+    }
+    let left = plane.store().count(&scope).map_err(|error| ApiError::internal(error.to_string()))?;
+    if left > 0 {
+        let watch = plane.store().watch(scope, page.revision).map_err(|error| ApiError::internal(error.to_string()))?;
+        return Ok(Some(watch));
+    }
+    if let Some(finalizers) = object["metadata"]["finalizers"].as_array_mut() {
+        finalizers.retain(|finalizer| finalizer != CLEANUP_FINALIZER);
+    }
+    let others = object["metadata"]["finalizers"].as_array().is_some_and(|finalizers| !finalizers.is_empty());
+    if !others && let Some(metadata) = object["metadata"].as_object_mut() {
+        metadata.remove("finalizers");
+    }
+    let change = if others { Change::Put(object) } else { Change::Delete(object) };
+    match plane.write(key.clone(), change, Expected::Revision(stored.revision)).await {
+        Ok(_) | Err(WriteError::Missing | WriteError::PlaneGone) => Ok(None),
+        Err(WriteError::Conflict { .. }) => {
+            // Somebody changed the definition meanwhile: look again at once.
+            let watch = plane.store().watch(Scope::Resource(definitions()), stored.revision);
+            watch.map(Some).map_err(|error| ApiError::internal(error.to_string()))
+        }
+        Err(error) => Err(ApiError::internal(error.to_string())),
+    }
+}
+
+fn definitions() -> GroupResource {
+    GroupResource { group: "apiextensions.k8s.io".to_owned(), resource: "customresourcedefinitions".to_owned() }
+}

@@ -1,0 +1,330 @@
+//! From an HTTP request to its answer: which plane, who, what, may they, then the verb.
+//!
+//! The same function answers in-process clients, the TLS listener and tests. A write goes through fixed stages, each a
+//! function of its own: decode ([`body`]), merge ([`patch`] or [`update`]), complete ([`object_write`]: prune, default,
+//! metadata, strategy, ownership), admit ([`admission`]), validate, commit.
+
+use axum::body::Body;
+use http::{Method, Request, Response, StatusCode, header, request::Parts};
+use jiff::Timestamp;
+use kogge_machinery::{
+    negotiation::{self, Answer, Endpoint},
+    request_path::{self, RequestPath},
+    status_error::ApiError,
+};
+use tokio_util::sync::CancellationToken;
+
+use self::{
+    answer::error_response,
+    authorization::{Attributes, authorize},
+    query::Query,
+};
+use crate::{
+    authentication::{Caller, User, authenticate},
+    plane::Plane,
+    registry::ServedResource,
+    server::Server,
+    store::{ObjectKey, PlaneName},
+};
+
+mod admission;
+mod answer;
+mod authorization;
+mod body;
+mod bulk_create;
+mod create;
+mod definition_write;
+mod delete;
+mod discovery;
+mod get;
+mod list;
+mod list_options;
+mod non_resource;
+mod object_write;
+mod openapi;
+mod patch;
+mod pod_subresources;
+mod presentation;
+mod query;
+mod reviews;
+mod scale;
+mod subresources;
+mod update;
+mod watch;
+
+pub(crate) use bulk_create::create_all;
+pub(crate) use definition_write::CLEANUP_FINALIZER;
+pub(crate) use delete::{DeleteOptions, delete_object};
+pub(crate) use non_resource::Metrics;
+
+/// The token of the listener a request came through: its watches end when it is cancelled. A request extension.
+#[derive(Clone)]
+pub(crate) struct ListenerShutdown(pub(crate) CancellationToken);
+
+/// Everything the verbs need to know of a request for a resource.
+pub(crate) struct RequestContext<'a> {
+    pub(crate) plane: &'a Plane,
+    pub(crate) user: User,
+    pub(crate) parts: &'a Parts,
+    pub(crate) query: Query,
+    pub(crate) served: std::sync::Arc<ServedResource>,
+    /// Empty for cluster-scoped resources and for requests over all namespaces.
+    pub(crate) namespace: String,
+    /// Empty for collections.
+    pub(crate) name: String,
+    pub(crate) answer: Answer,
+    pub(crate) now: Timestamp,
+    /// Texts for `Warning` headers.
+    pub(crate) warnings: Vec<String>,
+}
+
+impl RequestContext<'_> {
+    /// Where the named object is stored.
+    pub(crate) fn key(&self) -> ObjectKey {
+        self.key_of(&self.name)
+    }
+
+    /// Where an object of this name is stored.
+    pub(crate) fn key_of(&self, name: &str) -> ObjectKey {
+        ObjectKey {
+            resource: self.served.stored_as.clone(),
+            namespace: self.namespace.clone(),
+            name: name.to_owned(),
+        }
+    }
+
+    pub(crate) fn content_type(&self) -> Option<&str> {
+        self.parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok())
+    }
+
+    /// `fieldManager`, or the program name of the User-Agent.
+    pub(crate) fn field_manager(&self) -> Result<String, ApiError> {
+        if let Some(manager) = self.query.field_manager()? {
+            return Ok(manager.to_owned());
+        }
+        let agent = header_text(self.parts, &header::USER_AGENT).unwrap_or_default();
+        let program = agent.split('/').next().unwrap_or_default();
+        let printable: String = program.chars().filter(|character| !character.is_control()).take(128).collect();
+        Ok(if printable.is_empty() { "unknown".to_owned() } else { printable })
+    }
+
+    /// A warning, at most once.
+    pub(crate) fn warn(&mut self, text: impl Into<String>) {
+        let text = text.into();
+        if !self.warnings.contains(&text) {
+            self.warnings.push(text);
+        }
+    }
+}
+
+/// Answers a request to any plane.
+pub(crate) async fn handle(server: Server, request: Request<Body>) -> Response<Body> {
+    let path = request.uri().path().to_owned();
+    let (plane, path) = match path.strip_prefix("/clusters/") {
+        None => (Some(server.management()), path.as_str()),
+        Some(rest) => {
+            let mut segments = rest.splitn(3, '/');
+            let (namespace, name) = (segments.next().unwrap_or_default(), segments.next().unwrap_or_default());
+            let prefix = "/clusters/".len() + namespace.len() + 1 + name.len();
+            (server.plane(&PlaneName(format!("{namespace}/{name}"))), path.get(prefix..).unwrap_or_default())
+        }
+    };
+    match plane {
+        Some(plane) => handle_in_plane(&plane, path, request).await,
+        None => error_response(&ApiError::unknown_path()),
+    }
+}
+
+/// Answers a request whose path, without the plane's prefix, is `path`.
+pub(crate) async fn handle_in_plane(plane: &Plane, path: &str, request: Request<Body>) -> Response<Body> {
+    let (parts, body) = request.into_parts();
+    let mut warnings = Vec::new();
+    let (verb, result) = route(plane, path, &parts, body, &mut warnings).await;
+    let mut response = result.unwrap_or_else(|error| {
+        if error.code() >= 500 && error.code() != 504 {
+            tracing::error!(plane = %plane.name(), path, %error, "request failed");
+        }
+        error_response(&error)
+    });
+    for warning in warnings {
+        if let Some(value) = answer::warning_header(&warning) {
+            response.headers_mut().append(header::WARNING, value);
+        }
+    }
+    plane.server.metrics().count(verb, response.status());
+    tracing::debug!(plane = %plane.name(), method = %parts.method, path, status = response.status().as_u16());
+    response
+}
+
+/// The verb (for the counters) and the answer.
+async fn route(
+    plane: &Plane,
+    path: &str,
+    parts: &Parts,
+    body: Body,
+    warnings: &mut Vec<String>,
+) -> (&'static str, Result<Response<Body>, ApiError>) {
+    if let Some(response) = non_resource::public(plane, path, parts) {
+        return ("get", Ok(response));
+    }
+    let now = Timestamp::now();
+    let caller = parts.extensions.get::<Caller>();
+    let authorities = plane.client_authorities();
+    let Some(user) = authenticate(caller, authorities.as_ref(), now.into()) else {
+        return ("get", Err(ApiError::unauthorized()));
+    };
+    match request_path::parse(path) {
+        RequestPath::Resource { group, version, namespace, resource, name, subresource, rest } => {
+            let query = match Query::parse(&parts.uri) {
+                Ok(query) => query,
+                Err(error) => return ("get", Err(error)),
+            };
+            let verb = verb(&parts.method, name.is_some(), query.flag("watch"));
+            let attributes = Attributes {
+                verb,
+                group: &group,
+                version: &version,
+                resource: &resource,
+                subresource: subresource.as_deref().unwrap_or_default(),
+                namespace: namespace.as_deref().unwrap_or_default(),
+                name: name.as_deref().unwrap_or_default(),
+                path: "",
+            };
+            if let Err(error) = authorize(&user, &attributes) {
+                return (verb, Err(error));
+            }
+            let Some(served) = plane.registry().find(&group, &version, &resource) else {
+                return (verb, Err(ApiError::unknown_path()));
+            };
+            let resolved = Resolved { served, namespace, name, subresource, rest, verb };
+            (verb, resource_request(plane, user, parts, query, resolved, body, now, warnings).await)
+        }
+        path => {
+            let attributes = Attributes {
+                verb: if parts.method == Method::GET { "get" } else { "post" },
+                path: parts.uri.path(),
+                ..Attributes::default()
+            };
+            let result = match authorize(&user, &attributes) {
+                Err(error) => Err(error),
+                Ok(()) if parts.method != Method::GET && parts.method != Method::HEAD => {
+                    Err(ApiError::new(405, "MethodNotAllowed", "the server does not allow this method on the requested resource"))
+                }
+                Ok(()) => document(plane, &path, parts),
+            };
+            ("get", result)
+        }
+    }
+}
+
+fn document(plane: &Plane, path: &RequestPath, parts: &Parts) -> Result<Response<Body>, ApiError> {
+    match path {
+        RequestPath::CoreVersions
+        | RequestPath::Groups
+        | RequestPath::Group { .. }
+        | RequestPath::GroupVersion { .. } => discovery::document(plane, path, parts),
+        RequestPath::OpenApiV3Index => openapi::index(plane, parts),
+        RequestPath::OpenApiV3 { group, version } => openapi::document(plane, group, version, parts),
+        RequestPath::OpenApiV2 => Err(ApiError::not_acceptable(&["application/com.github.proto-openapi.spec.v3"])),
+        RequestPath::NonResource(path) => non_resource::private(plane, path),
+        RequestPath::Resource { .. } => Err(ApiError::unknown_path()),
+    }
+}
+
+/// What a resource path was resolved to.
+struct Resolved {
+    served: std::sync::Arc<ServedResource>,
+    namespace: Option<String>,
+    name: Option<String>,
+    subresource: Option<String>,
+    rest: Vec<String>,
+    verb: &'static str,
+}
+
+#[allow(clippy::too_many_arguments)] // the one place where all parts of a request come together
+async fn resource_request(
+    plane: &Plane,
+    user: User,
+    parts: &Parts,
+    query: Query,
+    resolved: Resolved,
+    body: Body,
+    now: Timestamp,
+    warnings: &mut Vec<String>,
+) -> Result<Response<Body>, ApiError> {
+    let Resolved { served, namespace, name, subresource, rest, verb } = resolved;
+    let resource = &served.resource;
+    let misplaced = if resource.namespaced { namespace.is_none() && name.is_some() } else { namespace.is_some() };
+    if misplaced || !rest.is_empty() {
+        return Err(ApiError::unknown_path());
+    }
+    // `POST /api/v1/pods` without a namespace is no collection one can create in.
+    let creates_nowhere = resource.namespaced && namespace.is_none() && verb == "create";
+    if creates_nowhere || (subresource.is_none() && !resource.verbs.iter().any(|known| known == verb)) {
+        return Err(ApiError::method_not_supported(&resource.group_resource(), verb));
+    }
+    let answer = negotiation::negotiate_answer_at(
+        Endpoint::Resource,
+        header_text(parts, &header::ACCEPT),
+        query.get("pretty"),
+        header_text(parts, &header::USER_AGENT),
+    )?;
+    let mut context = RequestContext {
+        plane,
+        user,
+        parts,
+        query,
+        namespace: namespace.unwrap_or_default(),
+        name: name.unwrap_or_default(),
+        answer,
+        now,
+        warnings: resource.deprecation_warning.iter().cloned().collect(),
+        served,
+    };
+    let result = match &subresource {
+        Some(subresource) => subresources::handle(&mut context, subresource, verb, body).await,
+        None => match verb {
+            "get" => get::get(&context),
+            "list" => list::list(&context),
+            "watch" => watch::watch(&context),
+            "create" => create::create(&mut context, body).await,
+            "update" => update::update(&mut context, body).await,
+            "patch" => patch::patch(&mut context, body).await,
+            "delete" => delete::delete(&mut context, body).await,
+            "deletecollection" => delete::delete_collection(&mut context, body).await,
+            _ => Err(ApiError::method_not_supported(&context.served.resource.group_resource(), verb)),
+        },
+    };
+    warnings.append(&mut context.warnings);
+    result
+}
+
+/// The API verb of a method, as authorization and discovery name it.
+fn verb(method: &Method, named: bool, watch: bool) -> &'static str {
+    match (method.as_str(), named) {
+        ("GET" | "HEAD", _) if watch => "watch",
+        ("GET" | "HEAD", true) => "get",
+        ("GET" | "HEAD", false) => "list",
+        ("POST", _) => "create",
+        ("PUT", true) => "update",
+        ("PATCH", true) => "patch",
+        ("DELETE", true) => "delete",
+        ("DELETE", false) => "deletecollection",
+        _ => "unknown",
+    }
+}
+
+pub(crate) fn header_text<'a>(parts: &'a Parts, name: &header::HeaderName) -> Option<&'a str> {
+    parts.headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+/// A response with a body of this type.
+pub(crate) fn response(code: StatusCode, content_type: &str, body: impl Into<Body>) -> Response<Body> {
+    let mut response = Response::new(body.into());
+    *response.status_mut() = code;
+    if let Ok(value) = content_type.parse() {
+        response.headers_mut().insert(header::CONTENT_TYPE, value);
+    }
+    response.headers_mut().insert(header::CACHE_CONTROL, http::HeaderValue::from_static("no-cache, private"));
+    response
+}

@@ -1,0 +1,95 @@
+//! Answers on the wire: JSON or YAML, errors, warnings.
+
+use axum::body::Body;
+use bytes::Bytes;
+use http::{HeaderValue, Response, StatusCode, header};
+use kogge_machinery::{negotiation::Answer, status_error::ApiError};
+use serde_json::Value;
+
+use super::response;
+
+/// A JSON document that may be serialised already.
+#[derive(Clone, Debug)]
+pub(crate) enum Document {
+    Bytes(Bytes),
+    Value(Value),
+}
+
+impl Document {
+    pub(crate) fn into_value(self) -> Result<Value, ApiError> {
+        match self {
+            Self::Value(value) => Ok(value),
+            Self::Bytes(bytes) => {
+                serde_json::from_slice(&bytes).map_err(|error| ApiError::internal(format!("stored object: {error}")))
+            }
+        }
+    }
+
+    pub(crate) fn into_bytes(self) -> Bytes {
+        match self {
+            Self::Bytes(bytes) => bytes,
+            Self::Value(value) => serialize(&value),
+        }
+    }
+}
+
+pub(crate) fn serialize(value: &Value) -> Bytes {
+    // A `Value` has only string keys and finite numbers, so writing it cannot fail.
+    Bytes::from(serde_json::to_vec(value).unwrap_or_default())
+}
+
+/// A document in the form the client asked for.
+pub(crate) fn document_response(answer: &Answer, code: StatusCode, document: Document) -> Result<Response<Body>, ApiError> {
+    let body = if answer.yaml {
+        let value = document.into_value()?;
+        Bytes::from(serde_saphyr::to_string(&value).map_err(|error| ApiError::internal(error.to_string()))?)
+    } else if answer.pretty {
+        let mut text = serde_json::to_vec_pretty(&document.into_value()?)
+            .map_err(|error| ApiError::internal(error.to_string()))?;
+        text.push(b'\n');
+        Bytes::from(text)
+    } else {
+        document.into_bytes()
+    };
+    Ok(response(code, &answer.content_type, body))
+}
+
+/// The `Status` of an error.
+pub(crate) fn error_response(error: &ApiError) -> Response<Body> {
+    let code = StatusCode::from_u16(error.code()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut answer = response(code, "application/json", serialize(&status_document(error)));
+    let retry_after = error.status().details.as_ref().map_or(0, |details| details.retry_after_seconds);
+    if retry_after > 0 {
+        answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(retry_after));
+    }
+    answer
+}
+
+/// An error as a `Status` object, also the object of a watch's `ERROR` event.
+pub(crate) fn status_document(error: &ApiError) -> Value {
+    let mut value = serde_json::to_value(error.status()).unwrap_or_default();
+    if let Value::Object(map) = &mut value {
+        map.insert("apiVersion".to_owned(), "v1".into());
+        map.insert("kind".to_owned(), "Status".into());
+        map.entry("metadata").or_insert_with(|| Value::Object(serde_json::Map::new()));
+    }
+    value
+}
+
+/// `299 - "text"`; what is not printable ASCII is replaced, as header values cannot carry it.
+pub(crate) fn warning_header(text: &str) -> Option<HeaderValue> {
+    let mut quoted = String::with_capacity(text.len() + 8);
+    quoted.push_str("299 - \"");
+    for character in text.chars() {
+        match character {
+            '"' | '\\' => {
+                quoted.push('\\');
+                quoted.push(character);
+            }
+            ' '..='~' => quoted.push(character),
+            _ => quoted.push('?'),
+        }
+    }
+    quoted.push('"');
+    HeaderValue::from_str(&quoted).ok()
+}

@@ -1,0 +1,97 @@
+//! Creating many objects at once, as when a plane is seeded.
+
+use std::{collections::HashSet, sync::Arc};
+
+use kogge_machinery::{resource::GroupResource, status_error::ApiError};
+use serde_json::Value;
+
+use super::{
+    create::place,
+    object_write::{Merged, Writer, clean_fields, complete_create, timestamp, write_error},
+    presentation::convert_to_stored,
+    query::FieldValidation,
+};
+use crate::{
+    plane::Plane,
+    registry::ServedResource,
+    store::{Change, Expected, ObjectKey, Write, WriteError},
+};
+
+/// Who owns seeded fields.
+const MANAGER: &str = "kogge";
+
+/// See [`Plane::apply_all`].
+pub(crate) async fn create_all(plane: &Plane, objects: Vec<Value>) -> Result<usize, ApiError> {
+    let (first, rest): (Vec<Value>, Vec<Value>) = objects.into_iter().partition(|object| {
+        matches!(object["kind"].as_str(), Some("CustomResourceDefinition" | "Namespace"))
+            && matches!(object["apiVersion"].as_str(), Some("apiextensions.k8s.io/v1" | "v1"))
+    });
+    Ok(create_transaction(plane, first).await? + create_transaction(plane, rest).await?)
+}
+
+async fn create_transaction(plane: &Plane, objects: Vec<Value>) -> Result<usize, ApiError> {
+    let writer = Writer { manager: MANAGER.to_owned(), now: timestamp(jiff::Timestamp::now()) };
+    let mut writes = Vec::with_capacity(objects.len());
+    let mut seen = HashSet::new();
+    for object in objects {
+        if let Some(write) = prepare(plane, object, &writer)?
+            && seen.insert(write.key.clone())
+        {
+            writes.push(write);
+        }
+    }
+    loop {
+        if writes.is_empty() {
+            return Ok(0);
+        }
+        let count = writes.len();
+        match plane.write_many(writes.clone()).await {
+            Ok(_) => return Ok(count),
+            // Somebody else made this one meanwhile: the others are still to be made.
+            Err((index, WriteError::Exists)) => drop(writes.remove(index)),
+            Err((_, error)) => return Err(write_error(&error)),
+        }
+    }
+}
+
+/// The write that creates an object, or none if it is there.
+fn prepare(plane: &Plane, mut object: Value, writer: &Writer) -> Result<Option<Write>, ApiError> {
+    let served = find(plane, &object)?;
+    clean_fields(&served, &mut object, &[], FieldValidation::Strict)?;
+    let namespace = if served.resource.namespaced {
+        object["metadata"]["namespace"].as_str().filter(|namespace| !namespace.is_empty()).unwrap_or("default").to_owned()
+    } else {
+        String::new()
+    };
+    place(&served, &namespace, &mut object)?;
+    let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+    let key = ObjectKey { resource: served.stored_as.clone(), namespace, name };
+    if plane.get(&key)?.is_some() {
+        return Ok(None);
+    }
+    // Seeds carry the status they are to start with, which a create would drop.
+    let status = object.get("status").cloned();
+    let uid = uuid::Uuid::new_v4().to_string();
+    let mut object = complete_create(plane, &served, Merged::Untracked(object), writer, &uid)?;
+    if let Some(status) = status.filter(|_| !served.is("apiextensions.k8s.io", "customresourcedefinitions")) {
+        object["status"] = status;
+    }
+    Ok(Some(Write { key, change: Change::Put(convert_to_stored(&served, object)), expected: Expected::Absent }))
+}
+
+fn find(plane: &Plane, object: &Value) -> Result<Arc<ServedResource>, ApiError> {
+    let api_version = object["apiVersion"].as_str().unwrap_or_default();
+    let kind = object["kind"].as_str().unwrap_or_default();
+    let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+    let resource = plane
+        .registry()
+        .resource_types()
+        .into_iter()
+        .find(|resource| resource.kind == kind && resource.group == group && resource.version == version)
+        .ok_or_else(|| {
+            ApiError::bad_request(format!("no matches for kind {kind:?} in version {api_version:?}"))
+        })?;
+    plane.registry().find(group, version, &resource.plural).ok_or_else(|| {
+        ApiError::not_found(&GroupResource { group: group.to_owned(), resource: resource.plural.clone() }, "")
+    })
+}

@@ -1,0 +1,143 @@
+//! POST of an object to a collection.
+
+use axum::body::Body;
+use http::{Response, StatusCode};
+use kogge_machinery::{
+    negotiation,
+    object_meta,
+    status_error::{ApiError, FieldError},
+};
+use rand::Rng as _;
+use serde_json::Value;
+
+use super::{
+    RequestContext,
+    answer::Document,
+    body,
+    get::object_response,
+    object_write::{Merged, Written, Writer, check_type, clean_fields, complete_create, write_error},
+    presentation::{convert_to_stored, present},
+    reviews,
+};
+use crate::{
+    registry::ServedResource,
+    store::{Change, Expected, WriteError},
+};
+
+/// So many generated names may be taken before a create gives up.
+const GENERATED_NAMES: usize = 8;
+
+/// Answers a create.
+pub(crate) async fn create(context: &mut RequestContext<'_>, body: Body) -> Result<Response<Body>, ApiError> {
+    let encoding = negotiation::body_encoding(context.content_type(), false, context.served.resource.custom)?;
+    let decoded = body::decode(&body::read(body).await?, encoding)?;
+    let mut object = decoded.value;
+    check_type(&context.served, &object)?;
+    if reviews::is_review(&context.served) {
+        return reviews::answer(context, &object);
+    }
+    let validation = context.query.field_validation()?;
+    for finding in clean_fields(&context.served, &mut object, &decoded.duplicates, validation)? {
+        context.warn(finding);
+    }
+    place(&context.served, &context.namespace, &mut object)?;
+    let writer = Writer::of(context)?;
+    let written = create_object(context, Merged::Untracked(object), &writer).await?;
+    object_response(context, written.code, written.object)
+}
+
+/// Puts the namespace of the path into the object.
+///
+/// # Errors
+/// 400 where the object names another one, or names a revision.
+pub(crate) fn place(served: &ServedResource, namespace: &str, object: &mut Value) -> Result<(), ApiError> {
+    if object.get("metadata").is_none_or(Value::is_null) {
+        object["metadata"] = Value::Object(serde_json::Map::new());
+    }
+    let Some(metadata) = object["metadata"].as_object_mut() else {
+        return Err(ApiError::bad_request("metadata must be an object"));
+    };
+    let named = metadata.get("namespace").and_then(Value::as_str).unwrap_or_default();
+    if served.resource.namespaced {
+        if !named.is_empty() && named != namespace {
+            return Err(ApiError::bad_request(
+                "the namespace of the provided object does not match the namespace sent on the request",
+            ));
+        }
+        metadata.insert("namespace".to_owned(), namespace.into());
+    } else {
+        if !named.is_empty() {
+            return Err(ApiError::bad_request(
+                "the namespace of the provided object does not match the namespace sent on the request",
+            ));
+        }
+        metadata.remove("namespace");
+    }
+    Ok(())
+}
+
+/// Creates an object, with a generated name where it asks for one.
+///
+/// # Errors
+/// 409 if the name is taken, and what completing refuses.
+pub(crate) async fn create_object(
+    context: &RequestContext<'_>,
+    merged: Merged,
+    writer: &Writer,
+) -> Result<Written, ApiError> {
+    let served = &*context.served;
+    let resource = &served.resource;
+    let object = merged.object();
+    if object["metadata"]["resourceVersion"].as_str().is_some_and(|version| !version.is_empty() && version != "0") {
+        return Err(ApiError::new(
+            500,
+            "InternalError",
+            "Internal error occurred: resourceVersion should not be set on objects to be created",
+        ));
+    }
+    if served.terminating {
+        return Err(ApiError::method_not_supported(&resource.group_resource(), "create"));
+    }
+    let dry_run = context.query.dry_run()?;
+    let fixed_name = object["metadata"]["name"].as_str().filter(|name| !name.is_empty()).map(str::to_owned);
+    let prefix = object["metadata"]["generateName"].as_str().filter(|prefix| !prefix.is_empty()).map(str::to_owned);
+    let attempts = if fixed_name.is_some() { 1 } else { GENERATED_NAMES };
+    let mut merged = Some(merged);
+    for attempt in 1..=attempts {
+        // Only a generated name can be taken and tried again: the last (mostly the only) attempt needs no copy.
+        let candidate = if attempt == attempts { merged.take() } else { merged.clone() };
+        let Some(mut candidate) = candidate else { break };
+        let name = match (&fixed_name, &prefix) {
+            (Some(name), _) => name.clone(),
+            (None, Some(prefix)) => {
+                let mut random = [0; 5];
+                rand::rng().fill(&mut random);
+                object_meta::generate_name(prefix, random)
+            }
+            (None, None) => {
+                let error = FieldError::required("metadata.name", "name or generateName is required");
+                return Err(ApiError::invalid(&resource.group, &resource.kind, "", &[error]));
+            }
+        };
+        candidate.object_mut()["metadata"]["name"] = name.as_str().into();
+        let uid = uuid::Uuid::new_v4().to_string();
+        let object = complete_create(context.plane, served, candidate, writer, &uid)?;
+        let key = context.key_of(&name);
+        if dry_run {
+            if context.plane.get(&key)?.is_some() {
+                return Err(ApiError::already_exists(&resource.group_resource(), &name));
+            }
+            return Ok(Written { object: Document::Value(object), code: StatusCode::CREATED });
+        }
+        match context.plane.write(key, Change::Put(convert_to_stored(served, object)), Expected::Absent).await {
+            Ok(written) => {
+                let object = present(served, &written.json, written.revision)?;
+                return Ok(Written { object, code: StatusCode::CREATED });
+            }
+            Err(WriteError::Exists) if fixed_name.is_none() && attempt < attempts => {}
+            Err(WriteError::Exists) => return Err(ApiError::already_exists(&resource.group_resource(), &name)),
+            Err(error) => return Err(write_error(&error)),
+        }
+    }
+    Err(ApiError::internal("no free name could be generated"))
+}

@@ -1,0 +1,404 @@
+//! DELETE of an object and of a collection.
+//!
+//! The rules are those of the generic registry (`rest.BeforeDelete`, `Store.Delete`): finalizers and a grace period
+//! turn a delete into a mark, which the last finalizer or a delete with grace 0 completes.
+
+use axum::body::Body;
+use futures::{StreamExt as _, TryStreamExt as _};
+use http::{Response, StatusCode};
+use kogge_machinery::{negotiation, resource::GroupResource, status_error::ApiError};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{
+    RequestContext, admission,
+    answer::{Document, document_response},
+    body, definition_write,
+    get::object_response,
+    list::{list_document, read_page},
+    list_options::{ListOptions, Selection},
+    object_write::{timestamp, write_error},
+    presentation::{convert_to_stored, present_value},
+    query::unsupported_dry_run,
+};
+use crate::{
+    plane::Plane,
+    registry::ServedResource,
+    store::{Change, Expected, ObjectKey, StoredObject, WriteError},
+};
+
+const ORPHAN: &str = "orphan";
+const FOREGROUND: &str = "foregroundDeletion";
+/// Grace of a pod that names none (`terminationGracePeriodSeconds`), in seconds.
+const DEFAULT_POD_GRACE: i64 = 30;
+/// So many objects of a collection are deleted at a time.
+const CONCURRENT_DELETES: usize = 64;
+
+/// `DeleteOptions`, from the body or the query.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct DeleteOptions {
+    pub(crate) grace_period_seconds: Option<i64>,
+    pub(crate) propagation_policy: Option<String>,
+    pub(crate) orphan_dependents: Option<bool>,
+    pub(crate) preconditions: Option<Preconditions>,
+    dry_run: Option<Vec<String>>,
+}
+
+/// What must hold for a delete.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct Preconditions {
+    pub(crate) uid: Option<String>,
+    pub(crate) resource_version: Option<String>,
+}
+
+impl DeleteOptions {
+    fn dry_run(&self) -> bool {
+        self.dry_run.as_ref().is_some_and(|stages| !stages.is_empty())
+    }
+
+    fn check(&self) -> Result<(), ApiError> {
+        if let Some(other) = self.dry_run.iter().flatten().find(|stage| *stage != "All") {
+            return Err(unsupported_dry_run(other));
+        }
+        if self.propagation_policy.is_some() && self.orphan_dependents.is_some() {
+            return Err(ApiError::new(
+                422,
+                "Invalid",
+                "DeleteOptions.meta.k8s.io \"\" is invalid: propagationPolicy: Invalid value: orphanDependents and \
+                 deletionPropagation cannot be both set",
+            ));
+        }
+        match self.propagation_policy.as_deref() {
+            None | Some("Background" | "Foreground" | "Orphan") => Ok(()),
+            Some(other) => Err(ApiError::new(
+                422,
+                "Invalid",
+                format!(
+                    "DeleteOptions.meta.k8s.io \"\" is invalid: propagationPolicy: Unsupported value: {other:?}: \
+                     supported values: \"Foreground\", \"Background\", \"Orphan\""
+                ),
+            )),
+        }
+    }
+}
+
+/// The options of a request: those of the body, completed by the query.
+async fn read_options(context: &RequestContext<'_>, request_body: Body) -> Result<DeleteOptions, ApiError> {
+    let bytes = body::read(request_body).await?;
+    let mut options = if bytes.is_empty() {
+        DeleteOptions::default()
+    } else {
+        let encoding = negotiation::body_encoding(context.content_type(), false, false)?;
+        let value = body::decode(&bytes, encoding)?.value;
+        let kind = value["kind"].as_str().unwrap_or("DeleteOptions");
+        if kind != "DeleteOptions" {
+            return Err(ApiError::bad_request(format!("the body of a delete is DeleteOptions, not {kind}")));
+        }
+        serde_json::from_value(value).map_err(|error| ApiError::bad_request(format!("DeleteOptions: {error}")))?
+    };
+    let query = &context.query;
+    if let Some(seconds) = query.number("gracePeriodSeconds")? {
+        options.grace_period_seconds.get_or_insert(seconds);
+    }
+    if let Some(policy) = query.get("propagationPolicy") {
+        options.propagation_policy.get_or_insert_with(|| policy.to_owned());
+    }
+    if query.get("orphanDependents").is_some() {
+        options.orphan_dependents.get_or_insert(query.flag("orphanDependents"));
+    }
+    if query.dry_run()? {
+        options.dry_run = Some(vec!["All".to_owned()]);
+    }
+    options.check()?;
+    Ok(options)
+}
+
+/// What a delete did.
+pub(crate) enum Deleted {
+    /// The object is gone; its last state.
+    Removed(Value),
+    /// The object is marked and still there.
+    Marked(Value),
+}
+
+/// Answers a delete.
+pub(crate) async fn delete(context: &mut RequestContext<'_>, body: Body) -> Result<Response<Body>, ApiError> {
+    let options = read_options(context, body).await?;
+    let deleted = delete_object(context.plane, &context.served, &context.key(), &options).await?;
+    match deleted {
+        Deleted::Marked(object) => object_response(context, StatusCode::OK, Document::Value(object)),
+        Deleted::Removed(object) if returns_deleted_object(&context.served) => {
+            object_response(context, StatusCode::OK, Document::Value(object))
+        }
+        Deleted::Removed(object) => {
+            let resource = &context.served.resource;
+            let mut details = json!({
+                "name": context.name,
+                "kind": resource.plural,
+                "uid": object["metadata"]["uid"],
+            });
+            if !resource.group.is_empty() {
+                details["group"] = resource.group.as_str().into();
+            }
+            let status = json!({
+                "apiVersion": "v1",
+                "kind": "Status",
+                "metadata": {},
+                "status": "Success",
+                "details": details,
+            });
+            document_response(&context.answer, StatusCode::OK, Document::Value(status))
+        }
+    }
+}
+
+/// Answers the delete of everything that is selected: each object as if deleted alone, and the list of them.
+pub(crate) async fn delete_collection(
+    context: &mut RequestContext<'_>,
+    body: Body,
+) -> Result<Response<Body>, ApiError> {
+    let options = read_options(context, body).await?;
+    let list_options = ListOptions::parse(&context.query, false)?;
+    let selection = Selection::parse(&context.query, &context.served.resource)?;
+    let page = read_page(context, &list_options, &selection)?;
+    let keys = page
+        .items
+        .iter()
+        .map(|item| {
+            let value = item.clone().into_value()?;
+            Ok(ObjectKey {
+                resource: context.served.stored_as.clone(),
+                namespace: value["metadata"]["namespace"].as_str().unwrap_or_default().to_owned(),
+                name: value["metadata"]["name"].as_str().unwrap_or_default().to_owned(),
+            })
+        })
+        .collect::<Result<Vec<_>, ApiError>>()?;
+    let (plane, served) = (context.plane, &context.served);
+    futures::stream::iter(&keys)
+        .map(|key| {
+            let options = &options;
+            async move {
+                match delete_object(plane, served, key, options).await {
+                    Err(error) if error.code() != 404 => Err(error),
+                    _ => Ok(()),
+                }
+            }
+        })
+        .buffer_unordered(CONCURRENT_DELETES)
+        .try_collect::<()>()
+        .await?;
+    document_response(&context.answer, StatusCode::OK, list_document(context, page)?)
+}
+
+/// Deletes an object or marks it for deletion.
+///
+/// # Errors
+/// 404 without an object, 409 where a precondition does not hold, 403 for what may not be deleted.
+pub(crate) async fn delete_object(
+    plane: &Plane,
+    served: &ServedResource,
+    key: &ObjectKey,
+    options: &DeleteOptions,
+) -> Result<Deleted, ApiError> {
+    let resource = served.resource.group_resource();
+    admission::admit_delete(served, &key.name)?;
+    loop {
+        let stored = plane.get(key)?.ok_or_else(|| ApiError::not_found(&resource, &key.name))?;
+        let object = present_value(served, &stored.json, stored.revision)?;
+        check_preconditions(&resource, &object, options)?;
+        let now = jiff::Timestamp::now();
+        let decision = decide(served, &object, options, now);
+        if options.dry_run() {
+            return Ok(match decision {
+                Decision::Remove(object) => Deleted::Removed(object),
+                Decision::Keep => Deleted::Marked(object),
+                Decision::Mark(object) => Deleted::Marked(object),
+            });
+        }
+        let change = match decision {
+            Decision::Keep => return Ok(Deleted::Marked(object)),
+            Decision::Mark(marked) => Change::Put(convert_to_stored(served, marked)),
+            Decision::Remove(last) => Change::Delete(convert_to_stored(served, last)),
+        };
+        let removes = matches!(change, Change::Delete(_));
+        match plane.write(key.clone(), change, Expected::Revision(stored.revision)).await {
+            Ok(StoredObject { json, revision, .. }) => {
+                let object = present_value(served, &json, revision)?;
+                return Ok(if removes { Deleted::Removed(object) } else { Deleted::Marked(object) });
+            }
+            Err(WriteError::Conflict { .. }) => {}
+            Err(WriteError::Missing) => return Err(ApiError::not_found(&resource, &key.name)),
+            Err(error) => return Err(write_error(&error)),
+        }
+    }
+}
+
+fn check_preconditions(resource: &GroupResource, object: &Value, options: &DeleteOptions) -> Result<(), ApiError> {
+    let Some(preconditions) = &options.preconditions else { return Ok(()) };
+    let metadata = &object["metadata"];
+    for (wanted, field, label) in [
+        (&preconditions.uid, "uid", "UID"),
+        (&preconditions.resource_version, "resourceVersion", "ResourceVersion"),
+    ] {
+        let found = metadata[field].as_str().unwrap_or_default();
+        if let Some(wanted) = wanted
+            && wanted != found
+        {
+            let message = format!("Precondition failed: {label} in precondition: {wanted}, {label} in object meta: {found}");
+            return Err(ApiError::conflict(resource, metadata["name"].as_str().unwrap_or_default(), &message));
+        }
+    }
+    Ok(())
+}
+
+/// What a delete does to an object.
+#[derive(Debug, PartialEq)]
+enum Decision {
+    /// It is being deleted already and nothing changes.
+    Keep,
+    Mark(Value),
+    Remove(Value),
+}
+
+fn decide(served: &ServedResource, object: &Value, options: &DeleteOptions, now: jiff::Timestamp) -> Decision {
+    let mut new = object.clone();
+    let is_marked = object["metadata"]["deletionTimestamp"].is_string();
+    if definition_write::is_definition(served) && !is_marked {
+        definition_write::mark_terminating(&mut new, &timestamp(now));
+    }
+    let finalizers = finalizers_for_collection(&new, options);
+    let finalizers_changed = new["metadata"]["finalizers"].as_array().map_or(&[][..], Vec::as_slice) != finalizers;
+    if let Some(metadata) = new["metadata"].as_object_mut() {
+        if finalizers.is_empty() {
+            metadata.remove("finalizers");
+        } else {
+            metadata.insert("finalizers".to_owned(), finalizers.clone().into());
+        }
+    }
+    let namespace_content = served.is_core("namespaces")
+        && new["spec"]["finalizers"].as_array().is_some_and(|finalizers| !finalizers.is_empty());
+    let grace = grace_period(served, object, options);
+    let known_grace = object["metadata"]["deletionGracePeriodSeconds"].as_i64();
+    // A later delete may only shorten the grace of an earlier one.
+    let grace = if is_marked { grace.min(known_grace.unwrap_or(0)) } else { grace };
+    if finalizers.is_empty() && !namespace_content && grace == 0 {
+        return Decision::Remove(new);
+    }
+    if is_marked {
+        let shortened = grace < known_grace.unwrap_or(0);
+        if shortened {
+            mark(&mut new, served, grace, now, false);
+        }
+        return if shortened || finalizers_changed { Decision::Mark(new) } else { Decision::Keep };
+    }
+    mark(&mut new, served, grace, now, true);
+    Decision::Mark(new)
+}
+
+fn mark(object: &mut Value, served: &ServedResource, grace: i64, now: jiff::Timestamp, first: bool) {
+    let at = now.checked_add(jiff::SignedDuration::from_secs(grace)).unwrap_or(now);
+    object["metadata"]["deletionTimestamp"] = timestamp(at).into();
+    object["metadata"]["deletionGracePeriodSeconds"] = grace.into();
+    if first && let Some(generation) = object["metadata"]["generation"].as_i64().filter(|generation| *generation > 0) {
+        object["metadata"]["generation"] = (generation + 1).into();
+    }
+    if served.is_core("namespaces") {
+        object["status"]["phase"] = "Terminating".into();
+    }
+}
+
+/// Seconds the object may live on. Only pods that a kubelet may still run have any.
+fn grace_period(served: &ServedResource, object: &Value, options: &DeleteOptions) -> i64 {
+    if !served.is_core("pods") {
+        return 0;
+    }
+    let runs_nowhere = object["spec"]["nodeName"].as_str().is_none_or(str::is_empty);
+    let ended = matches!(object["status"]["phase"].as_str(), Some("Succeeded" | "Failed"));
+    if runs_nowhere || ended {
+        return 0;
+    }
+    let own = object["spec"]["terminationGracePeriodSeconds"].as_i64().unwrap_or(DEFAULT_POD_GRACE);
+    match options.grace_period_seconds.unwrap_or(own) {
+        // A negative period means one second, as the real server has it.
+        seconds if seconds < 0 => 1,
+        seconds => seconds,
+    }
+}
+
+/// The finalizers after the garbage collector's two are set as the options ask
+/// (`deletionFinalizersForGarbageCollection`): an explicit policy beats what the object has.
+fn finalizers_for_collection(object: &Value, options: &DeleteOptions) -> Vec<Value> {
+    let existing = object["metadata"]["finalizers"].as_array().cloned().unwrap_or_default();
+    let has = |name: &str| existing.iter().any(|finalizer| finalizer == name);
+    let policy = options.propagation_policy.as_deref();
+    let orphan = match (options.orphan_dependents, policy) {
+        (Some(orphan), _) => orphan,
+        (None, Some(policy)) => policy == "Orphan",
+        (None, None) => has(ORPHAN),
+    };
+    let foreground = match (options.orphan_dependents, policy) {
+        (Some(_), _) => false,
+        (None, Some(policy)) => policy == "Foreground",
+        (None, None) => has(FOREGROUND),
+    };
+    let mut finalizers: Vec<Value> =
+        existing.iter().filter(|finalizer| *finalizer != ORPHAN && *finalizer != FOREGROUND).cloned().collect();
+    if orphan {
+        finalizers.push(ORPHAN.into());
+    }
+    if foreground {
+        finalizers.push(FOREGROUND.into());
+    }
+    finalizers
+}
+
+/// Built-in kinds whose delete answers with the object and not with a `Status`.
+fn returns_deleted_object(served: &ServedResource) -> bool {
+    served.resource.group.is_empty()
+        && matches!(
+            served.resource.plural.as_str(),
+            "pods" | "services" | "serviceaccounts" | "persistentvolumes" | "persistentvolumeclaims" | "resourcequotas" | "podtemplates"
+        )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn served(plural: &str) -> std::sync::Arc<ServedResource> {
+        crate::registry::Registry::default().find("", "v1", plural).unwrap()
+    }
+
+    fn options(value: Value) -> DeleteOptions {
+        serde_json::from_value(value).unwrap()
+    }
+
+    #[test]
+    fn a_pod_on_a_node_gets_its_grace_and_a_forced_delete_ends_it() {
+        let now = "2026-01-01T00:00:00Z".parse().unwrap();
+        let pod = json!({"metadata": {"name": "a"}, "spec": {"nodeName": "n", "terminationGracePeriodSeconds": 5}});
+        let Decision::Mark(marked) = decide(&served("pods"), &pod, &DeleteOptions::default(), now) else {
+            panic!("a pod with a node is marked")
+        };
+        assert_eq!(marked["metadata"]["deletionTimestamp"], "2026-01-01T00:00:05Z");
+        assert_eq!(marked["metadata"]["deletionGracePeriodSeconds"], 5);
+        assert_eq!(decide(&served("pods"), &marked, &DeleteOptions::default(), now), Decision::Keep);
+        let forced = decide(&served("pods"), &marked, &options(json!({"gracePeriodSeconds": 0})), now);
+        assert!(matches!(forced, Decision::Remove(_)));
+        let unscheduled = json!({"metadata": {"name": "a"}, "spec": {}});
+        assert!(matches!(decide(&served("pods"), &unscheduled, &DeleteOptions::default(), now), Decision::Remove(_)));
+    }
+
+    #[test]
+    fn an_explicit_policy_replaces_the_collectors_finalizers() {
+        let object = json!({"metadata": {"finalizers": ["example.com/a", "orphan"]}});
+        let names = |policy: Option<&str>| {
+            finalizers_for_collection(&object, &options(json!({"propagationPolicy": policy})))
+        };
+        assert_eq!(names(None), [json!("example.com/a"), json!("orphan")]);
+        assert_eq!(names(Some("Background")), [json!("example.com/a")]);
+        assert_eq!(names(Some("Foreground")), [json!("example.com/a"), json!("foregroundDeletion")]);
+    }
+}

@@ -1,0 +1,41 @@
+//! GET of one object.
+
+use axum::body::Body;
+use http::{Response, StatusCode};
+use kogge_machinery::status_error::ApiError;
+
+use super::{
+    RequestContext,
+    answer::{Document, document_response},
+    presentation::{include_object, present, represent},
+};
+use crate::store::StoredObject;
+
+/// Answers a GET; also the GET of `/status`, which shows the whole object.
+pub(crate) fn get(context: &RequestContext<'_>) -> Result<Response<Body>, ApiError> {
+    let stored = load(context)?;
+    let object = present(&context.served, &stored.json, stored.revision)?;
+    object_response(context, StatusCode::OK, object)
+}
+
+/// The stored object a request names.
+///
+/// # Errors
+/// 404 if there is none.
+pub(crate) fn load(context: &RequestContext<'_>) -> Result<StoredObject, ApiError> {
+    context
+        .plane
+        .get(&context.key())?
+        .ok_or_else(|| ApiError::not_found(&context.served.resource.group_resource(), &context.name))
+}
+
+/// An object in the representation and encoding the client asked for.
+pub(crate) fn object_response(
+    context: &RequestContext<'_>,
+    code: StatusCode,
+    object: Document,
+) -> Result<Response<Body>, ApiError> {
+    let include = include_object(&context.query)?;
+    let document = represent(&context.served, &context.answer, include, true, object, context.now)?;
+    document_response(&context.answer, code, document)
+}

@@ -1,0 +1,227 @@
+//! GET of a collection.
+
+use axum::body::Body;
+use bytes::{BufMut as _, Bytes, BytesMut};
+use http::{Response, StatusCode};
+use kogge_machinery::{negotiation::Representation, status_error::ApiError, table};
+use serde_json::{Map, Value, json};
+
+use super::{
+    RequestContext,
+    answer::{Document, document_response},
+    list_options::{ContinueToken, ListOptions, Selection, VersionMatch},
+    presentation::{include_object, present},
+};
+use crate::{
+    plane::{list_error, read_error},
+    store::{ListError, ObjectKey, Scope},
+};
+
+/// How many objects are looked at in one go when a selector drops some of them.
+const SELECTING_PAGE: usize = 500;
+
+/// The objects of one answer.
+pub(crate) struct Page {
+    pub(crate) revision: u64,
+    pub(crate) items: Vec<Document>,
+    continue_token: Option<String>,
+    remaining: Option<u64>,
+}
+
+impl Page {
+    /// The list's `metadata`.
+    fn metadata(&self) -> Value {
+        let mut metadata = Map::new();
+        metadata.insert("resourceVersion".to_owned(), self.revision.to_string().into());
+        if let Some(token) = &self.continue_token {
+            metadata.insert("continue".to_owned(), token.as_str().into());
+        }
+        if let Some(remaining) = self.remaining {
+            metadata.insert("remainingItemCount".to_owned(), remaining.into());
+        }
+        Value::Object(metadata)
+    }
+}
+
+/// Answers a list.
+pub(crate) fn list(context: &RequestContext<'_>) -> Result<Response<Body>, ApiError> {
+    let options = ListOptions::parse(&context.query, false)?;
+    let selection = Selection::parse(&context.query, &context.served.resource)?;
+    let page = read_page(context, &options, &selection)?;
+    document_response(&context.answer, StatusCode::OK, list_document(context, page)?)
+}
+
+/// One page of what is selected, all from one snapshot.
+pub(crate) fn read_page(
+    context: &RequestContext<'_>,
+    options: &ListOptions,
+    selection: &Selection,
+) -> Result<Page, ApiError> {
+    let store = context.plane.store();
+    let scope = Scope::of(&context.served.stored_as, Some(&context.namespace));
+    let mut at = snapshot_revision(context, options)?;
+    let mut start = options.continue_token.as_ref().map(|token| {
+        let (namespace, name) = token.last();
+        ObjectKey {
+            resource: context.served.stored_as.clone(),
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+        }
+    });
+    if let (Some(name), None) = (selection.fields.exact_name(), at)
+        && !(context.served.resource.namespaced && context.namespace.is_empty())
+    {
+        return read_named(context, selection, name);
+    }
+    let everything = selection.is_everything();
+    let mut items = Vec::new();
+    loop {
+        let wanted = match options.limit {
+            0 => 0,
+            limit if everything => limit,
+            _ => SELECTING_PAGE,
+        };
+        let page = store.list(&scope, start.as_ref(), wanted, at).map_err(|error| match (&error, &options.continue_token) {
+            (ListError::Expired { .. }, Some(token)) => expired_continue(token),
+            _ => list_error(&error),
+        })?;
+        // Every further page comes from the snapshot of the first.
+        at = Some(page.revision);
+        let mut scanned = page.items.into_iter();
+        let mut last = None;
+        for stored in scanned.by_ref() {
+            let document = present(&context.served, &stored.json, stored.revision)?;
+            if everything {
+                items.push(document);
+            } else {
+                let value = document.clone().into_value()?;
+                if selection.matches(&value) {
+                    items.push(document);
+                }
+            }
+            if options.limit != 0 && items.len() == options.limit {
+                last = Some(stored.key);
+                break;
+            }
+        }
+        let more = scanned.len() > 0 || page.next.is_some();
+        match last {
+            Some(last) if more => {
+                let revision = i64::try_from(page.revision).unwrap_or(i64::MAX);
+                return Ok(Page {
+                    revision: page.revision,
+                    items,
+                    continue_token: Some(ContinueToken::new(revision, &last.namespace, &last.name).encode()),
+                    remaining: everything.then_some(page.remaining),
+                });
+            }
+            None if page.next.is_some() => start = page.next,
+            _ => return Ok(Page { revision: page.revision, items, continue_token: None, remaining: None }),
+        }
+    }
+}
+
+/// A list that can have one object only.
+fn read_named(context: &RequestContext<'_>, selection: &Selection, name: &str) -> Result<Page, ApiError> {
+    // Read before the object, so a watch from here sees every change after what is returned.
+    let revision = context.plane.store().revision();
+    let stored = context.plane.store().get(&context.key_of(name)).map_err(|error| read_error(&error))?;
+    let mut items = Vec::new();
+    let mut at = revision;
+    if let Some(stored) = stored {
+        at = revision.max(stored.revision);
+        let document = present(&context.served, &stored.json, stored.revision)?;
+        if selection.matches(&document.clone().into_value()?) {
+            items.push(document);
+        }
+    }
+    Ok(Page { revision: at, items, continue_token: None, remaining: None })
+}
+
+/// The revision a list must be read at, if not the newest.
+fn snapshot_revision(context: &RequestContext<'_>, options: &ListOptions) -> Result<Option<u64>, ApiError> {
+    if let Some(token) = &options.continue_token {
+        return Ok(u64::try_from(token.revision).ok().filter(|revision| *revision > 0));
+    }
+    let Some(requested) = options.resource_version.filter(|version| *version > 0) else { return Ok(None) };
+    let current = context.plane.store().revision();
+    if requested > current {
+        return Err(ApiError::resource_version_too_large(requested, current));
+    }
+    let exact = match options.version_match {
+        Some(VersionMatch::Exact) => true,
+        Some(VersionMatch::NotOlderThan) => false,
+        // As documented: a limit makes an unqualified version exact.
+        None => options.limit > 0,
+    };
+    Ok(exact.then_some(requested))
+}
+
+/// 410 with a token that continues at the same place in the list as it is now.
+fn expired_continue(token: &ContinueToken) -> ApiError {
+    let mut error = ApiError::expired(
+        "The provided continue parameter is too old to display a consistent list result. You can start a new list \
+         without the continue parameter, or use the continue token in this response to retrieve the remainder of the \
+         results. Continuing with the provided token results in an inconsistent list - objects that were created, \
+         modified, or deleted between the time the first chunk was returned and now may show up in the list.",
+    );
+    let metadata = json!({"continue": token.inconsistent().encode()});
+    error.0.metadata = serde_json::from_value(metadata).ok();
+    error
+}
+
+/// A page in the representation the client asked for.
+pub(crate) fn list_document(context: &RequestContext<'_>, page: Page) -> Result<Document, ApiError> {
+    let resource = &context.served.resource;
+    let metadata = page.metadata();
+    match context.answer.representation {
+        Representation::Table => {
+            let objects = page.items.into_iter().map(Document::into_value).collect::<Result<Vec<_>, _>>()?;
+            let include = include_object(&context.query)?;
+            Ok(Document::Value(table::table(
+                resource,
+                &objects,
+                metadata,
+                include,
+                true,
+                &context.answer.version,
+                context.now.as_second(),
+            )))
+        }
+        Representation::PartialObjectMetadata | Representation::PartialObjectMetadataList => {
+            let version = &context.answer.version;
+            let items = page
+                .items
+                .into_iter()
+                .map(|item| Ok(table::partial_object_metadata(&item.into_value()?, version)))
+                .collect::<Result<Vec<_>, ApiError>>()?;
+            Ok(Document::Value(json!({
+                "apiVersion": format!("meta.k8s.io/{version}"),
+                "kind": "PartialObjectMetadataList",
+                "metadata": metadata,
+                "items": items,
+            })))
+        }
+        Representation::Object | Representation::AggregatedDiscovery => {
+            Ok(Document::Bytes(list_bytes(&resource.api_version(), &resource.list_kind, &metadata, page.items)))
+        }
+    }
+}
+
+/// A list put together from objects as they are stored.
+fn list_bytes(api_version: &str, list_kind: &str, metadata: &Value, items: Vec<Document>) -> Bytes {
+    let items: Vec<Bytes> = items.into_iter().map(Document::into_bytes).collect();
+    let head = format!("{{\"apiVersion\":{},\"items\":[", Value::from(api_version));
+    let tail = format!("],\"kind\":{},\"metadata\":{metadata}}}", Value::from(list_kind));
+    let length = head.len() + tail.len() + items.iter().map(|item| item.len() + 1).sum::<usize>();
+    let mut bytes = BytesMut::with_capacity(length);
+    bytes.put_slice(head.as_bytes());
+    for (index, item) in items.iter().enumerate() {
+        if index > 0 {
+            bytes.put_u8(b',');
+        }
+        bytes.put_slice(item);
+    }
+    bytes.put_slice(tail.as_bytes());
+    bytes.freeze()
+}

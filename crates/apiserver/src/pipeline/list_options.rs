@@ -1,0 +1,219 @@
+//! The parameters of lists and watches, checked as `internalversion/validation` of apimachinery does, and continue
+//! tokens.
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use kogge_machinery::{
+    resource::ResourceType,
+    selector::{FieldSelector, LabelSelector},
+    status_error::{ApiError, FieldError},
+};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::query::Query;
+
+/// Which objects are wanted.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Selection {
+    pub(crate) labels: LabelSelector,
+    pub(crate) fields: FieldSelector,
+}
+
+impl Selection {
+    pub(crate) fn parse(query: &Query, resource: &ResourceType) -> Result<Self, ApiError> {
+        Ok(Self {
+            labels: query.get("labelSelector").map(LabelSelector::parse).transpose()?.unwrap_or_default(),
+            fields: query
+                .get("fieldSelector")
+                .map(|text| FieldSelector::parse(text, resource))
+                .transpose()?
+                .unwrap_or_default(),
+        })
+    }
+
+    pub(crate) fn is_everything(&self) -> bool {
+        self.labels.is_empty() && self.fields.is_empty()
+    }
+
+    pub(crate) fn matches(&self, object: &Value) -> bool {
+        (self.labels.is_empty() || self.labels.matches(object))
+            && (self.fields.is_empty() || self.fields.matches(object))
+    }
+}
+
+/// `resourceVersionMatch`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum VersionMatch {
+    Exact,
+    NotOlderThan,
+}
+
+/// The checked parameters.
+#[derive(Clone, Debug)]
+pub(crate) struct ListOptions {
+    /// 0 for no limit.
+    pub(crate) limit: usize,
+    pub(crate) continue_token: Option<ContinueToken>,
+    /// None where unset; 0 means any.
+    pub(crate) resource_version: Option<u64>,
+    pub(crate) version_match: Option<VersionMatch>,
+    pub(crate) timeout_seconds: Option<u64>,
+    pub(crate) send_initial_events: Option<bool>,
+    pub(crate) bookmarks: bool,
+}
+
+impl ListOptions {
+    pub(crate) fn parse(query: &Query, watch: bool) -> Result<Self, ApiError> {
+        let mut errors = Vec::new();
+        let resource_version = query.get("resourceVersion").map(parse_resource_version).transpose()?;
+        let match_text = query.get("resourceVersionMatch");
+        let continue_text = query.get("continue");
+        let initial = query.has("sendInitialEvents").then(|| query.flag("sendInitialEvents"));
+        let version_match = match match_text {
+            None => None,
+            Some("Exact") => Some(VersionMatch::Exact),
+            Some("NotOlderThan") => Some(VersionMatch::NotOlderThan),
+            Some(other) => {
+                errors.push(FieldError::not_supported(
+                    "resourceVersionMatch",
+                    &Value::from(other),
+                    &["Exact", "NotOlderThan"],
+                ));
+                None
+            }
+        };
+        let mut forbid = |field: &str, detail: &str| errors.push(FieldError::forbidden(field, detail));
+        if watch {
+            match (initial, version_match) {
+                (None, Some(_)) => {
+                    forbid("resourceVersionMatch", "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided");
+                }
+                (Some(_), Some(VersionMatch::NotOlderThan)) | (None, None) => {}
+                (Some(_), _) => forbid(
+                    "resourceVersionMatch",
+                    "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
+                ),
+            }
+        } else {
+            if initial.is_some() {
+                forbid("sendInitialEvents", "sendInitialEvents is forbidden for list");
+            }
+            if match_text.is_some() {
+                if query.get("resourceVersion").is_none() {
+                    forbid("resourceVersionMatch", "resourceVersionMatch is forbidden unless resourceVersion is provided");
+                }
+                if continue_text.is_some() {
+                    forbid("resourceVersionMatch", "resourceVersionMatch is forbidden when continue is provided");
+                }
+                if version_match == Some(VersionMatch::Exact) && resource_version == Some(0) {
+                    forbid("resourceVersionMatch", "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"");
+                }
+            }
+        }
+        if !errors.is_empty() {
+            return Err(ApiError::invalid("meta.k8s.io", "ListOptions", "", &errors));
+        }
+        if continue_text.is_some() && resource_version.is_some_and(|version| version != 0) {
+            return Err(ApiError::bad_request(
+                "specifying resource version is not allowed when using continue".to_owned(),
+            ));
+        }
+        Ok(Self {
+            limit: query.number("limit")?.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(0),
+            continue_token: continue_text.filter(|_| !watch).map(ContinueToken::decode).transpose()?,
+            resource_version,
+            version_match,
+            timeout_seconds: query.number("timeoutSeconds")?.and_then(|seconds| u64::try_from(seconds).ok()),
+            send_initial_events: initial,
+            bookmarks: query.flag("allowWatchBookmarks"),
+        })
+    }
+}
+
+/// A `resourceVersion` parameter.
+pub(crate) fn parse_resource_version(text: &str) -> Result<u64, ApiError> {
+    text.parse().map_err(|_| {
+        let error = FieldError::invalid("resourceVersion", &Value::from(text), "must be a decimal number");
+        ApiError::invalid("meta.k8s.io", "ListOptions", "", &[error])
+    })
+}
+
+/// Where the next page of a list begins.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ContinueToken {
+    #[serde(rename = "v")]
+    api_version: String,
+    /// Revision of the snapshot; -1 for "as it is now", which gives an inconsistent list.
+    #[serde(rename = "rv")]
+    pub(crate) revision: i64,
+    /// `NAMESPACE/NAME` of the last object of the page before.
+    start: String,
+}
+
+impl ContinueToken {
+    pub(crate) fn new(revision: i64, namespace: &str, name: &str) -> Self {
+        Self { api_version: "meta.k8s.io/v1".to_owned(), revision, start: format!("{namespace}/{name}") }
+    }
+
+    pub(crate) fn encode(&self) -> String {
+        URL_SAFE_NO_PAD.encode(serde_json::to_vec(self).unwrap_or_default())
+    }
+
+    fn decode(text: &str) -> Result<Self, ApiError> {
+        let not_valid = |why: &str| ApiError::bad_request(format!("continue key is not valid: {why}"));
+        let bytes = URL_SAFE_NO_PAD.decode(text.trim_end_matches('=')).map_err(|error| not_valid(&error.to_string()))?;
+        let token: Self = serde_json::from_slice(&bytes).map_err(|error| not_valid(&error.to_string()))?;
+        if token.api_version != "meta.k8s.io/v1" || !token.start.contains('/') {
+            return Err(not_valid("server does not recognize this encoded version"));
+        }
+        Ok(token)
+    }
+
+    /// Namespace (empty for cluster-scoped objects) and name of the last object of the page before.
+    pub(crate) fn last(&self) -> (&str, &str) {
+        self.start.split_once('/').unwrap_or(("", &self.start))
+    }
+
+    /// The same place in the list as it is now.
+    pub(crate) fn inconsistent(&self) -> Self {
+        Self { revision: -1, ..self.clone() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(query: &str, watch: bool) -> Result<ListOptions, String> {
+        let uri = format!("/api/v1/pods?{query}").parse().unwrap();
+        ListOptions::parse(&Query::parse(&uri).unwrap(), watch).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn what_does_not_go_together_is_refused() {
+        let refused = [
+            ("resourceVersionMatch=Exact", false),
+            ("resourceVersionMatch=Exact&resourceVersion=0", false),
+            ("resourceVersionMatch=Newest&resourceVersion=1", false),
+            ("sendInitialEvents=true", false),
+            ("sendInitialEvents=true", true),
+            ("resourceVersionMatch=NotOlderThan&resourceVersion=1", true),
+            ("resourceVersion=abc", true),
+            ("continue=abc", false),
+        ];
+        let errors: Vec<String> = refused
+            .iter()
+            .map(|(query, watch)| format!("{query}: {}", parse(query, *watch).unwrap_err()))
+            .collect();
+        insta::assert_snapshot!(errors.join("\n"));
+        assert!(parse("sendInitialEvents=true&resourceVersionMatch=NotOlderThan&resourceVersion=", true).is_ok());
+        assert!(parse("resourceVersion=7&resourceVersionMatch=Exact&limit=3", false).is_ok());
+    }
+
+    #[test]
+    fn continue_tokens_survive_their_encoding() {
+        let token = ContinueToken::new(17, "default", "a");
+        let decoded = ContinueToken::decode(&token.encode()).unwrap();
+        assert_eq!((decoded.last(), decoded.revision, decoded.inconsistent().revision), (("default", "a"), 17, -1));
+    }
+}

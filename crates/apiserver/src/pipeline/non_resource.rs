@@ -1,0 +1,159 @@
+//! Health, version and metrics: the paths beside the API.
+
+use std::{
+    fmt::Write as _,
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use axum::body::Body;
+use http::{Method, Response, StatusCode, request::Parts};
+use kogge_machinery::status_error::ApiError;
+use serde_json::json;
+
+use super::{answer::serialize, query::Query, response};
+use crate::plane::Plane;
+
+/// The checks behind the health paths.
+const CHECKS: [&str; 2] = ["ping", "store"];
+
+/// Answers the paths everybody may see, also without credentials; none for other paths.
+pub(crate) fn public(plane: &Plane, path: &str, parts: &Parts) -> Option<Response<Body>> {
+    if parts.method != Method::GET && parts.method != Method::HEAD {
+        return None;
+    }
+    let path = path.strip_suffix('/').unwrap_or(path);
+    if path == "/version" {
+        return Some(version(plane));
+    }
+    let (endpoint, check) = match path.trim_start_matches('/').split_once('/') {
+        Some((endpoint, check)) => (endpoint, Some(check)),
+        None => (path.trim_start_matches('/'), None),
+    };
+    if !matches!(endpoint, "livez" | "readyz" | "healthz") || check.is_some_and(|check| !CHECKS.contains(&check)) {
+        return None;
+    }
+    let verbose = Query::parse(&parts.uri).is_ok_and(|query| query.has("verbose"));
+    Some(health(plane, endpoint, check, verbose))
+}
+
+fn health(plane: &Plane, endpoint: &str, only: Option<&str>, verbose: bool) -> Response<Body> {
+    let mut failed = false;
+    let mut report = String::new();
+    for check in CHECKS.iter().filter(|check| only.is_none_or(|only| only == **check)) {
+        let result = match *check {
+            "store" => plane.server.store().health(),
+            _ => Ok(()),
+        };
+        match result {
+            Ok(()) => {
+                let _ = writeln!(report, "[+]{check} ok");
+            }
+            Err(error) => {
+                tracing::error!(check, %error, "health check failed");
+                failed = true;
+                let _ = writeln!(report, "[-]{check} failed: reason withheld");
+            }
+        }
+    }
+    if failed {
+        let _ = writeln!(report, "{endpoint} check failed");
+        return response(StatusCode::INTERNAL_SERVER_ERROR, "text/plain; charset=utf-8", report);
+    }
+    if verbose {
+        let _ = writeln!(report, "{endpoint} check passed");
+        return response(StatusCode::OK, "text/plain; charset=utf-8", report);
+    }
+    response(StatusCode::OK, "text/plain; charset=utf-8", "ok")
+}
+
+fn version(plane: &Plane) -> Response<Body> {
+    let version = plane.kubernetes_version();
+    let mut numbers = version.trim_start_matches('v').split('.');
+    let document = json!({
+        "major": numbers.next().unwrap_or_default(),
+        "minor": numbers.next().unwrap_or_default(),
+        "gitVersion": *version,
+        "gitCommit": "",
+        "gitTreeState": "clean",
+        "buildDate": "1970-01-01T00:00:00Z",
+        "goVersion": "",
+        "compiler": "rustc",
+        "platform": format!("{}/{}", std::env::consts::OS, go_architecture()),
+    });
+    response(StatusCode::OK, "application/json", serialize(&document))
+}
+
+/// Clients expect Go's names of architectures.
+fn go_architecture() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    }
+}
+
+/// Answers the other paths, for authorized users.
+pub(crate) fn private(plane: &Plane, path: &str) -> Result<Response<Body>, ApiError> {
+    match path {
+        "/" => {
+            let mut paths: Vec<String> = ["/api", "/api/v1", "/apis", "/healthz", "/livez", "/metrics", "/openapi/v3", "/readyz", "/version"]
+                .map(str::to_owned)
+                .to_vec();
+            for resource in plane.registry().resource_types() {
+                if !resource.group.is_empty() {
+                    paths.push(format!("/apis/{}", resource.group));
+                    paths.push(format!("/apis/{}/{}", resource.group, resource.version));
+                }
+            }
+            paths.sort();
+            paths.dedup();
+            Ok(response(StatusCode::OK, "application/json", serialize(&json!({"paths": paths}))))
+        }
+        "/metrics" => {
+            let text = plane.server.metrics().text(plane.store().revision());
+            Ok(response(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", text))
+        }
+        _ => Err(ApiError::unknown_path()),
+    }
+}
+
+/// The verbs that are counted.
+const VERBS: [&str; 9] =
+    ["get", "list", "watch", "create", "update", "patch", "delete", "deletecollection", "unknown"];
+
+/// Requests answered since the start, by verb and class of status.
+#[derive(Debug, Default)]
+pub(crate) struct Metrics {
+    counts: [[AtomicU64; 6]; VERBS.len()],
+}
+
+impl Metrics {
+    pub(crate) fn count(&self, verb: &str, code: StatusCode) {
+        let verb = VERBS.iter().position(|known| *known == verb).unwrap_or(VERBS.len() - 1);
+        let class = usize::from(code.as_u16() / 100).min(5);
+        self.counts[verb][class].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// In the text format of Prometheus.
+    fn text(&self, revision: u64) -> String {
+        let mut text = String::from(
+            "# HELP apiserver_request_total Requests answered, by verb and class of status code.\n\
+             # TYPE apiserver_request_total counter\n",
+        );
+        for (verb, classes) in VERBS.iter().zip(&self.counts) {
+            for (class, count) in classes.iter().enumerate() {
+                let count = count.load(Ordering::Relaxed);
+                if count > 0 {
+                    let _ = writeln!(text, "apiserver_request_total{{verb=\"{verb}\",code=\"{class}xx\"}} {count}");
+                }
+            }
+        }
+        let _ = write!(
+            text,
+            "# HELP apiserver_storage_revision Last committed revision of the plane.\n\
+             # TYPE apiserver_storage_revision gauge\n\
+             apiserver_storage_revision {revision}\n"
+        );
+        text
+    }
+}

@@ -1,0 +1,395 @@
+//! What every write does to an object between decoding and committing: prune, default, metadata, strategy, ownership,
+//! admission, validation; and the loop that commits on the state it was computed from.
+
+use http::StatusCode;
+use kogge_machinery::{
+    apply::{self, FieldManager},
+    object_meta,
+    status_error::{ApiError, FieldError},
+};
+use serde_json::Value;
+
+use super::{
+    RequestContext,
+    admission,
+    answer::Document,
+    definition_write,
+    presentation::{convert_to_stored, present},
+    query::FieldValidation,
+};
+use crate::{
+    builtin::strategy,
+    plane::Plane,
+    registry::ServedResource,
+    store::{Change, Expected, ObjectKey, WriteError},
+};
+
+/// A write that loses this many races in a row gives up with a conflict.
+const ATTEMPTS: usize = 64;
+
+/// Which endpoint a write came through: it decides what it may change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WriteScope {
+    /// The object itself: everything but status, where that is a subresource.
+    Main,
+    /// `/status` or a subresource that, like it, changes only the status (`/approval`).
+    Status(&'static str),
+    /// A subresource whose handler has put together the new object (`/scale`, `/finalize`, `/binding`).
+    Composed(&'static str),
+}
+
+impl WriteScope {
+    fn subresource(self) -> &'static str {
+        match self {
+            Self::Main => "",
+            Self::Status(name) | Self::Composed(name) => name,
+        }
+    }
+}
+
+/// The writer, for ownership.
+#[derive(Clone, Debug)]
+pub(crate) struct Writer {
+    pub(crate) manager: String,
+    /// RFC 3339, seconds.
+    pub(crate) now: String,
+}
+
+impl Writer {
+    pub(crate) fn of(context: &RequestContext<'_>) -> Result<Self, ApiError> {
+        Ok(Self { manager: context.field_manager()?, now: timestamp(context.now) })
+    }
+
+    pub(crate) fn field_manager<'a>(&'a self, api_version: &'a str, scope: WriteScope) -> FieldManager<'a> {
+        FieldManager { name: &self.manager, api_version, subresource: scope.subresource(), now: &self.now }
+    }
+}
+
+/// RFC 3339 with seconds, as `metav1.Time` is written.
+pub(crate) fn timestamp(at: jiff::Timestamp) -> String {
+    at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// An object after the client's change was merged in.
+#[derive(Clone)]
+pub(crate) enum Merged {
+    /// Ownership is still to be computed from the difference.
+    Untracked(Value),
+    /// A server-side apply, which has computed ownership.
+    Applied(Value),
+}
+
+impl Merged {
+    pub(crate) fn object(&self) -> &Value {
+        let (Self::Untracked(object) | Self::Applied(object)) = self;
+        object
+    }
+
+    pub(crate) fn object_mut(&mut self) -> &mut Value {
+        let (Self::Untracked(object) | Self::Applied(object)) = self;
+        object
+    }
+}
+
+/// Removes unknown fields; warns of them and of duplicates, or refuses them.
+///
+/// # Errors
+/// 400 for unknown or duplicate fields with `fieldValidation=Strict`.
+pub(crate) fn clean_fields(
+    served: &ServedResource,
+    object: &mut Value,
+    duplicates: &[String],
+    validation: FieldValidation,
+) -> Result<Vec<String>, ApiError> {
+    let unknown = served.resource.schema.get().map(|schema| schema.prune(object)).unwrap_or_default();
+    if validation == FieldValidation::Ignore || (unknown.is_empty() && duplicates.is_empty()) {
+        return Ok(Vec::new());
+    }
+    let findings: Vec<String> = unknown
+        .iter()
+        .map(|path| format!("unknown field {path:?}"))
+        .chain(duplicates.iter().map(|path| format!("duplicate field {path:?}")))
+        .collect();
+    if validation == FieldValidation::Strict {
+        let resource = &served.resource;
+        return Err(ApiError::bad_request(format!(
+            "{kind} in version {version:?} cannot be handled as a {kind}: strict decoding error: {}",
+            findings.join(", "),
+            kind = resource.kind,
+            version = resource.version,
+        )));
+    }
+    Ok(findings)
+}
+
+/// Checks that an object is of the type its path names.
+///
+/// # Errors
+/// 400 where it is not an object, has no kind, or another one.
+pub(crate) fn check_type(served: &ServedResource, object: &Value) -> Result<(), ApiError> {
+    let resource = &served.resource;
+    if !object.is_object() {
+        return Err(ApiError::bad_request(format!("the request body is not an object of kind {}", resource.kind)));
+    }
+    let Some(kind) = object["kind"].as_str().filter(|kind| !kind.is_empty()) else {
+        return Err(ApiError::bad_request("Object 'Kind' is missing in the request body"));
+    };
+    let Some(api_version) = object["apiVersion"].as_str().filter(|version| !version.is_empty()) else {
+        return Err(ApiError::bad_request("Object 'apiVersion' is missing in the request body"));
+    };
+    let expected = resource.api_version();
+    if api_version != expected {
+        return Err(ApiError::bad_request(format!(
+            "the API version in the data ({api_version}) does not match the expected API version ({expected})"
+        )));
+    }
+    if kind != resource.kind {
+        return Err(ApiError::bad_request(format!(
+            "the kind in the data ({kind}) does not match the expected kind ({})",
+            resource.kind
+        )));
+    }
+    Ok(())
+}
+
+/// Completes a new object, except for committing it.
+///
+/// # Errors
+/// 422 with every wrong field, and what admission refuses.
+pub(crate) fn complete_create(
+    plane: &Plane,
+    served: &ServedResource,
+    merged: Merged,
+    writer: &Writer,
+    uid: &str,
+) -> Result<Value, ApiError> {
+    let resource = &served.resource;
+    let schema = resource.schema.get();
+    let (mut object, tracked) = match merged {
+        Merged::Untracked(object) => (object, false),
+        Merged::Applied(object) => (object, true),
+    };
+    if let Some(schema) = &schema {
+        schema.apply_defaults(&mut object);
+    }
+    object_meta::prepare_create(resource, &mut object, uid, &writer.now)?;
+    if resource.custom {
+        // Nothing is written in code for custom kinds.
+    } else if definition_write::is_definition(served) {
+        definition_write::prepare(plane, &mut object, None, &writer.now);
+    } else {
+        strategy::prepare_create(resource, &mut object, &writer.now)?;
+    }
+    if !tracked {
+        let api_version = resource.api_version();
+        let manager = writer.field_manager(&api_version, WriteScope::Main);
+        object = apply::track_update(None, object, schema.as_deref().map(|schema| &*schema.root), &manager);
+    }
+    admission::admit(plane, served, None, &object)?;
+    validate(served, &object, None)?;
+    Ok(object)
+}
+
+/// Completes a changed object, except for committing it.
+///
+/// # Errors
+/// 422 with every wrong field, 409 for other identities, and what admission refuses.
+pub(crate) fn complete_update(
+    plane: &Plane,
+    served: &ServedResource,
+    old: &Value,
+    merged: Merged,
+    scope: WriteScope,
+    writer: &Writer,
+) -> Result<Value, ApiError> {
+    let resource = &served.resource;
+    let schema = resource.schema.get();
+    let (mut object, tracked) = match merged {
+        Merged::Untracked(object) => (object, false),
+        Merged::Applied(object) => (object, true),
+    };
+    check_unchanged_type(served, old, &object)?;
+    if let Some(schema) = &schema {
+        schema.apply_defaults(&mut object);
+    }
+    match scope {
+        WriteScope::Status(_) => object_meta::prepare_status_update(resource, old, &mut object)?,
+        WriteScope::Main | WriteScope::Composed(_) => object_meta::prepare_update(resource, old, &mut object)?,
+    }
+    if definition_write::is_definition(served) {
+        if scope == WriteScope::Main {
+            definition_write::prepare(plane, &mut object, Some(old), &writer.now);
+        }
+    } else if !resource.custom {
+        strategy::prepare_update(resource, old, &mut object, scope.subresource())?;
+    }
+    if !tracked {
+        let api_version = resource.api_version();
+        let manager = writer.field_manager(&api_version, scope);
+        object = apply::track_update(Some(old), object, schema.as_deref().map(|schema| &*schema.root), &manager);
+    }
+    admission::admit(plane, served, Some(old), &object)?;
+    validate(served, &object, Some(old))?;
+    Ok(object)
+}
+
+/// A patch may not turn an object into another one.
+fn check_unchanged_type(served: &ServedResource, old: &Value, new: &Value) -> Result<(), ApiError> {
+    check_type(served, new)?;
+    for (field, what) in [("name", "name"), ("namespace", "namespace")] {
+        let (old, new) = (old["metadata"][field].as_str(), new["metadata"][field].as_str());
+        if old != new {
+            return Err(ApiError::bad_request(format!(
+                "the {what} of the object ({}) does not match the {what} on the URL ({})",
+                new.unwrap_or_default(),
+                old.unwrap_or_default()
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn validate(served: &ServedResource, object: &Value, old: Option<&Value>) -> Result<(), ApiError> {
+    let resource = &served.resource;
+    let mut errors: Vec<FieldError> = object_meta::validate_metadata(resource, object);
+    if let Some(schema) = resource.schema.get() {
+        errors.extend(schema.validate(object, old));
+    }
+    if definition_write::is_definition(served) {
+        errors.extend(kogge_machinery::custom_resource_definition::validate(object, old));
+    } else if !resource.custom {
+        errors.extend(strategy::validate(resource, object, old));
+    }
+    if errors.is_empty() {
+        return Ok(());
+    }
+    let name = object["metadata"]["name"].as_str().unwrap_or_default();
+    Err(ApiError::invalid(&resource.group, &resource.kind, name, &errors))
+}
+
+/// The result of a write.
+pub(crate) struct Written {
+    pub(crate) object: Document,
+    pub(crate) code: StatusCode,
+}
+
+/// Changes a stored object: computes from what is there, commits if that is still there, else computes again. `merge`
+/// gives the changed object from the current one and is called once an attempt.
+///
+/// A change that leaves the object as it is writes nothing. One that takes the last finalizer of an object being
+/// deleted removes it.
+///
+/// # Errors
+/// 404 without an object, 409 where the merged object names another revision or uid, and what completing refuses.
+pub(crate) async fn update_object(
+    context: &RequestContext<'_>,
+    key: ObjectKey,
+    scope: WriteScope,
+    writer: &Writer,
+    dry_run: bool,
+    mut merge: impl FnMut(&Value) -> Result<Merged, ApiError>,
+) -> Result<Written, ApiError> {
+    let served = &*context.served;
+    let group_resource = served.resource.group_resource();
+    let not_found = || ApiError::not_found(&group_resource, &key.name);
+    for _ in 0..ATTEMPTS {
+        let stored = context.plane.get(&key)?.ok_or_else(not_found)?;
+        let old_document = present(served, &stored.json, stored.revision)?;
+        let old = old_document.clone().into_value()?;
+        let mut merged = merge(&old)?;
+        check_preconditions(&group_resource, &old, merged.object_mut())?;
+        let new = complete_update(context.plane, served, &old, merged, scope, writer)?;
+        let removed = is_last_finalizer_gone(served, &old, &new);
+        if !removed && apply::equal_except_managed_time(&old, &new) && is_current_storage(served, &stored.json) {
+            return Ok(Written { object: old_document, code: StatusCode::OK });
+        }
+        if dry_run {
+            return Ok(Written { object: Document::Value(new), code: StatusCode::OK });
+        }
+        let change = if removed {
+            Change::Delete(convert_to_stored(served, new))
+        } else {
+            Change::Put(convert_to_stored(served, new))
+        };
+        match context.plane.write(key.clone(), change, Expected::Revision(stored.revision)).await {
+            Ok(written) => {
+                let object = present(served, &written.json, written.revision)?;
+                return Ok(Written { object, code: StatusCode::OK });
+            }
+            Err(WriteError::Conflict { .. }) => {}
+            Err(WriteError::Missing) => return Err(not_found()),
+            Err(error) => return Err(write_error(&error)),
+        }
+    }
+    Err(modified(&group_resource, &key.name))
+}
+
+/// The revision a body names is a precondition. Without one the change is based on what is there.
+fn check_preconditions(
+    resource: &kogge_machinery::resource::GroupResource,
+    old: &Value,
+    new: &mut Value,
+) -> Result<(), ApiError> {
+    let Some(metadata) = new.get_mut("metadata").and_then(Value::as_object_mut) else { return Ok(()) };
+    let current = &old["metadata"];
+    match metadata.get("resourceVersion").and_then(Value::as_str) {
+        Some(named) if !named.is_empty() && named != "0" => {
+            if Some(named) != current["resourceVersion"].as_str() {
+                return Err(modified(resource, current["name"].as_str().unwrap_or_default()));
+            }
+        }
+        _ => {
+            metadata.insert("resourceVersion".to_owned(), current["resourceVersion"].clone());
+        }
+    }
+    if let (Some(named), Some(uid)) = (metadata.get("uid").and_then(Value::as_str), current["uid"].as_str())
+        && !named.is_empty()
+        && named != uid
+    {
+        let message = format!("Precondition failed: UID in precondition: {named}, UID in object meta: {uid}");
+        return Err(ApiError::conflict(resource, current["name"].as_str().unwrap_or_default(), &message));
+    }
+    Ok(())
+}
+
+/// The conflict every client knows.
+pub(crate) fn modified(resource: &kogge_machinery::resource::GroupResource, name: &str) -> ApiError {
+    ApiError::conflict(
+        resource,
+        name,
+        "the object has been modified; please apply your changes to the latest version and try again",
+    )
+}
+
+/// Whether what is stored is in the version that is stored now; if not, even an unchanged object is written.
+fn is_current_storage(served: &ServedResource, json: &[u8]) -> bool {
+    if served.single_version || served.stored_as.resource == "events" {
+        return true;
+    }
+    let resource = &served.resource;
+    let expected = if resource.group.is_empty() {
+        resource.storage_version.clone()
+    } else {
+        format!("{}/{}", resource.group, resource.storage_version)
+    };
+    let stored: Option<Value> = serde_json::from_slice(json).ok();
+    stored.is_some_and(|stored| stored["apiVersion"] == expected.as_str())
+}
+
+/// Whether an update completes a deletion (`ShouldDeleteDuringUpdate` of the generic registry).
+fn is_last_finalizer_gone(served: &ServedResource, old: &Value, new: &Value) -> bool {
+    let is_empty = |list: &Value| list.as_array().is_none_or(Vec::is_empty);
+    old["metadata"]["deletionTimestamp"].is_string()
+        && old["metadata"]["deletionGracePeriodSeconds"].as_i64().unwrap_or(0) == 0
+        && is_empty(&new["metadata"]["finalizers"])
+        && !(served.is_core("namespaces") && !is_empty(&new["spec"]["finalizers"]))
+}
+
+/// What a refused commit means for a client.
+pub(crate) fn write_error(error: &WriteError) -> ApiError {
+    match error {
+        WriteError::PlaneGone => ApiError::unknown_path(),
+        WriteError::Malformed(text) => ApiError::bad_request(text.clone()),
+        other => ApiError::internal(other.to_string()),
+    }
+}

@@ -1,0 +1,93 @@
+//! OpenAPI v3: an index with a hash for each group version, and the documents.
+//!
+//! Documents of built-in groups are the same for every plane and version of the program, so they are made once for the
+//! process; those of custom groups are made when asked for, which is rare, as clients cache them by their hash.
+
+use std::{
+    collections::HashMap,
+    sync::{LazyLock, Mutex, PoisonError},
+};
+
+use axum::body::Body;
+use bytes::Bytes;
+use http::{HeaderValue, Response, StatusCode, header, request::Parts};
+use kogge_machinery::{openapi, resource::SharedResourceType, status_error::ApiError};
+
+use super::{answer::serialize, query::Query, response};
+use crate::{plane::Plane, registry::references};
+
+/// Answers `/openapi/v3`.
+pub(crate) fn index(plane: &Plane, parts: &Parts) -> Result<Response<Body>, ApiError> {
+    let mut entries: Vec<(String, String)> = Vec::new();
+    // Seen from the client the paths are below the plane's prefix.
+    let own = parts.uri.path();
+    let prefix = own.strip_suffix('/').unwrap_or(own).strip_suffix("/openapi/v3").unwrap_or_default();
+    for resource in plane.registry().resource_types() {
+        let path = path_of(&resource.group, &resource.version);
+        if !entries.iter().any(|(known, _)| *known == path) {
+            let hash = hash(plane, &resource.group, &resource.version);
+            entries.push((path, hash));
+        }
+    }
+    let mut document = openapi::index_document(&entries);
+    if !prefix.is_empty()
+        && let Some(paths) = document["paths"].as_object_mut()
+    {
+        for entry in paths.values_mut() {
+            if let Some(relative) = entry["serverRelativeURL"].as_str() {
+                entry["serverRelativeURL"] = format!("{prefix}{relative}").into();
+            }
+        }
+    }
+    Ok(response(StatusCode::OK, "application/json", serialize(&document)))
+}
+
+/// Answers the document of one group version.
+pub(crate) fn document(plane: &Plane, group: &str, version: &str, parts: &Parts) -> Result<Response<Body>, ApiError> {
+    let resources = plane.registry().group_version(group, version);
+    if resources.is_empty() {
+        return Err(ApiError::unknown_path());
+    }
+    let hash = hash(plane, group, version);
+    let bytes = if resources.iter().any(|resource| resource.custom) {
+        render(group, version, &resources)
+    } else {
+        built_in(group, version, &resources)
+    };
+    let mut answer = response(StatusCode::OK, "application/json", bytes);
+    let headers = answer.headers_mut();
+    if let Ok(tag) = HeaderValue::from_str(&format!("{hash:?}")) {
+        headers.insert(header::ETAG, tag);
+    }
+    // With the hash in the address the document never changes.
+    if Query::parse(&parts.uri)?.get("hash") == Some(&hash) {
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public, immutable"));
+    }
+    Ok(answer)
+}
+
+fn path_of(group: &str, version: &str) -> String {
+    if group.is_empty() { format!("api/{version}") } else { format!("apis/{group}/{version}") }
+}
+
+fn hash(plane: &Plane, group: &str, version: &str) -> String {
+    let revision = plane.registry().group_version_revision(group, version);
+    let uid = if revision == 0 { "" } else { plane.name().0.as_str() };
+    let text = format!("{}/{group}/{version}/{uid}/{revision}", env!("CARGO_PKG_VERSION"));
+    super::discovery::hex_digest(text.as_bytes())
+}
+
+fn render(group: &str, version: &str, resources: &[SharedResourceType]) -> Bytes {
+    serialize(&openapi::group_version_document(group, version, &references(resources)))
+}
+
+fn built_in(group: &str, version: &str, resources: &[SharedResourceType]) -> Bytes {
+    static DOCUMENTS: LazyLock<Mutex<HashMap<(String, String), Bytes>>> = LazyLock::new(Mutex::default);
+    let key = (group.to_owned(), version.to_owned());
+    let known = DOCUMENTS.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
+    known.unwrap_or_else(|| {
+        let bytes = render(group, version, resources);
+        DOCUMENTS.lock().unwrap_or_else(PoisonError::into_inner).insert(key, bytes.clone());
+        bytes
+    })
+}

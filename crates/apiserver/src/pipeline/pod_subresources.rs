@@ -1,0 +1,243 @@
+//! Subresources of pods: log, binding and eviction.
+
+use axum::body::Body;
+use http::{Response, StatusCode};
+use kogge_machinery::{
+    negotiation,
+    resource::GroupResource,
+    selector::LabelSelector,
+    status_error::{ApiError, FieldError},
+};
+use kube_core::response::StatusCause;
+use serde_json::{Value, json};
+
+use super::{
+    RequestContext,
+    answer::{Document, document_response},
+    body,
+    delete::{DeleteOptions, delete_object},
+    get::load,
+    object_write::{Merged, WriteScope, Writer, timestamp, update_object, write_error},
+    presentation::present_value,
+    response,
+};
+use crate::{
+    server::LogRequest,
+    store::{Change, Expected, ObjectKey, Scope, WriteError},
+};
+
+/// Answers a request for a subresource of a pod.
+pub(crate) async fn handle(
+    context: &mut RequestContext<'_>,
+    subresource: &str,
+    verb: &'static str,
+    body: Body,
+) -> Result<Response<Body>, ApiError> {
+    match (subresource, verb) {
+        ("log", "get" | "watch") => log(context),
+        ("binding", "create") => bind(context, body).await,
+        ("eviction", "create") => evict(context, body).await,
+        ("exec" | "attach" | "portforward" | "proxy", _) => Err(ApiError::bad_request(format!(
+            "pods on this server run nowhere, so {subresource} is not supported"
+        ))),
+        _ => Err(ApiError::unknown_path()),
+    }
+}
+
+/// The text of the hook in the server's options, or of nothing.
+fn log(context: &RequestContext<'_>) -> Result<Response<Body>, ApiError> {
+    let stored = load(context)?;
+    let pod = present_value(&context.served, &stored.json, stored.revision)?;
+    let containers: Vec<&str> = ["containers", "initContainers", "ephemeralContainers"]
+        .iter()
+        .flat_map(|list| pod["spec"][list].as_array().into_iter().flatten())
+        .filter_map(|container| container["name"].as_str())
+        .collect();
+    let container = match context.query.get("container") {
+        Some(container) if containers.contains(&container) => container,
+        Some(container) => {
+            return Err(ApiError::bad_request(format!("container {container} is not valid for pod {}", context.name)));
+        }
+        None => {
+            let regular: Vec<&str> = pod["spec"]["containers"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter_map(|container| container["name"].as_str())
+                .collect();
+            match regular.as_slice() {
+                [only] => only,
+                [] => "",
+                several => {
+                    return Err(ApiError::bad_request(format!(
+                        "a container name must be specified for pod {}, choose one of: [{}]",
+                        context.name,
+                        several.join(" ")
+                    )));
+                }
+            }
+        }
+    };
+    if pod["spec"]["nodeName"].as_str().is_none_or(str::is_empty) {
+        return Err(ApiError::bad_request(format!("pod {} does not have a host assigned", context.name)));
+    }
+    let text = match &context.plane.server.options().pod_logs {
+        Some(hook) => hook(&LogRequest { plane: context.plane.name(), pod: &pod, container }),
+        None => String::new(),
+    };
+    let wanted = context.query.number("tailLines")?.and_then(|lines| usize::try_from(lines).ok());
+    let text = match wanted {
+        Some(wanted) => {
+            let lines: Vec<&str> = text.lines().collect();
+            lines[lines.len().saturating_sub(wanted)..].iter().flat_map(|line| [*line, "\n"]).collect()
+        }
+        None => text,
+    };
+    Ok(response(StatusCode::OK, "text/plain", text))
+}
+
+async fn read_body(context: &RequestContext<'_>, request_body: Body) -> Result<Value, ApiError> {
+    let encoding = negotiation::body_encoding(context.content_type(), false, false)?;
+    let value = body::decode(&body::read(request_body).await?, encoding)?.value;
+    if !value.is_object() {
+        return Err(ApiError::bad_request("the request body is not an object"));
+    }
+    Ok(value)
+}
+
+fn success(context: &RequestContext<'_>) -> Result<Response<Body>, ApiError> {
+    let status = json!({"apiVersion": "v1", "kind": "Status", "metadata": {}, "status": "Success", "code": 201});
+    document_response(&context.answer, StatusCode::CREATED, Document::Value(status))
+}
+
+/// What a scheduler does: puts a pod on a node, once.
+async fn bind(context: &mut RequestContext<'_>, request_body: Body) -> Result<Response<Body>, ApiError> {
+    let binding = read_body(context, request_body).await?;
+    let target = &binding["target"];
+    let kind = target["kind"].as_str().filter(|kind| !kind.is_empty()).unwrap_or("Node");
+    let node = target["name"].as_str().unwrap_or_default();
+    let mut errors = Vec::new();
+    if kind != "Node" {
+        errors.push(FieldError::not_supported("target.kind", &Value::from(kind), &["Node"]));
+    }
+    if node.is_empty() {
+        errors.push(FieldError::required("target.name", ""));
+    }
+    if !errors.is_empty() {
+        return Err(ApiError::invalid("", "Binding", &context.name, &errors));
+    }
+    let writer = Writer::of(context)?;
+    let dry_run = context.query.dry_run()?;
+    let pods = context.served.resource.group_resource();
+    let now = timestamp(context.now);
+    update_object(context, context.key(), WriteScope::Composed("binding"), &writer, dry_run, |old| {
+        let assigned = old["spec"]["nodeName"].as_str().unwrap_or_default();
+        if old["metadata"]["deletionTimestamp"].is_string() {
+            return Err(ApiError::conflict(
+                &pods,
+                &context.name,
+                &format!("pod {} is being deleted, cannot be assigned to a host", context.name),
+            ));
+        }
+        if !assigned.is_empty() {
+            return Err(ApiError::conflict(
+                &pods,
+                &context.name,
+                &format!("pod {} is already assigned to node {assigned:?}", context.name),
+            ));
+        }
+        let mut new = old.clone();
+        new["spec"]["nodeName"] = node.into();
+        let condition = json!({"type": "PodScheduled", "status": "True", "lastProbeTime": null, "lastTransitionTime": now});
+        match new["status"]["conditions"].as_array_mut() {
+            Some(conditions) => {
+                conditions.retain(|condition| condition["type"] != "PodScheduled");
+                conditions.push(condition);
+            }
+            None => new["status"]["conditions"] = json!([condition]),
+        }
+        Ok(Merged::Untracked(new))
+    })
+    .await?;
+    success(context)
+}
+
+/// Deletes a pod if its disruption budgets allow it, and counts it against them.
+async fn evict(context: &mut RequestContext<'_>, request_body: Body) -> Result<Response<Body>, ApiError> {
+    let eviction = read_body(context, request_body).await?;
+    let stored = load(context)?;
+    let pod = present_value(&context.served, &stored.json, stored.revision)?;
+    let options: DeleteOptions = match eviction.get("deleteOptions").filter(|options| options.is_object()) {
+        Some(options) => serde_json::from_value(options.clone())
+            .map_err(|error| ApiError::bad_request(format!("deleteOptions: {error}")))?,
+        None => DeleteOptions::default(),
+    };
+    let dry_run = context.query.dry_run()?;
+    let ended = matches!(pod["status"]["phase"].as_str(), Some("Succeeded" | "Failed"));
+    let is_leaving = pod["metadata"]["deletionTimestamp"].is_string();
+    if !ended && !is_leaving {
+        take_from_budget(context, &pod, dry_run).await?;
+    }
+    if !dry_run {
+        delete_object(context.plane, &context.served, &context.key(), &options).await?;
+    }
+    success(context)
+}
+
+async fn take_from_budget(context: &RequestContext<'_>, pod: &Value, dry_run: bool) -> Result<(), ApiError> {
+    let budgets = GroupResource { group: "policy".to_owned(), resource: "poddisruptionbudgets".to_owned() };
+    let store = context.plane.store();
+    let scope = Scope::Namespace(budgets, context.namespace.clone());
+    let page = store.list(&scope, None, 0, None).map_err(|error| crate::plane::list_error(&error))?;
+    let mut matching: Vec<ObjectKey> = Vec::new();
+    for item in page.items {
+        let budget: Value =
+            serde_json::from_slice(&item.json).map_err(|error| ApiError::internal(format!("stored object: {error}")))?;
+        // An absent selector covers no pod, an empty one all of them.
+        if budget["spec"]["selector"].is_object() && LabelSelector::from_object(&budget["spec"]["selector"])?.matches(pod) {
+            matching.push(item.key);
+        }
+    }
+    match matching.as_slice() {
+        [] => Ok(()),
+        [key] => take_from(context, key, dry_run).await,
+        _ => Err(ApiError::internal("This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.")),
+    }
+}
+
+async fn take_from(context: &RequestContext<'_>, key: &ObjectKey, dry_run: bool) -> Result<(), ApiError> {
+    loop {
+        let Some(stored) = context.plane.get(key)? else { return Ok(()) };
+        let mut budget: Value = serde_json::from_slice(&stored.json)
+            .map_err(|error| ApiError::internal(format!("stored object: {error}")))?;
+        let number = |field: &str| budget["status"][field].as_i64().unwrap_or(0);
+        let allowed = number("disruptionsAllowed");
+        if allowed <= 0 {
+            let mut error =
+                ApiError::too_many_requests("Cannot evict pod as it would violate the pod's disruption budget.", 0);
+            if let Some(details) = &mut error.0.details {
+                details.causes.push(StatusCause {
+                    reason: "DisruptionBudget".to_owned(),
+                    message: format!(
+                        "The disruption budget {} needs {} healthy pods and has {} currently",
+                        key.name,
+                        number("desiredHealthy"),
+                        number("currentHealthy")
+                    ),
+                    field: String::new(),
+                });
+            }
+            return Err(error);
+        }
+        if dry_run {
+            return Ok(());
+        }
+        budget["status"]["disruptionsAllowed"] = (allowed - 1).into();
+        budget["status"]["disruptedPods"][&context.name] = timestamp(context.now).into();
+        match context.plane.write(key.clone(), Change::Put(budget), Expected::Revision(stored.revision)).await {
+            Ok(_) => return Ok(()),
+            Err(WriteError::Conflict { .. } | WriteError::Missing) => {}
+            Err(error) => return Err(write_error(&error)),
+        }
+    }
+}

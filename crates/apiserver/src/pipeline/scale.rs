@@ -1,0 +1,155 @@
+//! The `/scale` subresource: a `Scale` object made from two or three fields of any scalable kind.
+
+use axum::body::Body;
+use http::{Response, StatusCode};
+use kogge_machinery::{
+    negotiation::BodyEncoding,
+    patch,
+    resource::{ResourceType, ScalePaths},
+    status_error::{ApiError, FieldError},
+};
+use serde_json::{Map, Value, json};
+
+use super::{
+    RequestContext,
+    answer::{Document, document_response},
+    body,
+    get::load,
+    object_write::{Merged, WriteScope, Writer, update_object},
+    patch::read_patch,
+    presentation::present_value,
+};
+
+/// Answers a request for the scale of an object.
+pub(crate) async fn handle(
+    context: &mut RequestContext<'_>,
+    paths: &ScalePaths,
+    verb: &str,
+    request_body: Body,
+) -> Result<Response<Body>, ApiError> {
+    let scale = match verb {
+        "get" => {
+            let stored = load(context)?;
+            scale_of(paths, &present_value(&context.served, &stored.json, stored.revision)?)
+        }
+        "update" => {
+            let encoding = kogge_machinery::negotiation::body_encoding(context.content_type(), false, true)?;
+            let sent = body::decode(&body::read(request_body).await?, encoding)?.value;
+            write(context, paths, |_| Ok(sent.clone())).await?
+        }
+        "patch" => {
+            let (encoding, decoded) = read_patch(context, request_body).await?;
+            let patch = decoded.value;
+            write(context, paths, |current| match encoding {
+                BodyEncoding::JsonPatch => patch::json_patch(current, &patch),
+                // A Scale has no lists, so a strategic patch and an apply of it are merges.
+                _ => Ok(patch::merge_patch(current, &patch)),
+            })
+            .await?
+        }
+        _ => return Err(ApiError::method_not_supported(&context.served.resource.group_resource(), verb)),
+    };
+    document_response(&context.answer, StatusCode::OK, Document::Value(scale))
+}
+
+async fn write(
+    context: &RequestContext<'_>,
+    paths: &ScalePaths,
+    mut change: impl FnMut(&Value) -> Result<Value, ApiError>,
+) -> Result<Value, ApiError> {
+    let writer = Writer::of(context)?;
+    let dry_run = context.query.dry_run()?;
+    let resource = &context.served.resource;
+    let written = update_object(context, context.key(), WriteScope::Composed("scale"), &writer, dry_run, |old| {
+        let current = scale_of(paths, old);
+        let wanted = change(&current)?;
+        let replicas = wanted_replicas(resource, &context.name, &wanted)?;
+        let mut new = old.clone();
+        for field in ["resourceVersion", "uid"] {
+            if let Some(named) = wanted["metadata"][field].as_str().filter(|text| !text.is_empty()) {
+                new["metadata"][field] = named.into();
+            }
+        }
+        set(&mut new, &paths.spec_replicas_path, replicas.into());
+        Ok(Merged::Untracked(new))
+    })
+    .await?;
+    Ok(scale_of(paths, &written.object.into_value()?))
+}
+
+fn wanted_replicas(resource: &ResourceType, name: &str, scale: &Value) -> Result<i64, ApiError> {
+    let replicas = match &scale["spec"]["replicas"] {
+        // A Scale without replicas asks for none: the zero value of the real server's type.
+        Value::Null => 0,
+        value => value.as_i64().ok_or_else(|| ApiError::bad_request("spec.replicas must be an integer"))?,
+    };
+    if (0..=i64::from(i32::MAX)).contains(&replicas) {
+        return Ok(replicas);
+    }
+    let error = FieldError::invalid("spec.replicas", &replicas.into(), "must be greater than or equal to 0");
+    Err(ApiError::invalid(&resource.group, &resource.kind, name, &[error]))
+}
+
+fn scale_of(paths: &ScalePaths, object: &Value) -> Value {
+    let from = &object["metadata"];
+    let mut metadata = Map::new();
+    for field in ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"] {
+        if let Some(value) = from.get(field) {
+            metadata.insert(field.to_owned(), value.clone());
+        }
+    }
+    let mut spec = Map::new();
+    if let Some(replicas) = at(object, &paths.spec_replicas_path).filter(|value| value.is_i64() || value.is_u64()) {
+        spec.insert("replicas".to_owned(), replicas.clone());
+    }
+    let mut status = json!({"replicas": at(object, &paths.status_replicas_path).and_then(Value::as_i64).unwrap_or(0)});
+    if let Some(selector) = paths.label_selector_path.as_deref().and_then(|path| at(object, path)) {
+        let text = match selector {
+            Value::String(text) => text.clone(),
+            other => selector_text(other),
+        };
+        if !text.is_empty() {
+            status["selector"] = text.into();
+        }
+    }
+    json!({"apiVersion": "autoscaling/v1", "kind": "Scale", "metadata": metadata, "spec": spec, "status": status})
+}
+
+/// A label selector object (or the plain map of a ReplicationController) as `a=b,c in (d,e)`.
+pub(crate) fn selector_text(selector: &Value) -> String {
+    let is_structured = selector.get("matchLabels").is_some() || selector.get("matchExpressions").is_some();
+    let labels = if is_structured { &selector["matchLabels"] } else { selector };
+    let mut parts: Vec<String> = labels
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default()))
+        .collect();
+    for expression in selector["matchExpressions"].as_array().into_iter().flatten() {
+        let key = expression["key"].as_str().unwrap_or_default();
+        let values: Vec<&str> = expression["values"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        let values = values.join(",");
+        parts.push(match expression["operator"].as_str().unwrap_or_default() {
+            "In" => format!("{key} in ({values})"),
+            "NotIn" => format!("{key} notin ({values})"),
+            "Exists" => key.to_owned(),
+            _ => format!("!{key}"),
+        });
+    }
+    parts.join(",")
+}
+
+fn at<'a>(object: &'a Value, path: &str) -> Option<&'a Value> {
+    path.split('.').filter(|segment| !segment.is_empty()).try_fold(object, |value, segment| value.get(segment))
+}
+
+fn set(object: &mut Value, path: &str, value: Value) {
+    let mut place = object;
+    for segment in path.split('.').filter(|segment| !segment.is_empty()) {
+        if !place.is_object() {
+            *place = Value::Object(Map::new());
+        }
+        place = &mut place[segment];
+    }
+    *place = value;
+}

@@ -1,0 +1,78 @@
+//! What lies below an object: status, scale, finalize and approval here; those of pods in their own module.
+
+use axum::body::Body;
+use http::Response;
+use kogge_machinery::status_error::ApiError;
+
+use super::{
+    RequestContext, get,
+    get::object_response,
+    object_write::{Merged, WriteScope, Writer, update_object},
+    patch, pod_subresources, scale, update,
+};
+
+/// Answers a request for a subresource.
+///
+/// # Errors
+/// 404 for one the kind does not have, 405 for a verb it does not have.
+pub(crate) async fn handle(
+    context: &mut RequestContext<'_>,
+    subresource: &str,
+    verb: &'static str,
+    body: Body,
+) -> Result<Response<Body>, ApiError> {
+    let served = context.served.clone();
+    let resource = &served.resource;
+    match subresource {
+        "status" if resource.status_subresource => whole_object(context, verb, body, WriteScope::Status("status")).await,
+        "scale" => match &resource.scale {
+            Some(paths) => scale::handle(context, paths, verb, body).await,
+            None => Err(ApiError::unknown_path()),
+        },
+        "finalize" if served.is_core("namespaces") && verb == "update" => finalize(context, body).await,
+        "approval" if served.is("certificates.k8s.io", "certificatesigningrequests") => {
+            whole_object(context, verb, body, WriteScope::Status("approval")).await
+        }
+        _ if served.is_core("pods") => pod_subresources::handle(context, subresource, verb, body).await,
+        _ => Err(ApiError::unknown_path()),
+    }
+}
+
+async fn whole_object(
+    context: &mut RequestContext<'_>,
+    verb: &'static str,
+    body: Body,
+    scope: WriteScope,
+) -> Result<Response<Body>, ApiError> {
+    match verb {
+        "get" => get::get(context),
+        "update" => update::update_scope(context, body, scope).await,
+        "patch" => patch::patch_scope(context, body, scope).await,
+        _ => Err(ApiError::method_not_supported(&context.served.resource.group_resource(), verb)),
+    }
+}
+
+/// `/finalize` of a namespace sets only `spec.finalizers`; the last one to go takes the namespace with it.
+async fn finalize(context: &mut RequestContext<'_>, body: Body) -> Result<Response<Body>, ApiError> {
+    let object = update::read_object(context, body).await?;
+    let writer = Writer::of(context)?;
+    let dry_run = context.query.dry_run()?;
+    let written =
+        update_object(context, context.key(), WriteScope::Composed("finalize"), &writer, dry_run, |old| {
+            let mut new = old.clone();
+            new["spec"]["finalizers"] = object["spec"]["finalizers"].clone();
+            for field in ["resourceVersion", "uid"] {
+                if let Some(named) = object["metadata"][field].as_str().filter(|text| !text.is_empty()) {
+                    new["metadata"][field] = named.into();
+                }
+            }
+            if new["spec"]["finalizers"].is_null()
+                && let Some(spec) = new["spec"].as_object_mut()
+            {
+                spec.remove("finalizers");
+            }
+            Ok(Merged::Untracked(new))
+        })
+        .await?;
+    object_response(context, written.code, written.object)
+}

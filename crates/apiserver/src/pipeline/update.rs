@@ -1,0 +1,93 @@
+//! PUT of an object.
+
+use axum::body::Body;
+use http::Response;
+use kogge_machinery::{
+    negotiation,
+    status_error::{ApiError, FieldError},
+};
+use serde_json::Value;
+
+use super::{
+    RequestContext, body,
+    create::{create_object, place},
+    get::object_response,
+    object_write::{Merged, WriteScope, Writer, check_type, clean_fields, update_object},
+};
+
+/// Answers an update of the object itself.
+pub(crate) async fn update(context: &mut RequestContext<'_>, body: Body) -> Result<Response<Body>, ApiError> {
+    update_scope(context, body, WriteScope::Main).await
+}
+
+/// Answers an update through the given endpoint.
+pub(crate) async fn update_scope(
+    context: &mut RequestContext<'_>,
+    body: Body,
+    scope: WriteScope,
+) -> Result<Response<Body>, ApiError> {
+    let object = read_object(context, body).await?;
+    let resource = &context.served.resource;
+    let versioned = object["metadata"]["resourceVersion"].as_str().is_some_and(|version| !version.is_empty());
+    if resource.custom && !versioned {
+        let error = FieldError::invalid(
+            "metadata.resourceVersion",
+            &Value::from(0),
+            "must be specified for an update",
+        );
+        let error = FieldError { message: error.message.replacen("Invalid value: 0:", "Invalid value: 0x0:", 1), ..error };
+        // A missing object is reported as missing, whatever else is wrong.
+        super::get::load(context)?;
+        return Err(ApiError::invalid(&resource.group, &resource.kind, &context.name, &[error]));
+    }
+    let writer = Writer::of(context)?;
+    let dry_run = context.query.dry_run()?;
+    let may_create = scope == WriteScope::Main && creates_on_update(&resource.group, &resource.plural);
+    let updated = update_object(context, context.key(), scope, &writer, dry_run, |_| {
+        Ok(Merged::Untracked(object.clone()))
+    })
+    .await;
+    let written = match updated {
+        Err(error) if error.code() == 404 && may_create => {
+            let mut object = object;
+            if let Some(metadata) = object["metadata"].as_object_mut() {
+                metadata.remove("resourceVersion");
+            }
+            create_object(context, Merged::Untracked(object), &writer).await?
+        }
+        other => other?,
+    };
+    object_response(context, written.code, written.object)
+}
+
+/// The object of a PUT body, cleaned and checked to be the one the path names.
+pub(crate) async fn read_object(context: &mut RequestContext<'_>, body: Body) -> Result<Value, ApiError> {
+    let encoding = negotiation::body_encoding(context.content_type(), false, context.served.resource.custom)?;
+    let decoded = body::decode(&body::read(body).await?, encoding)?;
+    let mut object = decoded.value;
+    check_type(&context.served, &object)?;
+    let validation = context.query.field_validation()?;
+    for finding in clean_fields(&context.served, &mut object, &decoded.duplicates, validation)? {
+        context.warn(finding);
+    }
+    place(&context.served, &context.namespace, &mut object)?;
+    let name = object["metadata"]["name"].as_str().unwrap_or_default();
+    if name != context.name {
+        return Err(ApiError::bad_request(format!(
+            "the name of the object ({name}) does not match the name on the URL ({})",
+            context.name
+        )));
+    }
+    Ok(object)
+}
+
+/// Built-in kinds whose strategy allows a PUT to create.
+fn creates_on_update(group: &str, plural: &str) -> bool {
+    matches!(
+        (group, plural),
+        ("" | "events.k8s.io", "events")
+            | ("", "endpoints")
+            | ("coordination.k8s.io", "leases")
+            | ("rbac.authorization.k8s.io", _)
+    )
+}

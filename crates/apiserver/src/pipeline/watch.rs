@@ -1,0 +1,362 @@
+//! GET of a collection with `watch=true`: what is there, then every change, one JSON document a line.
+//!
+//! An event of a watch without selector in the stored version is the stored bytes between two constants; only tables,
+//! metadata-only watches, selectors and other versions parse anything.
+
+use std::{collections::VecDeque, pin::Pin, sync::Arc, time::Duration};
+
+use axum::body::Body;
+use bytes::{BufMut as _, Bytes, BytesMut};
+use futures::StreamExt as _;
+use http::{Response, StatusCode};
+use jiff::Timestamp;
+use kogge_machinery::{
+    negotiation::{Answer, Representation},
+    status_error::ApiError,
+    table::IncludeObject,
+};
+use rand::Rng as _;
+use serde_json::{Value, json};
+use tokio::time::{Instant, Sleep};
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+
+use super::{
+    ListenerShutdown, RequestContext,
+    answer::{Document, serialize, status_document},
+    list_options::{ListOptions, Selection},
+    presentation::{include_object, present, represent},
+    response,
+};
+use crate::{
+    plane::list_error,
+    registry::ServedResource,
+    store::{self, Event, EventKind, Scope, Watch, WatchEnd, WatchError},
+};
+
+/// A watch without `timeoutSeconds` ends after half an hour to an hour (the real server's `minRequestTimeout`).
+const DEFAULT_TIMEOUT_SECONDS: u64 = 1800;
+/// How often a quiet watch tells how far it is.
+const BOOKMARK_INTERVAL: Duration = Duration::from_secs(60);
+/// A last bookmark is sent this long before the timeout.
+const BOOKMARK_BEFORE_TIMEOUT: Duration = Duration::from_secs(2);
+/// So many events are put into one chunk at most when several wait.
+const EVENTS_PER_CHUNK: usize = 64;
+
+/// Starts a watch.
+pub(crate) fn watch(context: &RequestContext<'_>) -> Result<Response<Body>, ApiError> {
+    let options = ListOptions::parse(&context.query, true)?;
+    let selection = Selection::parse(&context.query, &context.served.resource)?;
+    let include = include_object(&context.query)?;
+    let store = context.plane.store();
+    let scope = Scope::of(&context.served.stored_as, Some(&context.namespace));
+    let mut renderer = Renderer {
+        served: context.served.clone(),
+        answer: context.answer.clone(),
+        // A watch of one object is a watch of its name.
+        selection,
+        name: context.name.clone(),
+        include,
+        columns_sent: false,
+    };
+    let mut ready = VecDeque::new();
+    let initial = match options.send_initial_events {
+        Some(initial) => initial,
+        None => options.resource_version.is_none_or(|version| version == 0),
+    };
+    let changes = if initial {
+        let current = store.revision();
+        if let Some(requested) = options.resource_version.filter(|requested| *requested > current) {
+            return Err(ApiError::resource_version_too_large(requested, current));
+        }
+        let page = store.list(&scope, None, 0, None).map_err(|error| list_error(&error))?;
+        for stored in page.items {
+            if let Some(line) = renderer.initial(&stored)? {
+                ready.push_back(line);
+            }
+        }
+        if options.send_initial_events == Some(true) && options.bookmarks {
+            ready.push_back(renderer.bookmark(page.revision, true)?);
+        }
+        store.watch(scope, page.revision)
+    } else {
+        let since = options.resource_version.filter(|version| *version > 0).unwrap_or_else(|| store.revision());
+        store.watch(scope, since)
+    };
+    let changes = match changes {
+        Ok(changes) => Ok(changes),
+        // Told in the stream, not as the answer's status: clients treat only the event as "list again".
+        Err(error @ WatchError::Expired { .. }) => Err(expired(&error)),
+        Err(WatchError::Future { requested, current }) => {
+            return Err(ApiError::resource_version_too_large(requested, current));
+        }
+        Err(WatchError::Read(error)) => return Err(ApiError::internal(error.to_string())),
+    };
+    let content_type = if context.answer.representation == Representation::Object {
+        "application/json".to_owned()
+    } else {
+        context.answer.content_type.clone()
+    };
+    let body = match changes {
+        Err(error) => Body::from(error_line(&error)),
+        Ok(changes) => {
+            let seconds = options.timeout_seconds.filter(|seconds| *seconds > 0).unwrap_or_else(|| {
+                DEFAULT_TIMEOUT_SECONDS + rand::rng().random_range(0..DEFAULT_TIMEOUT_SECONDS)
+            });
+            let shutdown = context.parts.extensions.get::<ListenerShutdown>().map(|shutdown| shutdown.0.clone());
+            Body::from_stream(lines(changes, renderer, ready, options.bookmarks, Duration::from_secs(seconds), shutdown))
+        }
+    };
+    Ok(response(StatusCode::OK, &content_type, body))
+}
+
+/// The state of a running watch.
+struct Running {
+    changes: Watch,
+    renderer: Renderer,
+    ready: VecDeque<Bytes>,
+    bookmarks: bool,
+    next_bookmark: Pin<Box<Sleep>>,
+    deadline: Pin<Box<Sleep>>,
+    shutdown: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
+    ended: bool,
+}
+
+fn lines(
+    changes: Watch,
+    renderer: Renderer,
+    ready: VecDeque<Bytes>,
+    bookmarks: bool,
+    timeout: Duration,
+    shutdown: Option<CancellationToken>,
+) -> impl futures::Stream<Item = Result<Bytes, std::convert::Infallible>> + Send {
+    let now = Instant::now();
+    let first_bookmark = BOOKMARK_INTERVAL.min(timeout.saturating_sub(BOOKMARK_BEFORE_TIMEOUT));
+    let running = Running {
+        changes,
+        renderer,
+        ready,
+        bookmarks,
+        next_bookmark: Box::pin(tokio::time::sleep_until(now + first_bookmark)),
+        deadline: Box::pin(tokio::time::sleep_until(now + timeout)),
+        shutdown: shutdown.map(|token| Box::pin(token.cancelled_owned())),
+        ended: false,
+    };
+    futures::stream::unfold(running, |mut running| async move {
+        let chunk = running.next_chunk().await?;
+        Some((Ok(chunk), running))
+    })
+}
+
+impl Running {
+    async fn next_chunk(&mut self) -> Option<Bytes> {
+        loop {
+            if let Some(line) = self.ready.pop_front() {
+                return Some(line);
+            }
+            if self.ended {
+                return None;
+            }
+            let shutdown = async {
+                match &mut self.shutdown {
+                    Some(shutdown) => shutdown.await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                () = shutdown => self.ended = true,
+                change = self.changes.next() => match change {
+                    Some(Ok(event)) => self.render_waiting(&event),
+                    Some(Err(end)) => self.end(&end),
+                    None => self.ended = true,
+                },
+                () = &mut self.deadline => self.ended = true,
+                () = &mut self.next_bookmark, if self.bookmarks => {
+                    let now = Instant::now();
+                    let last = self.deadline.deadline() - BOOKMARK_BEFORE_TIMEOUT;
+                    let next = if now < last { (now + BOOKMARK_INTERVAL).min(last) } else { now + BOOKMARK_INTERVAL };
+                    self.next_bookmark.as_mut().reset(next);
+                    match self.renderer.bookmark(self.changes.synced_revision(), false) {
+                        Ok(line) => self.ready.push_back(line),
+                        Err(error) => self.fail(&error),
+                    }
+                }
+            }
+        }
+    }
+
+    /// Renders an event and those that wait behind it.
+    fn render_waiting(&mut self, event: &Arc<Event>) {
+        self.render(event);
+        for _ in 1..EVENTS_PER_CHUNK {
+            match futures::FutureExt::now_or_never(self.changes.next()) {
+                Some(Some(Ok(event))) => self.render(&event),
+                Some(Some(Err(end))) => return self.end(&end),
+                Some(None) => return self.ended = true,
+                None => break,
+            }
+        }
+        if self.ready.len() > 1 {
+            let mut chunk = BytesMut::with_capacity(self.ready.iter().map(Bytes::len).sum());
+            for line in self.ready.drain(..) {
+                chunk.put_slice(&line);
+            }
+            self.ready.push_back(chunk.freeze());
+        }
+    }
+
+    fn render(&mut self, event: &Event) {
+        match self.renderer.event(event) {
+            Ok(Some(line)) => self.ready.push_back(line),
+            Ok(None) => {}
+            Err(error) => self.fail(&error),
+        }
+    }
+
+    fn end(&mut self, end: &WatchEnd) {
+        match end {
+            WatchEnd::Expired { .. } => self.fail(&expired(end)),
+            WatchEnd::PlaneGone => self.ended = true,
+            WatchEnd::Storage(_) => self.fail(&ApiError::internal(end.to_string())),
+        }
+    }
+
+    fn fail(&mut self, error: &ApiError) {
+        self.ready.push_back(error_line(error));
+        self.ended = true;
+    }
+}
+
+fn expired(error: &impl std::fmt::Display) -> ApiError {
+    ApiError::expired(format!("too old resource version: {error}"))
+}
+
+/// Turns changes into lines.
+struct Renderer {
+    served: Arc<ServedResource>,
+    answer: Answer,
+    selection: Selection,
+    /// The only name that counts, if not empty.
+    name: String,
+    include: IncludeObject,
+    /// Tables after the first may leave their column definitions out.
+    columns_sent: bool,
+}
+
+impl Renderer {
+    /// The line of an object that is there at the start.
+    fn initial(&mut self, stored: &store::StoredObject) -> Result<Option<Bytes>, ApiError> {
+        if !self.name.is_empty() && self.name != stored.key.name {
+            return Ok(None);
+        }
+        let document = present(&self.served, &stored.json, stored.revision)?;
+        if !self.selection.is_everything() && !self.selection.matches(&document.clone().into_value()?) {
+            return Ok(None);
+        }
+        self.line("ADDED", document).map(Some)
+    }
+
+    /// The line of a change, if it concerns what is selected: an object that leaves the selection is deleted for this
+    /// watcher, one that enters it is added.
+    fn event(&mut self, event: &Event) -> Result<Option<Bytes>, ApiError> {
+        if !self.name.is_empty() && self.name != event.key.name {
+            return Ok(None);
+        }
+        let document = present(&self.served, &event.json, event.revision)?;
+        if self.selection.is_everything() {
+            let kind = match event.kind {
+                EventKind::Added => "ADDED",
+                EventKind::Modified => "MODIFIED",
+                EventKind::Deleted => "DELETED",
+            };
+            return self.line(kind, document).map(Some);
+        }
+        let value = document.clone().into_value()?;
+        let is_selected = self.selection.matches(&value);
+        let was_selected = match &event.previous {
+            None => false,
+            Some(previous) => {
+                let previous = present(&self.served, previous, event.revision)?.into_value()?;
+                self.selection.matches(&previous)
+            }
+        };
+        match (event.kind, was_selected, is_selected) {
+            (EventKind::Deleted, true, _) => self.line("DELETED", document).map(Some),
+            (EventKind::Deleted, false, _) | (_, false, false) => Ok(None),
+            (_, false, true) => self.line("ADDED", document).map(Some),
+            (_, true, true) => self.line("MODIFIED", document).map(Some),
+            (_, true, false) => {
+                // The state the watcher knew, at the revision that took it away.
+                let mut last = present(
+                    &self.served,
+                    event.previous.as_ref().unwrap_or(&event.json),
+                    event.revision,
+                )?
+                .into_value()?;
+                last["metadata"]["resourceVersion"] = event.revision.to_string().into();
+                self.line("DELETED", Document::Value(last)).map(Some)
+            }
+        }
+    }
+
+    fn line(&mut self, kind: &str, object: Document) -> Result<Bytes, ApiError> {
+        let object = represent(
+            &self.served,
+            &self.answer,
+            self.include,
+            !self.columns_sent,
+            object,
+            Timestamp::now(),
+        )?;
+        self.columns_sent = true;
+        Ok(event_line(kind, &object.into_bytes()))
+    }
+
+    /// Says that everything up to `revision` was sent; `initial_end` marks the end of the initial events.
+    fn bookmark(&mut self, revision: u64, initial_end: bool) -> Result<Bytes, ApiError> {
+        let resource = &self.served.resource;
+        let mut metadata = json!({"resourceVersion": revision.to_string(), "creationTimestamp": null});
+        if initial_end {
+            metadata["annotations"] = json!({"k8s.io/initial-events-end": "true"});
+        }
+        let object = json!({"apiVersion": resource.api_version(), "kind": resource.kind, "metadata": metadata});
+        let object = match self.answer.representation {
+            // A table bookmark has no rows' content, only the object to read the revision from.
+            Representation::Table => {
+                let document = represent(
+                    &self.served,
+                    &self.answer,
+                    IncludeObject::Object,
+                    !self.columns_sent,
+                    Document::Value(object),
+                    Timestamp::now(),
+                )?;
+                self.columns_sent = true;
+                document
+            }
+            Representation::PartialObjectMetadata | Representation::PartialObjectMetadataList => {
+                let mut object = object;
+                object["apiVersion"] = format!("meta.k8s.io/{}", self.answer.version).into();
+                object["kind"] = "PartialObjectMetadata".into();
+                Document::Value(object)
+            }
+            Representation::Object | Representation::AggregatedDiscovery => Document::Value(object),
+        };
+        Ok(event_line("BOOKMARK", &object.into_bytes()))
+    }
+}
+
+fn event_line(kind: &str, object: &[u8]) -> Bytes {
+    let mut line = BytesMut::with_capacity(object.len() + kind.len() + 24);
+    line.put_slice(b"{\"type\":\"");
+    line.put_slice(kind.as_bytes());
+    line.put_slice(b"\",\"object\":");
+    line.put_slice(object);
+    line.put_slice(b"}\n");
+    line.freeze()
+}
+
+fn error_line(error: &ApiError) -> Bytes {
+    let status: Value = status_document(error);
+    event_line("ERROR", &serialize(&status))
+}

@@ -1,0 +1,213 @@
+//! One isolated Kubernetes API: its objects, resource types and trusted authorities.
+
+use std::sync::Arc;
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use kogge_machinery::{resource::GroupResource, status_error::ApiError};
+use serde_json::{Value, json};
+
+use crate::{
+    authentication::{ClientAuthorities, ClientAuthorityError},
+    in_process_client, pipeline,
+    registry::Registry,
+    server::Server,
+    store::{Change, Expected, ListError, ObjectKey, PlaneName, PlaneStore, ReadError, Scope, StoredObject, Write, WriteError},
+};
+
+/// How to make a plane.
+#[derive(Clone, Debug, Default)]
+pub struct PlaneOptions {
+    /// What `/version` answers, e.g. `v1.34.2`; empty for the server's own.
+    pub kubernetes_version: String,
+    /// Authorities of client certificates, PEM. Without one only in-process clients get in.
+    pub client_ca_pem: Option<String>,
+}
+
+/// Why a plane could not be made, changed or deleted.
+#[derive(Debug, thiserror::Error)]
+pub enum PlaneError {
+    /// The name is not `NAMESPACE/NAME`.
+    #[error("{0:?} is no name of a plane: NAMESPACE/NAME is expected")]
+    Name(String),
+    /// The client certificate authority is not usable.
+    #[error(transparent)]
+    ClientAuthority(#[from] ClientAuthorityError),
+    /// The store refused.
+    #[error(transparent)]
+    Store(#[from] crate::store::PlaneError),
+    /// The plane's objects could not be read.
+    #[error("failed to read the plane: {0}")]
+    Read(String),
+    /// The plane's first objects could not be written.
+    #[error("failed to write the plane's first objects: {0}")]
+    Bootstrap(#[source] ApiError),
+}
+
+/// What all handles of a plane share.
+pub(crate) struct PlaneState {
+    pub(crate) store: PlaneStore,
+    pub(crate) registry: Registry,
+    client_authorities: ArcSwapOption<ClientAuthorities>,
+    kubernetes_version: ArcSwap<String>,
+}
+
+impl PlaneState {
+    /// Reads the plane's metadata and definitions.
+    pub(crate) fn load(store: PlaneStore, default_version: &str) -> Result<Self, PlaneError> {
+        let state = Self {
+            registry: Registry::default(),
+            client_authorities: ArcSwapOption::empty(),
+            kubernetes_version: ArcSwap::from_pointee(default_version.to_owned()),
+            store,
+        };
+        state.adopt_metadata(default_version)?;
+        let page = state
+            .store
+            .list(&Scope::Resource(definitions()), None, 0, None)
+            .map_err(|error| PlaneError::Read(error.to_string()))?;
+        for item in page.items {
+            let definition =
+                serde_json::from_slice(&item.json).map_err(|error| PlaneError::Read(error.to_string()))?;
+            state.registry.define(&definition, item.revision);
+        }
+        Ok(state)
+    }
+
+    fn adopt_metadata(&self, default_version: &str) -> Result<(), PlaneError> {
+        let metadata = self.store.metadata();
+        let version = metadata["kubernetesVersion"].as_str().filter(|version| !version.is_empty());
+        self.kubernetes_version.store(Arc::new(version.unwrap_or(default_version).to_owned()));
+        let authorities = metadata["clientCertificateAuthority"].as_str().map(ClientAuthorities::from_pem).transpose()?;
+        self.client_authorities.store(authorities.map(Arc::new));
+        Ok(())
+    }
+
+    /// Stores and adopts new options where they differ from the known ones.
+    pub(crate) async fn change_options(&self, options: &PlaneOptions, default_version: &str) -> Result<(), PlaneError> {
+        if let Some(pem) = &options.client_ca_pem {
+            ClientAuthorities::from_pem(pem)?;
+        }
+        let metadata = options_metadata(options);
+        if *self.store.metadata() != metadata {
+            self.store.set_metadata(metadata).await?;
+            self.adopt_metadata(default_version)?;
+        }
+        Ok(())
+    }
+}
+
+pub(crate) fn options_metadata(options: &PlaneOptions) -> Value {
+    json!({
+        "kubernetesVersion": options.kubernetes_version,
+        "clientCertificateAuthority": options.client_ca_pem,
+    })
+}
+
+fn definitions() -> GroupResource {
+    GroupResource { group: "apiextensions.k8s.io".to_owned(), resource: "customresourcedefinitions".to_owned() }
+}
+
+/// A handle of one plane. Cheap to clone; keeps the server's store open.
+#[derive(Clone)]
+pub struct Plane {
+    pub(crate) server: Server,
+    pub(crate) state: Arc<PlaneState>,
+}
+
+impl std::fmt::Debug for Plane {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Plane").field("name", self.name()).finish_non_exhaustive()
+    }
+}
+
+impl Plane {
+    /// The plane's name; empty for the management plane.
+    pub fn name(&self) -> &PlaneName {
+        self.state.store.name()
+    }
+
+    /// A client that calls this plane in the process, as `system:admin` of `system:masters`, with the default namespace
+    /// `default`. Needs a running Tokio runtime.
+    pub fn client(&self) -> kube::Client {
+        in_process_client::client(self.clone())
+    }
+
+    /// The version `/version` answers, e.g. `v1.34.2`.
+    pub fn kubernetes_version(&self) -> Arc<String> {
+        self.state.kubernetes_version.load_full()
+    }
+
+    /// Creates every object that is not there yet, each with all that a create does to it (defaults, validation,
+    /// ownership by the manager `kogge`), in one transaction. CustomResourceDefinitions among them are committed before
+    /// the others, so that instances may be in the same call. Returns how many were created.
+    ///
+    /// # Errors
+    /// The first object that cannot be created; then none is, except definitions.
+    pub async fn apply_all(&self, objects: Vec<Value>) -> Result<usize, ApiError> {
+        pipeline::create_all(self, objects).await
+    }
+
+    pub(crate) fn store(&self) -> &PlaneStore {
+        &self.state.store
+    }
+
+    pub(crate) fn registry(&self) -> &Registry {
+        &self.state.registry
+    }
+
+    pub(crate) fn client_authorities(&self) -> Option<Arc<ClientAuthorities>> {
+        self.state.client_authorities.load_full()
+    }
+
+    pub(crate) fn get(&self, key: &ObjectKey) -> Result<Option<StoredObject>, ApiError> {
+        self.store().get(key).map_err(|error| read_error(&error))
+    }
+
+    pub(crate) async fn write(
+        &self,
+        key: ObjectKey,
+        change: Change,
+        expected: Expected,
+    ) -> Result<StoredObject, WriteError> {
+        let mut written = self.write_many(vec![Write { key, change, expected }]).await.map_err(|(_, error)| error)?;
+        written.pop().ok_or_else(|| WriteError::Storage("the writer gave no answer".to_owned()))
+    }
+
+    /// Commits and then takes notice of definitions among what was written. The error is of the write with this index.
+    pub(crate) async fn write_many(&self, writes: Vec<Write>) -> Result<Vec<StoredObject>, (usize, WriteError)> {
+        let about_definitions: Vec<(usize, bool)> = writes
+            .iter()
+            .enumerate()
+            .filter(|(_, write)| write.key.resource == definitions())
+            .map(|(index, write)| (index, matches!(write.change, Change::Delete(_))))
+            .collect();
+        let written = self.store().write_many(writes).await.map_err(|error| (error.index, error.source))?;
+        for (index, deleted) in about_definitions {
+            self.notice_definition(&written[index], deleted);
+        }
+        Ok(written)
+    }
+
+    fn notice_definition(&self, written: &StoredObject, deleted: bool) {
+        if deleted {
+            self.registry().remove(&written.key.name, written.revision);
+        } else if let Ok(definition) = serde_json::from_slice::<Value>(&written.json) {
+            self.registry().define(&definition, written.revision);
+            if definition.pointer("/metadata/deletionTimestamp").is_some() {
+                self.server.clean_up_definition(self, &written.key.name);
+            }
+        }
+    }
+}
+
+pub(crate) fn read_error(error: &ReadError) -> ApiError {
+    ApiError::internal(error.to_string())
+}
+
+pub(crate) fn list_error(error: &ListError) -> ApiError {
+    match error {
+        ListError::Expired { .. } => ApiError::expired("The resourceVersion for the provided list is too old."),
+        ListError::Future { requested, current } => ApiError::resource_version_too_large(*requested, *current),
+        ListError::Read(error) => read_error(error),
+    }
+}

@@ -1,0 +1,256 @@
+//! The resource types a plane serves: the built-in ones, shared by all planes, and those of its own
+//! CustomResourceDefinitions.
+//!
+//! A plane without definitions costs one empty map here. Readers never wait: the custom part is swapped as a whole.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, LazyLock, Mutex, PoisonError},
+};
+
+use arc_swap::ArcSwap;
+use kogge_machinery::{
+    custom_resource_definition,
+    resource::{GroupResource, ResourceType, SharedResourceType},
+};
+use serde_json::Value;
+
+use crate::builtin;
+
+/// A resource type and how its objects are stored.
+#[derive(Debug)]
+pub(crate) struct ServedResource {
+    pub(crate) resource: SharedResourceType,
+    /// What objects are stored under. Differs from the resource only for events, which have one store for two groups.
+    pub(crate) stored_as: GroupResource,
+    /// Whether stored objects always are in the served version.
+    pub(crate) single_version: bool,
+    /// Objects written at or before this revision may lack defaults of the current schema.
+    pub(crate) schema_revision: u64,
+    /// Whether the definition is being deleted, so nothing new may be created.
+    pub(crate) terminating: bool,
+}
+
+impl ServedResource {
+    pub(crate) fn is(&self, group: &str, plural: &str) -> bool {
+        self.resource.group == group && self.resource.plural == plural
+    }
+
+    /// Whether this is the core kind with this plural.
+    pub(crate) fn is_core(&self, plural: &str) -> bool {
+        self.is("", plural)
+    }
+}
+
+/// Types of one origin, found by plural name, then group and version.
+#[derive(Debug, Default)]
+struct Types {
+    by_plural: HashMap<String, Vec<Arc<ServedResource>>>,
+}
+
+impl Types {
+    fn new(types: impl Iterator<Item = Arc<ServedResource>>) -> Self {
+        let mut by_plural: HashMap<String, Vec<_>> = HashMap::new();
+        for served in types {
+            by_plural.entry(served.resource.plural.clone()).or_default().push(served);
+        }
+        Self { by_plural }
+    }
+
+    fn find(&self, group: &str, version: &str, plural: &str) -> Option<&Arc<ServedResource>> {
+        self.by_plural
+            .get(plural)?
+            .iter()
+            .find(|served| served.resource.group == group && served.resource.version == version)
+    }
+}
+
+static BUILT_IN: LazyLock<Types> = LazyLock::new(|| {
+    Types::new(builtin::resource_types().iter().map(|resource| {
+        let mut stored_as = resource.group_resource();
+        let event = resource.plural == "events" && resource.group == "events.k8s.io";
+        if event {
+            stored_as.group.clear();
+        }
+        Arc::new(ServedResource {
+            resource: resource.clone(),
+            stored_as,
+            single_version: !event,
+            schema_revision: 0,
+            terminating: false,
+        })
+    }))
+});
+
+/// One established definition.
+#[derive(Debug)]
+struct Definition {
+    /// Revision of the definition object last seen.
+    revision: u64,
+    group: String,
+    /// `spec`, to tell a change of schema from a change of status.
+    spec: Value,
+    /// Every name it has accepted: plural, singular, short names, kind, list kind.
+    names: Vec<String>,
+    types: Vec<Arc<ServedResource>>,
+}
+
+#[derive(Debug, Default)]
+struct Custom {
+    definitions: BTreeMap<String, Arc<Definition>>,
+    types: Types,
+}
+
+/// The resource types of one plane.
+#[derive(Debug, Default)]
+pub(crate) struct Registry {
+    custom: ArcSwap<Custom>,
+    /// Definition changes are rare and take turns; removed definitions with the revision that removed them, so that a
+    /// late notice of an earlier state does not bring one back.
+    changes: Mutex<BTreeMap<String, u64>>,
+}
+
+impl Registry {
+    /// The type a request path names.
+    pub(crate) fn find(&self, group: &str, version: &str, plural: &str) -> Option<Arc<ServedResource>> {
+        BUILT_IN
+            .find(group, version, plural)
+            .cloned()
+            .or_else(|| self.custom.load().types.find(group, version, plural).cloned())
+    }
+
+    /// A type of this group and plural in its storage version.
+    pub(crate) fn find_stored(&self, stored_as: &GroupResource) -> Option<Arc<ServedResource>> {
+        let by_plural = |types: &Types| {
+            types.by_plural.get(&stored_as.resource).and_then(|served| {
+                let mut same = served.iter().filter(|served| served.resource.group == stored_as.group);
+                let first = same.next()?;
+                let storage = |served: &&Arc<ServedResource>| served.resource.version == served.resource.storage_version;
+                Some(if storage(&first) { first } else { same.find(storage).unwrap_or(first) }.clone())
+            })
+        };
+        by_plural(&BUILT_IN).or_else(|| by_plural(&self.custom.load().types))
+    }
+
+    /// Every type, built-in ones first, for discovery.
+    pub(crate) fn resource_types(&self) -> Vec<SharedResourceType> {
+        let custom = self.custom.load();
+        builtin::resource_types()
+            .iter()
+            .cloned()
+            .chain(custom.definitions.values().flat_map(|definition| {
+                definition.types.iter().map(|served| served.resource.clone())
+            }))
+            .collect()
+    }
+
+    /// Types of one group and version.
+    pub(crate) fn group_version(&self, group: &str, version: &str) -> Vec<SharedResourceType> {
+        self.resource_types()
+            .into_iter()
+            .filter(|resource| resource.group == group && resource.version == version)
+            .collect()
+    }
+
+    /// A number that changes whenever a custom type of the group and version does; 0 without any.
+    pub(crate) fn group_version_revision(&self, group: &str, version: &str) -> u64 {
+        let custom = self.custom.load();
+        custom
+            .definitions
+            .values()
+            .filter(|definition| definition.group == group)
+            .flat_map(|definition| &definition.types)
+            .filter(|served| served.resource.version == version)
+            .map(|served| served.schema_revision)
+            .sum()
+    }
+
+    /// Whether a definition other than `definition` has accepted this name in this group.
+    pub(crate) fn name_taken(&self, definition: &str, group: &str, name: &str) -> bool {
+        self.custom.load().definitions.iter().any(|(other, accepted)| {
+            other != definition && accepted.group == group && accepted.names.iter().any(|accepted| accepted == name)
+        })
+    }
+
+    /// Takes over the state of a definition at a revision; earlier states than the known one are ignored.
+    pub(crate) fn define(&self, definition: &Value, revision: u64) {
+        let Some(name) = definition.pointer("/metadata/name").and_then(Value::as_str) else { return };
+        let mut removed = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
+        let custom = self.custom.load_full();
+        let known = custom.definitions.get(name);
+        if known.is_some_and(|known| known.revision >= revision) || removed.get(name).is_some_and(|at| *at >= revision) {
+            return;
+        }
+        if !is_established(definition) {
+            // Once established a definition stays served, even if it later asks for names it cannot have.
+            return;
+        }
+        removed.remove(name);
+        let spec = definition.get("spec").cloned().unwrap_or_default();
+        let schema_revision = match known {
+            Some(known) if known.spec == spec => known.types.first().map_or(revision, |served| served.schema_revision),
+            _ => revision,
+        };
+        let terminating = definition.pointer("/metadata/deletionTimestamp").is_some();
+        let resources = custom_resource_definition::resource_types(definition);
+        let single_version = resources.len() == 1
+            && definition.pointer("/status/storedVersions").and_then(Value::as_array).is_some_and(|versions| {
+                versions.iter().all(|version| version.as_str() == Some(resources[0].version.as_str()))
+            });
+        let types = resources
+            .into_iter()
+            .map(|resource| {
+                Arc::new(ServedResource {
+                    stored_as: resource.group_resource(),
+                    resource: Arc::new(resource),
+                    single_version,
+                    schema_revision,
+                    terminating,
+                })
+            })
+            .collect();
+        let group = spec.get("group").and_then(Value::as_str).unwrap_or_default().to_owned();
+        let entry = Definition { revision, group, names: accepted_names(definition), spec, types };
+        let mut definitions = custom.definitions.clone();
+        definitions.insert(name.to_owned(), Arc::new(entry));
+        self.replace(definitions);
+    }
+
+    /// Stops serving a definition removed at a revision.
+    pub(crate) fn remove(&self, name: &str, revision: u64) {
+        let mut removed = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
+        removed.insert(name.to_owned(), revision);
+        let mut definitions = self.custom.load_full().definitions.clone();
+        if definitions.get(name).is_some_and(|known| known.revision <= revision) {
+            definitions.remove(name);
+            self.replace(definitions);
+        }
+    }
+
+    fn replace(&self, definitions: BTreeMap<String, Arc<Definition>>) {
+        let types = Types::new(definitions.values().flat_map(|definition| definition.types.iter().cloned()));
+        self.custom.store(Arc::new(Custom { definitions, types }));
+    }
+}
+
+/// References for functions of the machinery that take them.
+pub(crate) fn references(resources: &[SharedResourceType]) -> Vec<&ResourceType> {
+    resources.iter().map(AsRef::as_ref).collect()
+}
+
+fn is_established(definition: &Value) -> bool {
+    definition.pointer("/status/conditions").and_then(Value::as_array).is_some_and(|conditions| {
+        conditions.iter().any(|condition| condition["type"] == "Established" && condition["status"] == "True")
+    })
+}
+
+fn accepted_names(definition: &Value) -> Vec<String> {
+    let names = &definition["status"]["acceptedNames"];
+    let mut accepted: Vec<String> = ["plural", "singular", "kind", "listKind"]
+        .iter()
+        .filter_map(|field| names[field].as_str())
+        .map(str::to_owned)
+        .collect();
+    accepted.extend(names["shortNames"].as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned));
+    accepted
+}
