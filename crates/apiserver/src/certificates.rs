@@ -87,8 +87,7 @@ impl ServerCertificates {
             std::fs::create_dir_all(directory)
                 .map_err(|source| CertificateError::File { path: directory.to_owned(), source })?;
         }
-        let serving_authority =
-            stored_or_new(directory, "ca", now, None, || create_authority("kogge-server-ca", now))?;
+        let serving_authority = stored_or_new(directory, "ca", now, None, || create_authority("kogge-server-ca", now))?;
         let client_authority =
             stored_or_new(directory, "client-ca", now, None, || create_authority("kogge-client-ca", now))?;
         let serving = stored_or_new(directory, "server", now, Some(&serving_authority.certificate_pem), || {
@@ -311,8 +310,8 @@ fn with_certificate<T>(
     pem: &str,
     read: impl FnOnce(&x509_parser::certificate::X509Certificate<'_>) -> T,
 ) -> Result<T, CertificateError> {
-    let (_, pem) = x509_parser::pem::parse_x509_pem(pem.as_bytes())
-        .map_err(|error| CertificateError::Parse(error.to_string()))?;
+    let (_, pem) =
+        x509_parser::pem::parse_x509_pem(pem.as_bytes()).map_err(|error| CertificateError::Parse(error.to_string()))?;
     let certificate = pem.parse_x509().map_err(|error| CertificateError::Parse(error.to_string()))?;
     Ok(read(&certificate))
 }

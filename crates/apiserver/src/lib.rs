@@ -3,6 +3,17 @@
 //! What the API means is in `kogge-machinery`; this crate stores, serves, authenticates and runs the loops every
 //! Kubernetes API has (garbage collection, namespaces, CRD registry).
 
+#![deny(missing_docs)]
+
+pub mod authentication;
+mod background;
 pub mod builtin;
+pub mod certificates;
+mod custom_resource_definition_controller;
+mod in_process_client;
+mod pipeline;
+pub mod plane;
+mod registry;
 pub mod server;
 pub mod store;
+pub mod tls;

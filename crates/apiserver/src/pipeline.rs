@@ -48,6 +48,7 @@ mod presentation;
 mod query;
 mod reviews;
 mod scale;
+mod strategy;
 mod subresources;
 mod update;
 mod watch;
@@ -86,11 +87,7 @@ impl RequestContext<'_> {
 
     /// Where an object of this name is stored.
     pub(crate) fn key_of(&self, name: &str) -> ObjectKey {
-        ObjectKey {
-            resource: self.served.stored_as.clone(),
-            namespace: self.namespace.clone(),
-            name: name.to_owned(),
-        }
+        ObjectKey { resource: self.served.stored_as.clone(), namespace: self.namespace.clone(), name: name.to_owned() }
     }
 
     pub(crate) fn content_type(&self) -> Option<&str> {
@@ -183,7 +180,6 @@ async fn route(
             let attributes = Attributes {
                 verb,
                 group: &group,
-                version: &version,
                 resource: &resource,
                 subresource: subresource.as_deref().unwrap_or_default(),
                 namespace: namespace.as_deref().unwrap_or_default(),
@@ -207,9 +203,11 @@ async fn route(
             };
             let result = match authorize(&user, &attributes) {
                 Err(error) => Err(error),
-                Ok(()) if parts.method != Method::GET && parts.method != Method::HEAD => {
-                    Err(ApiError::new(405, "MethodNotAllowed", "the server does not allow this method on the requested resource"))
-                }
+                Ok(()) if parts.method != Method::GET && parts.method != Method::HEAD => Err(ApiError::new(
+                    405,
+                    "MethodNotAllowed",
+                    "the server does not allow this method on the requested resource",
+                )),
                 Ok(()) => document(plane, &path, parts),
             };
             ("get", result)

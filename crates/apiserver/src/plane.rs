@@ -11,7 +11,10 @@ use crate::{
     in_process_client, pipeline,
     registry::Registry,
     server::Server,
-    store::{Change, Expected, ListError, ObjectKey, PlaneName, PlaneStore, ReadError, Scope, StoredObject, Write, WriteError},
+    store::{
+        Change, Expected, ListError, ObjectKey, PlaneName, PlaneStore, ReadError, Scope, StoredObject, Write,
+        WriteError,
+    },
 };
 
 /// How to make a plane.
@@ -66,8 +69,7 @@ impl PlaneState {
             .list(&Scope::Resource(definitions()), None, 0, None)
             .map_err(|error| PlaneError::Read(error.to_string()))?;
         for item in page.items {
-            let definition =
-                serde_json::from_slice(&item.json).map_err(|error| PlaneError::Read(error.to_string()))?;
+            let definition = serde_json::from_slice(&item.json).map_err(|error| PlaneError::Read(error.to_string()))?;
             state.registry.define(&definition, item.revision);
         }
         Ok(state)
@@ -77,7 +79,8 @@ impl PlaneState {
         let metadata = self.store.metadata();
         let version = metadata["kubernetesVersion"].as_str().filter(|version| !version.is_empty());
         self.kubernetes_version.store(Arc::new(version.unwrap_or(default_version).to_owned()));
-        let authorities = metadata["clientCertificateAuthority"].as_str().map(ClientAuthorities::from_pem).transpose()?;
+        let authorities =
+            metadata["clientCertificateAuthority"].as_str().map(ClientAuthorities::from_pem).transpose()?;
         self.client_authorities.store(authorities.map(Arc::new));
         Ok(())
     }

@@ -125,7 +125,8 @@ impl Registry {
             types.by_plural.get(&stored_as.resource).and_then(|served| {
                 let mut same = served.iter().filter(|served| served.resource.group == stored_as.group);
                 let first = same.next()?;
-                let storage = |served: &&Arc<ServedResource>| served.resource.version == served.resource.storage_version;
+                let storage =
+                    |served: &&Arc<ServedResource>| served.resource.version == served.resource.storage_version;
                 Some(if storage(&first) { first } else { same.find(storage).unwrap_or(first) }.clone())
             })
         };
@@ -138,9 +139,12 @@ impl Registry {
         builtin::resource_types()
             .iter()
             .cloned()
-            .chain(custom.definitions.values().flat_map(|definition| {
-                definition.types.iter().map(|served| served.resource.clone())
-            }))
+            .chain(
+                custom
+                    .definitions
+                    .values()
+                    .flat_map(|definition| definition.types.iter().map(|served| served.resource.clone())),
+            )
             .collect()
     }
 
@@ -178,7 +182,8 @@ impl Registry {
         let mut removed = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
         let custom = self.custom.load_full();
         let known = custom.definitions.get(name);
-        if known.is_some_and(|known| known.revision >= revision) || removed.get(name).is_some_and(|at| *at >= revision) {
+        if known.is_some_and(|known| known.revision >= revision) || removed.get(name).is_some_and(|at| *at >= revision)
+        {
             return;
         }
         if !is_established(definition) {

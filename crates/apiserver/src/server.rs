@@ -13,11 +13,6 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-pub use crate::{
-    plane::{Plane, PlaneError, PlaneOptions},
-    store::PlaneName,
-    tls::ServeError,
-};
 use crate::{
     background,
     certificates::{CertificateError, ServerCertificates},
@@ -26,6 +21,11 @@ use crate::{
     plane::{PlaneState, options_metadata},
     store::{self, Store, StoreOptions},
     tls,
+};
+pub use crate::{
+    plane::{Plane, PlaneError, PlaneOptions},
+    store::PlaneName,
+    tls::ServeError,
 };
 
 /// Where a server keeps its objects and certificates.
@@ -122,7 +122,7 @@ pub(crate) struct ServerState {
     /// Definitions whose objects are being deleted right now.
     cleaning: Mutex<HashSet<(PlaneName, String)>>,
     /// Ends the background loops with the last handle.
-    background: DropGuard,
+    _background: DropGuard,
 }
 
 /// An open server. Cheap to clone; it closes with its last handle, plane, router and client.
@@ -160,7 +160,7 @@ impl Server {
             planes: RwLock::new(planes),
             metrics: Metrics::default(),
             cleaning: Mutex::default(),
-            background: background.clone().drop_guard(),
+            _background: background.clone().drop_guard(),
         };
         let server = Self { state: Arc::new(state) };
         let management = PlaneOptions {
@@ -198,7 +198,9 @@ impl Server {
     pub async fn create_plane(&self, name: &PlaneName, options: PlaneOptions) -> Result<Plane, PlaneError> {
         let is_name = |text: &str| {
             !text.is_empty()
-                && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.'))
+                && text
+                    .bytes()
+                    .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.'))
         };
         if !name.0.split_once('/').is_some_and(|(namespace, name)| is_name(namespace) && is_name(name)) {
             return Err(PlaneError::Name(name.0.clone()));

@@ -8,11 +8,7 @@ use kogge_machinery::status_error::ApiError;
 use kube_core::response::StatusCause;
 use serde_json::Value;
 
-use crate::{
-    plane::Plane,
-    registry::ServedResource,
-    store::ObjectKey,
-};
+use crate::{plane::Plane, registry::ServedResource, store::ObjectKey};
 
 /// Namespaces that may not be deleted (the real server's `NamespaceLifecycle`).
 const IMMORTAL_NAMESPACES: [&str; 3] = ["default", "kube-system", "kube-public"];
@@ -35,7 +31,8 @@ pub(crate) fn admit(
 
 fn require_active_namespace(plane: &Plane, served: &ServedResource, object: &Value) -> Result<(), ApiError> {
     let namespace = object["metadata"]["namespace"].as_str().unwrap_or_default();
-    let namespaces = kogge_machinery::resource::GroupResource { group: String::new(), resource: "namespaces".to_owned() };
+    let namespaces =
+        kogge_machinery::resource::GroupResource { group: String::new(), resource: "namespaces".to_owned() };
     let key = ObjectKey { resource: namespaces.clone(), namespace: String::new(), name: namespace.to_owned() };
     let Some(stored) = plane.get(&key)? else { return Err(ApiError::not_found(&namespaces, namespace)) };
     if !contains(&stored.json, b"\"deletionTimestamp\"") {
@@ -71,11 +68,7 @@ fn contains(haystack: &[u8], needle: &[u8]) -> bool {
 /// 403 for the namespaces every cluster has.
 pub(crate) fn admit_delete(served: &ServedResource, name: &str) -> Result<(), ApiError> {
     if served.is_core("namespaces") && IMMORTAL_NAMESPACES.contains(&name) {
-        return Err(ApiError::forbidden(
-            &served.resource.group_resource(),
-            name,
-            "this namespace may not be deleted",
-        ));
+        return Err(ApiError::forbidden(&served.resource.group_resource(), name, "this namespace may not be deleted"));
     }
     Ok(())
 }

@@ -39,7 +39,11 @@ pub(crate) fn serialize(value: &Value) -> Bytes {
 }
 
 /// A document in the form the client asked for.
-pub(crate) fn document_response(answer: &Answer, code: StatusCode, document: Document) -> Result<Response<Body>, ApiError> {
+pub(crate) fn document_response(
+    answer: &Answer,
+    code: StatusCode,
+    document: Document,
+) -> Result<Response<Body>, ApiError> {
     let body = if answer.yaml {
         let value = document.into_value()?;
         Bytes::from(serde_saphyr::to_string(&value).map_err(|error| ApiError::internal(error.to_string()))?)

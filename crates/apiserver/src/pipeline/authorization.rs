@@ -9,7 +9,6 @@ use crate::authentication::User;
 pub(crate) struct Attributes<'a> {
     pub(crate) verb: &'a str,
     pub(crate) group: &'a str,
-    pub(crate) version: &'a str,
     pub(crate) resource: &'a str,
     pub(crate) subresource: &'a str,
     pub(crate) namespace: &'a str,
@@ -51,13 +50,6 @@ pub(crate) fn authorize(user: &User, attributes: &Attributes<'_>) -> Result<(), 
     } else {
         format!("in the namespace {namespace:?}")
     };
-    let message = format!(
-        "User {:?} cannot {verb} resource {full:?} in API group {group:?} {place}",
-        user.name
-    );
-    Err(ApiError::forbidden(
-        &GroupResource { group: group.to_owned(), resource: resource.to_owned() },
-        name,
-        &message,
-    ))
+    let message = format!("User {:?} cannot {verb} resource {full:?} in API group {group:?} {place}", user.name);
+    Err(ApiError::forbidden(&GroupResource { group: group.to_owned(), resource: resource.to_owned() }, name, &message))
 }

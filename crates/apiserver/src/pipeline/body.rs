@@ -211,10 +211,7 @@ mod tests {
         let json = decode(br#"{"a":1,"b":[{"c":1,"c":2,"c":3}],"a":2}"#, BodyEncoding::Json).unwrap();
         assert_eq!((json.value, json.duplicates), (json!({"a":2,"b":[{"c":3}]}), vec!["b[0].c".into(), "a".into()]));
         let yaml = decode(b"a: 1\nb:\n- c: x\n  c: y\n1: true\n", BodyEncoding::Yaml).unwrap();
-        assert_eq!(
-            (yaml.value, yaml.duplicates),
-            (json!({"a":1,"b":[{"c":"y"}],"1":true}), vec!["b[0].c".to_owned()])
-        );
+        assert_eq!((yaml.value, yaml.duplicates), (json!({"a":1,"b":[{"c":"y"}],"1":true}), vec!["b[0].c".to_owned()]));
     }
 
     #[test]
@@ -224,7 +221,10 @@ mod tests {
             for level in 1..12 {
                 use std::fmt::Write as _;
                 let (name, previous) = (char::from(b'a' + level), char::from(b'a' + level - 1));
-                let _ = writeln!(text, "{name}: &{name} [*{previous},*{previous},*{previous},*{previous},*{previous},*{previous},*{previous},*{previous}]");
+                let _ = writeln!(
+                    text,
+                    "{name}: &{name} [*{previous},*{previous},*{previous},*{previous},*{previous},*{previous},*{previous},*{previous}]"
+                );
             }
             text
         });

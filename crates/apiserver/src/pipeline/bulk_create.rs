@@ -59,7 +59,11 @@ fn prepare(plane: &Plane, mut object: Value, writer: &Writer) -> Result<Option<W
     let served = find(plane, &object)?;
     clean_fields(&served, &mut object, &[], FieldValidation::Strict)?;
     let namespace = if served.resource.namespaced {
-        object["metadata"]["namespace"].as_str().filter(|namespace| !namespace.is_empty()).unwrap_or("default").to_owned()
+        object["metadata"]["namespace"]
+            .as_str()
+            .filter(|namespace| !namespace.is_empty())
+            .unwrap_or("default")
+            .to_owned()
     } else {
         String::new()
     };
@@ -88,9 +92,7 @@ fn find(plane: &Plane, object: &Value) -> Result<Arc<ServedResource>, ApiError> 
         .resource_types()
         .into_iter()
         .find(|resource| resource.kind == kind && resource.group == group && resource.version == version)
-        .ok_or_else(|| {
-            ApiError::bad_request(format!("no matches for kind {kind:?} in version {api_version:?}"))
-        })?;
+        .ok_or_else(|| ApiError::bad_request(format!("no matches for kind {kind:?} in version {api_version:?}")))?;
     plane.registry().find(group, version, &resource.plural).ok_or_else(|| {
         ApiError::not_found(&GroupResource { group: group.to_owned(), resource: resource.plural.clone() }, "")
     })

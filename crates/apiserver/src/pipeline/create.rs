@@ -3,8 +3,7 @@
 use axum::body::Body;
 use http::{Response, StatusCode};
 use kogge_machinery::{
-    negotiation,
-    object_meta,
+    negotiation, object_meta,
     status_error::{ApiError, FieldError},
 };
 use rand::Rng as _;
@@ -15,7 +14,7 @@ use super::{
     answer::Document,
     body,
     get::object_response,
-    object_write::{Merged, Written, Writer, check_type, clean_fields, complete_create, write_error},
+    object_write::{Merged, Writer, Written, check_type, clean_fields, complete_create, write_error},
     presentation::{convert_to_stored, present},
     reviews,
 };

@@ -176,11 +176,11 @@ pub(crate) async fn delete_collection(
         })
         .collect::<Result<Vec<_>, ApiError>>()?;
     let (plane, served) = (context.plane, &context.served);
-    futures::stream::iter(&keys)
+    futures::stream::iter(keys)
         .map(|key| {
             let options = &options;
             async move {
-                match delete_object(plane, served, key, options).await {
+                match delete_object(plane, served, &key, options).await {
                     Err(error) if error.code() != 404 => Err(error),
                     _ => Ok(()),
                 }
@@ -238,15 +238,15 @@ pub(crate) async fn delete_object(
 fn check_preconditions(resource: &GroupResource, object: &Value, options: &DeleteOptions) -> Result<(), ApiError> {
     let Some(preconditions) = &options.preconditions else { return Ok(()) };
     let metadata = &object["metadata"];
-    for (wanted, field, label) in [
-        (&preconditions.uid, "uid", "UID"),
-        (&preconditions.resource_version, "resourceVersion", "ResourceVersion"),
-    ] {
+    for (wanted, field, label) in
+        [(&preconditions.uid, "uid", "UID"), (&preconditions.resource_version, "resourceVersion", "ResourceVersion")]
+    {
         let found = metadata[field].as_str().unwrap_or_default();
         if let Some(wanted) = wanted
             && wanted != found
         {
-            let message = format!("Precondition failed: {label} in precondition: {wanted}, {label} in object meta: {found}");
+            let message =
+                format!("Precondition failed: {label} in precondition: {wanted}, {label} in object meta: {found}");
             return Err(ApiError::conflict(resource, metadata["name"].as_str().unwrap_or_default(), &message));
         }
     }
@@ -359,7 +359,13 @@ fn returns_deleted_object(served: &ServedResource) -> bool {
     served.resource.group.is_empty()
         && matches!(
             served.resource.plural.as_str(),
-            "pods" | "services" | "serviceaccounts" | "persistentvolumes" | "persistentvolumeclaims" | "resourcequotas" | "podtemplates"
+            "pods"
+                | "services"
+                | "serviceaccounts"
+                | "persistentvolumes"
+                | "persistentvolumeclaims"
+                | "resourcequotas"
+                | "podtemplates"
         )
 }
 
@@ -394,9 +400,8 @@ mod tests {
     #[test]
     fn an_explicit_policy_replaces_the_collectors_finalizers() {
         let object = json!({"metadata": {"finalizers": ["example.com/a", "orphan"]}});
-        let names = |policy: Option<&str>| {
-            finalizers_for_collection(&object, &options(json!({"propagationPolicy": policy})))
-        };
+        let names =
+            |policy: Option<&str>| finalizers_for_collection(&object, &options(json!({"propagationPolicy": policy})));
         assert_eq!(names(None), [json!("example.com/a"), json!("orphan")]);
         assert_eq!(names(Some("Background")), [json!("example.com/a")]);
         assert_eq!(names(Some("Foreground")), [json!("example.com/a"), json!("foregroundDeletion")]);

@@ -27,7 +27,9 @@ pub(crate) fn document(plane: &Plane, path: &RequestPath, parts: &Parts) -> Resu
     let all = plane.registry().resource_types();
     let all = references(&all);
     let document = match path {
-        RequestPath::CoreVersions | RequestPath::Groups if answer.representation == Representation::AggregatedDiscovery => {
+        RequestPath::CoreVersions | RequestPath::Groups
+            if answer.representation == Representation::AggregatedDiscovery =>
+        {
             let core = *path == RequestPath::CoreVersions;
             return with_entity_tag(discovery::aggregated(core, &answer.version, &all), &answer.content_type, parts);
         }
@@ -43,14 +45,11 @@ pub(crate) fn document(plane: &Plane, path: &RequestPath, parts: &Parts) -> Resu
 }
 
 /// Clients ask again with the tag they know and are told that nothing changed.
-fn with_entity_tag(
-    document: serde_json::Value,
-    content_type: &str,
-    parts: &Parts,
-) -> Result<Response<Body>, ApiError> {
+fn with_entity_tag(document: serde_json::Value, content_type: &str, parts: &Parts) -> Result<Response<Body>, ApiError> {
     let bytes = serialize(&document);
     let tag = format!("\"{}\"", hex_digest(&bytes));
-    let known = header_text(parts, &header::IF_NONE_MATCH).is_some_and(|known| known.split(',').any(|known| known.trim() == tag));
+    let known = header_text(parts, &header::IF_NONE_MATCH)
+        .is_some_and(|known| known.split(',').any(|known| known.trim() == tag));
     let mut answer = if known {
         response(StatusCode::NOT_MODIFIED, content_type, Body::empty())
     } else {

@@ -62,11 +62,7 @@ pub(crate) fn read_page(
     let mut at = snapshot_revision(context, options)?;
     let mut start = options.continue_token.as_ref().map(|token| {
         let (namespace, name) = token.last();
-        ObjectKey {
-            resource: context.served.stored_as.clone(),
-            namespace: namespace.to_owned(),
-            name: name.to_owned(),
-        }
+        ObjectKey { resource: context.served.stored_as.clone(), namespace: namespace.to_owned(), name: name.to_owned() }
     });
     if let (Some(name), None) = (selection.fields.exact_name(), at)
         && !(context.served.resource.namespaced && context.namespace.is_empty())
@@ -81,9 +77,11 @@ pub(crate) fn read_page(
             limit if everything => limit,
             _ => SELECTING_PAGE,
         };
-        let page = store.list(&scope, start.as_ref(), wanted, at).map_err(|error| match (&error, &options.continue_token) {
-            (ListError::Expired { .. }, Some(token)) => expired_continue(token),
-            _ => list_error(&error),
+        let page = store.list(&scope, start.as_ref(), wanted, at).map_err(|error| {
+            match (&error, &options.continue_token) {
+                (ListError::Expired { .. }, Some(token)) => expired_continue(token),
+                _ => list_error(&error),
+            }
         })?;
         // Every further page comes from the snapshot of the first.
         at = Some(page.revision);

@@ -86,7 +86,10 @@ impl ListOptions {
         if watch {
             match (initial, version_match) {
                 (None, Some(_)) => {
-                    forbid("resourceVersionMatch", "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided");
+                    forbid(
+                        "resourceVersionMatch",
+                        "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
+                    );
                 }
                 (Some(_), Some(VersionMatch::NotOlderThan)) | (None, None) => {}
                 (Some(_), _) => forbid(
@@ -100,13 +103,19 @@ impl ListOptions {
             }
             if match_text.is_some() {
                 if query.get("resourceVersion").is_none() {
-                    forbid("resourceVersionMatch", "resourceVersionMatch is forbidden unless resourceVersion is provided");
+                    forbid(
+                        "resourceVersionMatch",
+                        "resourceVersionMatch is forbidden unless resourceVersion is provided",
+                    );
                 }
                 if continue_text.is_some() {
                     forbid("resourceVersionMatch", "resourceVersionMatch is forbidden when continue is provided");
                 }
                 if version_match == Some(VersionMatch::Exact) && resource_version == Some(0) {
-                    forbid("resourceVersionMatch", "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"");
+                    forbid(
+                        "resourceVersionMatch",
+                        "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"",
+                    );
                 }
             }
         }
@@ -161,7 +170,8 @@ impl ContinueToken {
 
     fn decode(text: &str) -> Result<Self, ApiError> {
         let not_valid = |why: &str| ApiError::bad_request(format!("continue key is not valid: {why}"));
-        let bytes = URL_SAFE_NO_PAD.decode(text.trim_end_matches('=')).map_err(|error| not_valid(&error.to_string()))?;
+        let bytes =
+            URL_SAFE_NO_PAD.decode(text.trim_end_matches('=')).map_err(|error| not_valid(&error.to_string()))?;
         let token: Self = serde_json::from_slice(&bytes).map_err(|error| not_valid(&error.to_string()))?;
         if token.api_version != "meta.k8s.io/v1" || !token.start.contains('/') {
             return Err(not_valid("server does not recognize this encoded version"));
@@ -201,10 +211,8 @@ mod tests {
             ("resourceVersion=abc", true),
             ("continue=abc", false),
         ];
-        let errors: Vec<String> = refused
-            .iter()
-            .map(|(query, watch)| format!("{query}: {}", parse(query, *watch).unwrap_err()))
-            .collect();
+        let errors: Vec<String> =
+            refused.iter().map(|(query, watch)| format!("{query}: {}", parse(query, *watch).unwrap_err())).collect();
         insta::assert_snapshot!(errors.join("\n"));
         assert!(parse("sendInitialEvents=true&resourceVersionMatch=NotOlderThan&resourceVersion=", true).is_ok());
         assert!(parse("resourceVersion=7&resourceVersionMatch=Exact&limit=3", false).is_ok());

@@ -96,9 +96,10 @@ fn go_architecture() -> &'static str {
 pub(crate) fn private(plane: &Plane, path: &str) -> Result<Response<Body>, ApiError> {
     match path {
         "/" => {
-            let mut paths: Vec<String> = ["/api", "/api/v1", "/apis", "/healthz", "/livez", "/metrics", "/openapi/v3", "/readyz", "/version"]
-                .map(str::to_owned)
-                .to_vec();
+            let mut paths: Vec<String> =
+                ["/api", "/api/v1", "/apis", "/healthz", "/livez", "/metrics", "/openapi/v3", "/readyz", "/version"]
+                    .map(str::to_owned)
+                    .to_vec();
             for resource in plane.registry().resource_types() {
                 if !resource.group.is_empty() {
                     paths.push(format!("/apis/{}", resource.group));
@@ -118,8 +119,7 @@ pub(crate) fn private(plane: &Plane, path: &str) -> Result<Response<Body>, ApiEr
 }
 
 /// The verbs that are counted.
-const VERBS: [&str; 9] =
-    ["get", "list", "watch", "create", "update", "patch", "delete", "deletecollection", "unknown"];
+const VERBS: [&str; 9] = ["get", "list", "watch", "create", "update", "patch", "delete", "deletecollection", "unknown"];
 
 /// Requests answered since the start, by verb and class of status.
 #[derive(Debug, Default)]

@@ -10,15 +10,14 @@ use kogge_machinery::{
 use serde_json::Value;
 
 use super::{
-    RequestContext,
-    admission,
+    RequestContext, admission,
     answer::Document,
     definition_write,
     presentation::{convert_to_stored, present},
     query::FieldValidation,
+    strategy,
 };
 use crate::{
-    builtin::strategy,
     plane::Plane,
     registry::ServedResource,
     store::{Change, Expected, ObjectKey, WriteError},

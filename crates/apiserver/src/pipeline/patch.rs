@@ -126,7 +126,8 @@ async fn server_side_apply(
             other => return other,
         }
         let metadata = &applied["metadata"];
-        if ["uid", "resourceVersion"].iter().any(|field| metadata[field].as_str().is_some_and(|text| !text.is_empty())) {
+        if ["uid", "resourceVersion"].iter().any(|field| metadata[field].as_str().is_some_and(|text| !text.is_empty()))
+        {
             return Err(modified(&context.served.resource.group_resource(), &context.name));
         }
         let created = apply::apply(None, &applied, root, &manager, force)?;

@@ -37,9 +37,9 @@ pub(crate) async fn handle(
         ("log", "get" | "watch") => log(context),
         ("binding", "create") => bind(context, body).await,
         ("eviction", "create") => evict(context, body).await,
-        ("exec" | "attach" | "portforward" | "proxy", _) => Err(ApiError::bad_request(format!(
-            "pods on this server run nowhere, so {subresource} is not supported"
-        ))),
+        ("exec" | "attach" | "portforward" | "proxy", _) => {
+            Err(ApiError::bad_request(format!("pods on this server run nowhere, so {subresource} is not supported")))
+        }
         _ => Err(ApiError::unknown_path()),
     }
 }
@@ -148,7 +148,8 @@ async fn bind(context: &mut RequestContext<'_>, request_body: Body) -> Result<Re
         }
         let mut new = old.clone();
         new["spec"]["nodeName"] = node.into();
-        let condition = json!({"type": "PodScheduled", "status": "True", "lastProbeTime": null, "lastTransitionTime": now});
+        let condition =
+            json!({"type": "PodScheduled", "status": "True", "lastProbeTime": null, "lastTransitionTime": now});
         match new["status"]["conditions"].as_array_mut() {
             Some(conditions) => {
                 conditions.retain(|condition| condition["type"] != "PodScheduled");
@@ -191,17 +192,21 @@ async fn take_from_budget(context: &RequestContext<'_>, pod: &Value, dry_run: bo
     let page = store.list(&scope, None, 0, None).map_err(|error| crate::plane::list_error(&error))?;
     let mut matching: Vec<ObjectKey> = Vec::new();
     for item in page.items {
-        let budget: Value =
-            serde_json::from_slice(&item.json).map_err(|error| ApiError::internal(format!("stored object: {error}")))?;
+        let budget: Value = serde_json::from_slice(&item.json)
+            .map_err(|error| ApiError::internal(format!("stored object: {error}")))?;
         // An absent selector covers no pod, an empty one all of them.
-        if budget["spec"]["selector"].is_object() && LabelSelector::from_object(&budget["spec"]["selector"])?.matches(pod) {
+        if budget["spec"]["selector"].is_object()
+            && LabelSelector::from_object(&budget["spec"]["selector"])?.matches(pod)
+        {
             matching.push(item.key);
         }
     }
     match matching.as_slice() {
         [] => Ok(()),
         [key] => take_from(context, key, dry_run).await,
-        _ => Err(ApiError::internal("This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.")),
+        _ => Err(ApiError::internal(
+            "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.",
+        )),
     }
 }
 

@@ -10,7 +10,7 @@ use kogge_machinery::{
 use serde_json::Value;
 
 use super::{answer::Document, query::Query};
-use crate::{builtin::event_conversion, registry::ServedResource};
+use crate::registry::ServedResource;
 
 /// A stored object in the served version, with the defaults of the current schema. Bytes that are right as they are
 /// stored are passed on untouched.
@@ -48,7 +48,8 @@ fn begins_with_version(served: &ServedResource, json: &[u8]) -> bool {
 
 fn convert_to_served(served: &ServedResource, mut value: Value) -> Value {
     if served.is("events.k8s.io", "events") {
-        return event_conversion::core_to_events_v1(&value);
+        value["apiVersion"] = "events.k8s.io/v1".into();
+        return value;
     }
     let api_version = served.resource.api_version();
     if value["apiVersion"] != api_version.as_str() {
@@ -64,7 +65,8 @@ fn convert_to_served(served: &ServedResource, mut value: Value) -> Value {
 /// An object of the served version as it is stored.
 pub(crate) fn convert_to_stored(served: &ServedResource, mut value: Value) -> Value {
     if served.is("events.k8s.io", "events") {
-        return event_conversion::events_v1_to_core(&value);
+        value["apiVersion"] = "v1".into();
+        return value;
     }
     if served.resource.version != served.resource.storage_version {
         value["apiVersion"] = if served.resource.group.is_empty() {

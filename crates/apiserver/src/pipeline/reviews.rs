@@ -19,7 +19,10 @@ pub(crate) fn is_review(served: &ServedResource) -> bool {
         ("authentication.k8s.io", "selfsubjectreviews" | "tokenreviews")
             | (
                 "authorization.k8s.io",
-                "selfsubjectaccessreviews" | "selfsubjectrulesreviews" | "subjectaccessreviews" | "localsubjectaccessreviews"
+                "selfsubjectaccessreviews"
+                    | "selfsubjectrulesreviews"
+                    | "subjectaccessreviews"
+                    | "localsubjectaccessreviews"
             )
     )
 }
@@ -48,7 +51,11 @@ pub(crate) fn answer(context: &RequestContext<'_>, review: &Value) -> Result<Res
                     .collect(),
             };
             if user.name.is_empty() && user.groups.is_empty() {
-                let error = FieldError::invalid("spec.user", &Value::from(""), "at least one of user or group must be specified");
+                let error = FieldError::invalid(
+                    "spec.user",
+                    &Value::from(""),
+                    "at least one of user or group must be specified",
+                );
                 return Err(ApiError::invalid(&resource.group, &resource.kind, "", &[error]));
             }
             access(context, &user, spec)?
@@ -74,14 +81,13 @@ fn access(context: &RequestContext<'_>, user: &User, spec: &Value) -> Result<Val
     let text = |value: &'_ Value, field: &str| value[field].as_str().unwrap_or_default().to_owned();
     let (resource, path) = (&spec["resourceAttributes"], &spec["nonResourceAttributes"]);
     let allowed = if resource.is_object() {
-        let [verb, group, version, plural, subresource, namespace, name] =
-            ["verb", "group", "version", "resource", "subresource", "namespace", "name"].map(|field| text(resource, field));
+        let [verb, group, plural, subresource, namespace, name] =
+            ["verb", "group", "resource", "subresource", "namespace", "name"].map(|field| text(resource, field));
         is_allowed(
             user,
             &Attributes {
                 verb: &verb,
                 group: &group,
-                version: &version,
                 resource: &plural,
                 subresource: &subresource,
                 namespace: &namespace,

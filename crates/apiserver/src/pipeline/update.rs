@@ -30,12 +30,9 @@ pub(crate) async fn update_scope(
     let resource = &context.served.resource;
     let versioned = object["metadata"]["resourceVersion"].as_str().is_some_and(|version| !version.is_empty());
     if resource.custom && !versioned {
-        let error = FieldError::invalid(
-            "metadata.resourceVersion",
-            &Value::from(0),
-            "must be specified for an update",
-        );
-        let error = FieldError { message: error.message.replacen("Invalid value: 0:", "Invalid value: 0x0:", 1), ..error };
+        let error = FieldError::invalid("metadata.resourceVersion", &Value::from(0), "must be specified for an update");
+        let error =
+            FieldError { message: error.message.replacen("Invalid value: 0:", "Invalid value: 0x0:", 1), ..error };
         // A missing object is reported as missing, whatever else is wrong.
         super::get::load(context)?;
         return Err(ApiError::invalid(&resource.group, &resource.kind, &context.name, &[error]));
@@ -43,10 +40,8 @@ pub(crate) async fn update_scope(
     let writer = Writer::of(context)?;
     let dry_run = context.query.dry_run()?;
     let may_create = scope == WriteScope::Main && creates_on_update(&resource.group, &resource.plural);
-    let updated = update_object(context, context.key(), scope, &writer, dry_run, |_| {
-        Ok(Merged::Untracked(object.clone()))
-    })
-    .await;
+    let updated =
+        update_object(context, context.key(), scope, &writer, dry_run, |_| Ok(Merged::Untracked(object.clone()))).await;
     let written = match updated {
         Err(error) if error.code() == 404 && may_create => {
             let mut object = object;

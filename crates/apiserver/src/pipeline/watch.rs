@@ -99,11 +99,19 @@ pub(crate) fn watch(context: &RequestContext<'_>) -> Result<Response<Body>, ApiE
     let body = match changes {
         Err(error) => Body::from(error_line(&error)),
         Ok(changes) => {
-            let seconds = options.timeout_seconds.filter(|seconds| *seconds > 0).unwrap_or_else(|| {
-                DEFAULT_TIMEOUT_SECONDS + rand::rng().random_range(0..DEFAULT_TIMEOUT_SECONDS)
-            });
+            let seconds = options
+                .timeout_seconds
+                .filter(|seconds| *seconds > 0)
+                .unwrap_or_else(|| DEFAULT_TIMEOUT_SECONDS + rand::rng().random_range(0..DEFAULT_TIMEOUT_SECONDS));
             let shutdown = context.parts.extensions.get::<ListenerShutdown>().map(|shutdown| shutdown.0.clone());
-            Body::from_stream(lines(changes, renderer, ready, options.bookmarks, Duration::from_secs(seconds), shutdown))
+            Body::from_stream(lines(
+                changes,
+                renderer,
+                ready,
+                options.bookmarks,
+                Duration::from_secs(seconds),
+                shutdown,
+            ))
         }
     };
     Ok(response(StatusCode::OK, &content_type, body))
@@ -287,12 +295,8 @@ impl Renderer {
             (_, true, true) => self.line("MODIFIED", document).map(Some),
             (_, true, false) => {
                 // The state the watcher knew, at the revision that took it away.
-                let mut last = present(
-                    &self.served,
-                    event.previous.as_ref().unwrap_or(&event.json),
-                    event.revision,
-                )?
-                .into_value()?;
+                let mut last = present(&self.served, event.previous.as_ref().unwrap_or(&event.json), event.revision)?
+                    .into_value()?;
                 last["metadata"]["resourceVersion"] = event.revision.to_string().into();
                 self.line("DELETED", Document::Value(last)).map(Some)
             }
@@ -300,14 +304,7 @@ impl Renderer {
     }
 
     fn line(&mut self, kind: &str, object: Document) -> Result<Bytes, ApiError> {
-        let object = represent(
-            &self.served,
-            &self.answer,
-            self.include,
-            !self.columns_sent,
-            object,
-            Timestamp::now(),
-        )?;
+        let object = represent(&self.served, &self.answer, self.include, !self.columns_sent, object, Timestamp::now())?;
         self.columns_sent = true;
         Ok(event_line(kind, &object.into_bytes()))
     }
