@@ -53,7 +53,7 @@ pub enum ListType {
 }
 
 /// One node of a compiled schema. Shared by `Arc`, so repeated definitions cost nothing.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct SchemaNode {
     /// `object`, `array`, `string`, `integer`, `number`, `boolean` or empty (anything).
     pub schema_type: String,
@@ -84,9 +84,9 @@ pub struct SchemaNode {
     /// `additionalProperties: false`: names beyond `properties` are refused.
     pub additional_properties_forbidden: bool,
     /// Everything that restricts values without giving them structure; `None` when nothing does.
-    pub value_validation: Option<Box<ValueValidation>>,
+    pub value_validation: Option<Arc<ValueValidation>>,
     /// `x-kubernetes-validations` of this node.
-    pub(crate) rules: Vec<rule::ValidationRule>,
+    pub(crate) rules: Arc<[rule::ValidationRule]>,
     /// What is somewhere in this subtree, so that walks can skip the rest.
     pub(crate) below: Below,
 }

@@ -48,7 +48,7 @@ pub(crate) fn node_with(source: &Value, child: &mut dyn FnMut(&Value) -> Arc<Sch
         patch_merge_key: text(source, "x-kubernetes-patch-merge-key").map(str::to_owned),
         patch_strategy: text(source, "x-kubernetes-patch-strategy").map(str::to_owned),
         additional_properties_forbidden,
-        value_validation: value_validation(source, int_or_string, child).map(Box::new),
+        value_validation: value_validation(source, int_or_string, child).map(Arc::new),
         rules: rules(source),
         below: Below::default(),
     };
@@ -138,7 +138,7 @@ fn value_validation(
     Some(validation)
 }
 
-fn rules(source: &Map<String, Value>) -> Vec<ValidationRule> {
+fn rules(source: &Map<String, Value>) -> Arc<[ValidationRule]> {
     source
         .get("x-kubernetes-validations")
         .and_then(Value::as_array)

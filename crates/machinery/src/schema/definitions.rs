@@ -41,14 +41,14 @@ impl<'a> Compiler<'a> {
 
     fn schema(&mut self, source: &'a Value) -> Arc<SchemaNode> {
         if let Some(target) = source.get("$ref").and_then(Value::as_str) {
-            return self.definition(definition_name(target));
+            return beside_reference(self.definition(definition_name(target)), source);
         }
         // Upstream wraps a reference that carries a description or default as `allOf: [{$ref}]`.
         if let Some([single]) = source.get("allOf").and_then(Value::as_array).map(Vec::as_slice)
             && single.get("$ref").is_some()
             && source.get("properties").is_none()
         {
-            return self.schema(single);
+            return beside_reference(self.schema(single), source);
         }
         let mut children = HashMap::new();
         for child in child_schemas(source) {
@@ -62,6 +62,9 @@ impl<'a> Compiler<'a> {
         if text("format") == "int-or-string" {
             node.int_or_string = true;
         }
+        if node.int_or_string {
+            return Arc::new(node);
+        }
         if node.schema_type == "object" && node.properties.is_empty() && node.additional_properties.is_none()
             || node.schema_type.is_empty() && source.get("oneOf").is_none()
         {
@@ -70,6 +73,25 @@ impl<'a> Compiler<'a> {
         }
         Arc::new(node)
     }
+}
+
+/// What a property says beside its reference goes before what the definition says.
+fn beside_reference(definition: Arc<SchemaNode>, property: &Value) -> Arc<SchemaNode> {
+    let text = |keyword: &str| property.get(keyword).and_then(Value::as_str).map(str::to_owned);
+    let default = property.get("default").filter(|default| !is_zero(default)).cloned();
+    let (merge_key, strategy) = (text("x-kubernetes-patch-merge-key"), text("x-kubernetes-patch-strategy"));
+    let nullable = property.get("nullable").and_then(Value::as_bool).unwrap_or(false);
+    let atomic = text("x-kubernetes-map-type").is_some_and(|kind| kind == "atomic");
+    if default.is_none() && merge_key.is_none() && strategy.is_none() && !nullable && !atomic {
+        return definition;
+    }
+    let mut node = SchemaNode::clone(&definition);
+    node.default = default.or(node.default);
+    node.patch_merge_key = merge_key.or(node.patch_merge_key);
+    node.patch_strategy = strategy.or(node.patch_strategy);
+    node.nullable |= nullable;
+    node.atomic_map |= atomic;
+    Arc::new(node)
 }
 
 /// The name in `#/components/schemas/NAME` or `#/definitions/NAME`.

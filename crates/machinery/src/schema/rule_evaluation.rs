@@ -87,7 +87,7 @@ impl Evaluation<'_> {
             return;
         }
         let old = old.filter(|old| !old.is_null());
-        for rule in &node.rules {
+        for rule in node.rules.iter() {
             if self.budget.is_none() {
                 return;
             }
