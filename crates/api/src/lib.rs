@@ -10,6 +10,7 @@ pub mod clusterctl_import;
 pub mod crd;
 pub mod document_writer;
 pub mod kubernetes_cluster;
+pub mod plan;
 pub mod problem;
 pub mod provider_profile;
 pub mod suggestion;

@@ -1,1 +1,12 @@
-//! placeholder
+//! Cluster stacks: what a provider's clusters are made of, and the way from a description to Cluster API objects.
+//!
+//! ```text
+//!  folder or binary ──► StackRelease ─┐
+//!  KubernetesCluster, ProviderProfile ┴─► render ──► desired objects ─┐
+//!  observed Cluster API objects ──────────────────────────────────────┴─► plan ──► Plan (shown, then executed)
+//! ```
+//!
+//! Everything but [`catalogue::read_folder`] is pure.
+
+pub mod catalogue;
+pub mod release;

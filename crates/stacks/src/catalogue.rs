@@ -1,0 +1,141 @@
+//! Which stack releases there are, and which one a cluster gets.
+
+use std::path::Path;
+use std::sync::LazyLock;
+
+use crate::release::{ReadReleaseError, StackRelease};
+
+/// The stack releases that are part of the binary.
+static BUILT_IN: LazyLock<Vec<StackRelease>> = LazyLock::new(|| {
+    vec![
+        StackRelease::from_files([
+            ("stack.yaml", include_str!("../stacks/sim-scs/v1/stack.yaml")),
+            ("cluster-class.yaml", include_str!("../stacks/sim-scs/v1/cluster-class.yaml")),
+            ("cluster-template.yaml", include_str!("../stacks/sim-scs/v1/cluster-template.yaml")),
+            ("control-plane-template.yaml", include_str!("../stacks/sim-scs/v1/control-plane-template.yaml")),
+            (
+                "control-plane-machine-template.yaml",
+                include_str!("../stacks/sim-scs/v1/control-plane-machine-template.yaml"),
+            ),
+            ("worker-machine-template.yaml", include_str!("../stacks/sim-scs/v1/worker-machine-template.yaml")),
+            ("worker-bootstrap-template.yaml", include_str!("../stacks/sim-scs/v1/worker-bootstrap-template.yaml")),
+        ])
+        .expect("the embedded stack release is read by the tests of this crate"),
+    ]
+});
+
+/// A set of stack releases to choose from.
+#[derive(Clone, Debug)]
+pub struct StackCatalogue {
+    releases: Vec<StackRelease>,
+}
+
+/// No release of the catalogue fits.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ChooseReleaseError {
+    /// No stack of that name.
+    #[error("stack `{name}` is not known; known: {}", known.join(", "))]
+    UnknownStack {
+        /// The name asked for.
+        name: String,
+        /// The names there are.
+        known: Vec<String>,
+    },
+    /// The stack has no such release.
+    #[error("stack `{name}` has no release `{release}`; there are: {}", known.join(", "))]
+    UnknownRelease {
+        /// The stack.
+        name: String,
+        /// The release asked for.
+        release: String,
+        /// The releases there are.
+        known: Vec<String>,
+    },
+    /// The stack has no release for the Kubernetes version.
+    #[error("stack `{name}` has no release for Kubernetes {minor}; it supports: {}", supported.join(", "))]
+    UnsupportedVersion {
+        /// The stack.
+        name: String,
+        /// The minor version asked for.
+        minor: String,
+        /// Minor versions with a release.
+        supported: Vec<String>,
+    },
+}
+
+impl Default for StackCatalogue {
+    fn default() -> Self {
+        Self { releases: BUILT_IN.clone() }
+    }
+}
+
+impl StackCatalogue {
+    /// Adds a release; one of the same stack and number is replaced.
+    pub fn add(&mut self, release: StackRelease) {
+        self.releases.retain(|known| (&known.name, &known.release) != (&release.name, &release.release));
+        self.releases.push(release);
+    }
+
+    /// All releases.
+    pub fn releases(&self) -> &[StackRelease] {
+        &self.releases
+    }
+
+    /// The release a cluster gets: the named one (`7` and `v7` are the same), else the newest that supports the minor
+    /// version.
+    ///
+    /// # Errors
+    /// When the stack, the release, or a release for the version does not exist; the error lists what there is.
+    pub fn choose(&self, name: &str, release: Option<&str>, minor: &str) -> Result<&StackRelease, ChooseReleaseError> {
+        let mut of_stack: Vec<&StackRelease> = self.releases.iter().filter(|known| known.name == name).collect();
+        of_stack.sort_by_key(|known| release_number(&known.release));
+        if of_stack.is_empty() {
+            let mut known: Vec<String> = self.releases.iter().map(|known| known.name.clone()).collect();
+            known.sort();
+            known.dedup();
+            return Err(ChooseReleaseError::UnknownStack { name: name.to_owned(), known });
+        }
+        if let Some(wanted) = release {
+            of_stack.retain(|known| release_number(&known.release) == release_number(wanted));
+            if of_stack.is_empty() {
+                let known = self.releases.iter().filter(|known| known.name == name);
+                return Err(ChooseReleaseError::UnknownRelease {
+                    name: name.to_owned(),
+                    release: wanted.to_owned(),
+                    known: known.map(|known| known.release.clone()).collect(),
+                });
+            }
+        }
+        of_stack.iter().rev().find(|known| known.supports(minor)).copied().ok_or_else(|| {
+            let mut supported: Vec<String> =
+                of_stack.iter().flat_map(|known| known.kubernetes_minors.iter().cloned()).collect();
+            supported.sort();
+            supported.dedup();
+            ChooseReleaseError::UnsupportedVersion { name: name.to_owned(), minor: minor.to_owned(), supported }
+        })
+    }
+}
+
+/// Numbers order by value; anything else comes before them, by its text.
+fn release_number(release: &str) -> (u64, String) {
+    let plain = release.strip_prefix('v').unwrap_or(release);
+    (plain.parse().unwrap_or(0), plain.to_owned())
+}
+
+/// Reads a stack release from a folder that holds `stack.yaml` and one YAML file per object.
+///
+/// # Errors
+/// When the folder or a file in it cannot be read, or the content is no stack release.
+pub fn read_folder(folder: &Path) -> Result<StackRelease, ReadReleaseError> {
+    let failed = |error: std::io::Error| ReadReleaseError::ReadFolder(format!("{}: {error}", folder.display()));
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
+        if path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml") {
+            files.push((name.to_owned(), std::fs::read_to_string(&path).map_err(failed)?));
+        }
+    }
+    files.sort();
+    StackRelease::from_files(files.iter().map(|(name, content)| (name.as_str(), content.as_str())))
+}
