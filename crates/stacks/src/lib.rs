@@ -8,5 +8,16 @@
 //!
 //! Everything but [`catalogue::read_folder`] is pure.
 
+#![deny(missing_docs)]
+
 pub mod catalogue;
+pub mod description;
+pub mod maintenance;
+pub mod plan;
 pub mod release;
+pub mod render;
+pub mod version;
+
+pub use catalogue::StackCatalogue;
+pub use plan::{ClusterPlanInput, ObservedState, plan};
+pub use release::StackRelease;

@@ -41,6 +41,17 @@ pub struct ObjectKind {
     pub kind: String,
 }
 
+/// Which parts of a cluster a variable reaches.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct VariableScope {
+    /// The control plane's machines.
+    pub control_plane: bool,
+    /// Worker machines.
+    pub workers: bool,
+    /// Network, load balancer and the like, which change in place.
+    pub infrastructure: bool,
+}
+
 /// Why a stack release could not be read.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum ReadReleaseError {
@@ -241,6 +252,27 @@ impl StackRelease {
     /// The health check the class prescribes for workers.
     pub fn worker_health_check(&self) -> &Value {
         &self.worker()["healthCheck"]
+    }
+
+    /// What a variable reaches, as the patches of the class say.
+    pub fn variable_scope(&self, name: &str) -> VariableScope {
+        let mut scope = VariableScope::default();
+        for patch in items(&self.cluster_class, "/spec/patches") {
+            let guarded = text(patch, "/enabledIf").contains(&format!(".{name}"));
+            for definition in items(patch, "/definitions") {
+                let used = items(definition, "/jsonPatches").iter().any(|operation| {
+                    let variable = text(operation, "/valueFrom/variable");
+                    variable == name || variable.strip_prefix(name).is_some_and(|rest| rest.starts_with(['.', '[']))
+                });
+                if used || guarded {
+                    let matches = &definition["selector"]["matchResources"];
+                    scope.control_plane |= matches["controlPlane"] == true;
+                    scope.workers |= matches["machineDeploymentClass"].is_object();
+                    scope.infrastructure |= matches["infrastructureCluster"] == true;
+                }
+            }
+        }
+        scope
     }
 
     fn worker(&self) -> &Value {
