@@ -61,7 +61,7 @@ pub fn complete(
     if control_plane.zones.is_empty() {
         control_plane.zones = match applied {
             Some(applied) if !applied.control_plane.zones.is_empty() => applied.control_plane.zones.clone(),
-            _ => zones.clone(),
+            _ => zones_with(profile, control_plane.machine_flavor.as_deref(), &zones),
         };
     }
     if control_plane.root_disk_gib.is_none() {
@@ -79,7 +79,7 @@ pub fn complete(
         if pool.zones.is_empty() {
             pool.zones = match kept {
                 Some(kept) if !kept.zones.is_empty() => kept.zones.clone(),
-                _ => zones.clone(),
+                _ => zones_with(profile, pool.machine_flavor.as_deref(), &zones),
             };
         }
         if pool.root_disk_gib.is_none() {
@@ -107,6 +107,12 @@ pub fn complete(
     addons.cert_manager.enabled = Some(addons.cert_manager_enabled());
     addons.flux.enabled = Some(addons.flux_enabled());
     Ok(effective)
+}
+
+/// Those of the zones that have a flavor.
+fn zones_with(profile: &ProviderProfileSpec, flavor: Option<&str>, zones: &[String]) -> Vec<String> {
+    let offered = flavor.and_then(|name| profile.flavor(name)).map_or(&[][..], |flavor| &flavor.zones);
+    zones.iter().filter(|zone| offered.is_empty() || offered.contains(zone)).cloned().collect()
 }
 
 /// The root disk a flavor without a disk of its own gets; none for a flavor with one.

@@ -236,6 +236,7 @@ fn plan_change(input: &ClusterPlanInput<'_>, target: &Target<'_>, plan: &mut Pla
         rollout: input.cluster.metadata.annotations.as_ref().and_then(|annotations| {
             annotations.get(kogge_api::ROLLOUT_ANNOTATION).map(String::as_str)
         }),
+        profile_variables: &input.profile.defaults.variables,
         release: target.release,
         version: &plan.kubernetes_version,
         minor: &minor,

@@ -4,6 +4,8 @@
 //! as variables of the ClusterClass, by names all stacks share. A stack that does not declare a variable cannot honour
 //! the option, and the description is refused rather than half obeyed.
 
+use std::collections::BTreeMap;
+
 use kogge_api::kubernetes_cluster::{ApiServerAccess, HealthCheck, KubernetesClusterSpec, TaintEffect, WorkerPool};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
@@ -34,6 +36,8 @@ pub struct RenderInput<'a> {
     pub spec: &'a KubernetesClusterSpec,
     /// Value of the annotation that asks for new machines, if any.
     pub rollout: Option<&'a str>,
+    /// Further variables of the stack, set by the profile.
+    pub profile_variables: &'a BTreeMap<String, String>,
     /// The stack release.
     pub release: &'a StackRelease,
     /// Exact Kubernetes version, for example `v1.34.2`.
@@ -253,6 +257,7 @@ impl Variables<'_> {
         if !self.release.has_variable(variable) {
             return Err(RenderError::OptionNotSupported { field, stack: self.release.name.clone(), variable });
         }
+        self.list.retain(|known| known["name"] != variable);
         self.list.push(json!({"name": variable, "value": value}));
         Ok(())
     }
@@ -287,6 +292,9 @@ fn pool_variables(pool: &WorkerPool, input: &RenderInput<'_>) -> Result<Vec<Valu
 fn variables(input: &RenderInput<'_>) -> Result<Vec<Value>, RenderError> {
     let (spec, release) = (input.spec, input.release);
     let mut variables = Variables { release, list: Vec::new() };
+    for (name, value) in input.profile_variables {
+        variables.list.push(json!({"name": name, "value": value}));
+    }
     let control_plane = &spec.control_plane;
     variables.set_some("controlPlane.machineFlavor", "controlPlaneFlavor", control_plane.machine_flavor.clone())?;
     variables.set_some("controlPlane.rootDiskGiB", "controlPlaneRootDiskGiB", control_plane.root_disk_gib)?;

@@ -35,7 +35,7 @@ impl ObservedState {
         classes: &[Value],
     ) -> Self {
         let mut state = Self { cluster: cluster.cloned(), ..Self::default() };
-        let version = |object: &Value, pointer: &str| {
+        let version = |object: &Value, pointer: &str| -> Option<KubernetesVersion> {
             object.pointer(pointer).and_then(Value::as_str).and_then(|text| text.parse().ok())
         };
         if let Some(control_plane) = control_plane {
