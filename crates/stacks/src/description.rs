@@ -52,7 +52,12 @@ pub fn complete(
     }
 
     let control_plane = &mut effective.control_plane;
-    control_plane.anti_affinity = Some(control_plane.effective_anti_affinity());
+    let kept = applied.and_then(|applied| applied.control_plane.anti_affinity);
+    control_plane.anti_affinity = Some(match (control_plane.anti_affinity, kept) {
+        // Shrinking to one machine is no reason to replace it.
+        (None, Some(kept)) if control_plane.count == 1 => kept,
+        _ => control_plane.effective_anti_affinity(),
+    });
     if control_plane.machine_flavor.is_none() {
         let kept = applied.and_then(|applied| applied.control_plane.machine_flavor.clone());
         let flavor = kept.or_else(|| profile.default_control_plane_flavor().map(|flavor| flavor.name.clone()));

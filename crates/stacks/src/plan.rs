@@ -110,6 +110,10 @@ fn target<'a>(input: &ClusterPlanInput<'a>) -> Result<Target<'a>, Vec<Step>> {
     let release = choose_release(input, &spec, applied.as_ref(), version)
         .map_err(|reason| refuse("spec.stack", reason))?;
     let mut effective = spec;
+    if let (true, Some(applied)) = (version != wanted, &applied) {
+        // What waits is not applied yet; otherwise it would count as Kogge's own idea once its time has come.
+        effective.kubernetes = applied.kubernetes.clone();
+    }
     let stack = effective.stack.get_or_insert_with(StackReference::default);
     stack.name = Some(release.name.clone());
     stack.version = Some(release.release.clone());

@@ -198,21 +198,14 @@ fn addon_steps(
 /// Shows the exact versions instead of what the description says, which may be the same text for two of them.
 fn resolve_version(input: &ClusterPlanInput<'_>, desired: &Value, changes: &mut Vec<Change>) {
     const FIELD: &str = "spec.kubernetes.version";
-    changes.retain(|change| change.field != FIELD);
+    let written: Vec<Change> = changes.extract_if(.., |change| change.field == FIELD).collect();
     let from = input.observed.version().map(|version| json!(version.to_string()));
     let to = desired["spec"]["topology"]["version"].clone();
     if from.as_ref() != Some(&to) {
         changes.push(Change { field: FIELD.to_owned(), from, to: Some(to) });
-    } else if let Some(applied) = input.observed.applied_description()
-        && applied.kubernetes.version != input.cluster.spec.kubernetes.version
-        && !input.cluster.spec.paused
-    {
+    } else {
         // Another way to write the same version: nothing happens, but it is remembered.
-        changes.push(Change {
-            field: FIELD.to_owned(),
-            from: Some(json!(applied.kubernetes.version)),
-            to: Some(json!(input.cluster.spec.kubernetes.version)),
-        });
+        changes.extend(written);
     }
     changes.sort_by(|left, right| left.field.cmp(&right.field));
 }
