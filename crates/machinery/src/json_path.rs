@@ -180,8 +180,11 @@ fn closing_bracket(text: &str) -> Option<usize> {
             (Some(_), '\\') => {
                 characters.next();
             }
-            (Some(open), character) if open == character => quote = None,
-            (Some(_), _) => {}
+            (Some(open), character) => {
+                if open == character {
+                    quote = None;
+                }
+            }
             (None, '\'' | '"') => quote = Some(character),
             (None, '[') => depth += 1,
             (None, ']') => {
@@ -240,8 +243,11 @@ fn split_outside_quotes(text: &str, separator: char) -> Vec<&str> {
     let (mut parts, mut start, mut quote) = (Vec::new(), 0, None);
     for (index, character) in text.char_indices() {
         match (quote, character) {
-            (Some(open), character) if open == character => quote = None,
-            (Some(_), _) => {}
+            (Some(open), character) => {
+                if open == character {
+                    quote = None;
+                }
+            }
             (None, '\'' | '"') => quote = Some(character),
             (None, character) if character == separator => {
                 parts.push(&text[start..index]);
@@ -267,8 +273,11 @@ fn parse_filter(text: &str, depth: usize) -> Result<Step, JsonPathError> {
     let mut quote = None;
     for (index, character) in text.char_indices() {
         match (quote, character) {
-            (Some(open), character) if open == character => quote = None,
-            (Some(_), _) => {}
+            (Some(open), character) => {
+                if open == character {
+                    quote = None;
+                }
+            }
             (None, '\'' | '"') => quote = Some(character),
             (None, '=' | '!' | '<' | '>') => {
                 let found = COMPARISONS.iter().find_map(|(sign, comparison)| {

@@ -5,7 +5,7 @@
 //! computed (`READY 1/2`) bring a function, see [`ResourceType::cells`].
 
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::json_path::JsonPath;
 use crate::resource::{PrinterColumn, ResourceType};
@@ -31,6 +31,11 @@ impl IncludeObject {
             Some(_) => None,
         }
     }
+}
+
+/// An object of values it takes over: `json!` would copy each of them, and these are whole lists.
+fn object_of<const N: usize>(entries: [(&str, Value); N]) -> Value {
+    Value::Object(entries.into_iter().map(|(key, value)| (key.to_owned(), value)).collect::<Map<_, _>>())
 }
 
 /// The column of kinds that declare none.
@@ -138,39 +143,39 @@ pub fn table(
             let embedded = match include {
                 IncludeObject::Metadata => partial_object_metadata(object, version),
                 IncludeObject::Object => object.clone(),
-                IncludeObject::None => return json!({"cells": cells, "object": null}),
+                IncludeObject::None => Value::Null,
             };
-            json!({"cells": cells, "object": embedded})
+            object_of([("cells", cells.into()), ("object", embedded)])
         })
         .collect();
     let definitions = if with_columns { column_definitions(columns) } else { Vec::new() };
-    json!({
-        "kind": "Table",
-        "apiVersion": format!("meta.k8s.io/{version}"),
-        "metadata": list_metadata,
-        "columnDefinitions": definitions,
-        "rows": rows,
-    })
+    object_of([
+        ("kind", "Table".into()),
+        ("apiVersion", format!("meta.k8s.io/{version}").into()),
+        ("metadata", list_metadata),
+        ("columnDefinitions", definitions.into()),
+        ("rows", rows.into()),
+    ])
 }
 
 /// `PartialObjectMetadata` of an object.
 pub fn partial_object_metadata(object: &Value, version: &str) -> Value {
-    json!({
-        "kind": "PartialObjectMetadata",
-        "apiVersion": format!("meta.k8s.io/{version}"),
-        "metadata": object.get("metadata").cloned().unwrap_or_else(|| json!({})),
-    })
+    object_of([
+        ("kind", "PartialObjectMetadata".into()),
+        ("apiVersion", format!("meta.k8s.io/{version}").into()),
+        ("metadata", object.get("metadata").cloned().unwrap_or_else(|| Value::Object(Map::new()))),
+    ])
 }
 
 /// `PartialObjectMetadataList` of objects, with the list's metadata.
 pub fn partial_object_metadata_list(objects: &[Value], list_metadata: Value, version: &str) -> Value {
     let items: Vec<Value> = objects.iter().map(|object| partial_object_metadata(object, version)).collect();
-    json!({
-        "kind": "PartialObjectMetadataList",
-        "apiVersion": format!("meta.k8s.io/{version}"),
-        "metadata": list_metadata,
-        "items": items,
-    })
+    object_of([
+        ("kind", "PartialObjectMetadataList".into()),
+        ("apiVersion", format!("meta.k8s.io/{version}").into()),
+        ("metadata", list_metadata),
+        ("items", items.into()),
+    ])
 }
 
 /// kubectl's age format: 5s, 3m12s, 2d3h, 3y40d.

@@ -70,7 +70,7 @@ fn pointer(text: &str) -> Result<Vec<String>, ApiError> {
 }
 
 fn shown(path: &[String]) -> String {
-    path.iter().map(|token| format!("/{token}")).collect()
+    path.iter().flat_map(|token| ["/", token]).collect()
 }
 
 /// An index into `length` items, negative ones from the end.

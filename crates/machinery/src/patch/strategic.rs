@@ -225,7 +225,7 @@ fn merge_list(server: Vec<Value>, change: Vec<Value>, field: &Field<'_>) -> Resu
         let Value::Object(change) = item else { continue };
         match merged.iter_mut().find(|other| other.get(key) == Some(own)) {
             Some(Value::Object(current)) => {
-                *current = merge_map(std::mem::take(current), change.clone(), field.schema)?
+                *current = merge_map(std::mem::take(current), change.clone(), field.schema)?;
             }
             _ => merged.extend(without_directives(item.clone())),
         }

@@ -92,9 +92,9 @@ impl Parser {
 
     fn take(&mut self, values: bool) -> (Token, String) {
         let (token, text) = self.look(values);
-        let taken = (token, text.to_owned());
+        let text = text.to_owned();
         self.position += 1;
-        taken
+        (token, text)
     }
 
     fn requirement(&mut self) -> Result<Requirement, String> {
