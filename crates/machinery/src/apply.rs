@@ -1,7 +1,37 @@
 //! Server-side apply and field ownership (`metadata.managedFields`).
+//!
+//! The rules are those of structured-merge-diff v6 and of apimachinery's `managedfields` on top of it: who owns which
+//! field, which applies conflict, what an apply removes. Entries written in another version of the kind are kept as
+//! they are: without the kind's conversion, their paths cannot be compared with this version's.
 
-use serde_json::Value;
-use crate::{schema::SchemaNode, status_error::ApiError};
+use serde_json::{Map, Value, json};
+
+use crate::schema::SchemaNode;
+use crate::status_error::ApiError;
+
+mod comparison;
+mod field_set;
+mod managed_fields;
+mod merge;
+mod path_element;
+mod typed;
+mod updater;
+
+pub use field_set::FieldSet;
+pub use path_element::{ParsePathElementError, PathElement};
+
+use comparison::Comparison;
+use managed_fields::{ManagerKey, Managers};
+use path_element::{equal_values, go_json};
+use typed::Type;
+use updater::Updater;
+
+/// Owner of what was there before anything was tracked.
+const BEFORE_FIRST_APPLY: &str = "before-first-apply";
+/// Written by client-side `kubectl apply`.
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+/// The only manager that takes over what client-side apply set.
+const KUBECTL: &str = "kubectl";
 
 /// Who writes, when, and where.
 #[derive(Clone, Debug)]
@@ -12,15 +42,263 @@ pub struct FieldManager<'a> {
     pub api_version: &'a str,
     /// Empty, or `status`, `scale`.
     pub subresource: &'a str,
+    /// Whether the kind has a status subresource: then nobody owns status by the main endpoint, and nothing but status
+    /// by `/status`.
+    pub status_subresource: bool,
     /// RFC 3339, seconds.
     pub now: &'a str,
 }
 
+impl FieldManager<'_> {
+    fn key(&self, applied: bool) -> ManagerKey {
+        ManagerKey {
+            manager: if self.name.is_empty() { "unknown".to_owned() } else { self.name.to_owned() },
+            applied,
+            api_version: if applied { String::new() } else { self.api_version.to_owned() },
+            subresource: self.subresource.to_owned(),
+        }
+    }
+
+    /// Drops the fields the endpoint resets, which a writer there cannot own.
+    fn without_reset_fields(&self, set: &mut FieldSet) {
+        if matches!(self.subresource, "status" | "approval") {
+            set.retain_field("status");
+        } else if self.status_subresource {
+            let mut status = FieldSet::default();
+            status.insert(&[PathElement::field("status")]);
+            set.remove_recursively(&status);
+        }
+    }
+}
+
 /// Applies `applied` onto `live` (None creates). Returns the merged object with managedFields.
+///
 /// # Errors
-/// 400 for managedFields in the body, 409 with one cause a conflicting field unless `force`.
-pub fn apply(live: Option<&Value>, applied: &Value, schema: Option<&SchemaNode>, manager: &FieldManager<'_>, force: bool) -> Result<Value, ApiError> { let _ = (live, applied, schema, manager, force); todo!() }
+/// 400 for managedFields in the body or a body of another version, 409 with one cause a conflicting field unless
+/// `force`, 500 (as the real server answers) when the body does not fit the schema.
+pub fn apply(
+    live: Option<&Value>,
+    applied: &Value,
+    schema: Option<&SchemaNode>,
+    manager: &FieldManager<'_>,
+    force: bool,
+) -> Result<Value, ApiError> {
+    let body_version = applied.get("apiVersion").and_then(Value::as_str).unwrap_or_default();
+    if body_version != manager.api_version {
+        return Err(ApiError::bad_request(format!(
+            "Incorrect version specified in apply patch. Specified patch version: {body_version}, expected: {}",
+            manager.api_version
+        )));
+    }
+    if managed_fields::of(applied).is_some_and(|given| !given.is_null()) {
+        return Err(ApiError::bad_request("metadata.managedFields must be nil"));
+    }
+    let own = Type::root(schema);
+    let errors = typed::validate(own, applied);
+    if !errors.is_empty() {
+        let text = match errors.as_slice() {
+            [error] => error.clone(),
+            errors => format!("errors:\n  {}", errors.join("\n  ")),
+        };
+        return Err(failure(format!("failed to create typed patch object ({}): {text}", describe(applied))));
+    }
+    let nothing = type_only(applied);
+    let live = live.unwrap_or(&nothing);
+    let mut managers = managed_fields::decode(managed_fields::of(live))
+        .map_err(|error| failure(format!("failed to decode managed fields: {error}")))?;
+    if managers.is_empty() {
+        track_before_first_apply(own, live, &mut managers, manager);
+    }
+
+    let updater = Updater { own, manager };
+    let outcome = match updater.apply(live, applied, managers.clone(), force) {
+        // kubectl's server-side apply takes over from its client-side apply what that had set and nobody changed.
+        Err(conflicts) if manager.name == KUBECTL => match fields_of_client_side_apply(own, live, manager) {
+            None => return Err(conflict(&conflicts)),
+            Some(allowed) => {
+                let mut left = conflicts;
+                for (_, fields) in &mut left {
+                    fields.remove(&allowed);
+                }
+                left.retain(|(_, fields)| !fields.is_empty());
+                if !left.is_empty() {
+                    return Err(conflict(&left));
+                }
+                updater.apply(live, applied, managers, true)
+            }
+        },
+        outcome => outcome,
+    };
+    let (mut object, managers) = outcome.map_err(|conflicts| conflict(&conflicts))?;
+    drop_null_metadata(&mut object);
+    if manager.name == KUBECTL {
+        refresh_last_applied(&mut object, applied);
+    }
+    managed_fields::encode_into(&mut object, &managers);
+    Ok(object)
+}
+
 /// Records ownership of an Update (create, put, patch): returns `new` with managedFields computed from `live` and `new`.
-pub fn track_update(live: Option<&Value>, new: Value, schema: Option<&SchemaNode>, manager: &FieldManager<'_>) -> Value { let _ = (live, new, schema, manager); todo!() }
+///
+/// `new` may carry managedFields itself, to edit ownership or, as `[]` or `[{}]`, to reset it; a subresource write may
+/// not. An object whose ownership was reset stays untracked until the next apply.
+pub fn track_update(
+    live: Option<&Value>,
+    mut new: Value,
+    schema: Option<&SchemaNode>,
+    manager: &FieldManager<'_>,
+) -> Value {
+    let requested = match new.get_mut("metadata") {
+        Some(Value::Object(metadata)) => metadata.remove("managedFields"),
+        _ => None,
+    };
+    let of_live = || managed_fields::decode(live.and_then(managed_fields::of)).unwrap_or_default();
+    let mut managers = if !manager.subresource.is_empty() {
+        of_live()
+    } else if managed_fields::is_reset(requested.as_ref()) {
+        Managers::new()
+    } else {
+        match managed_fields::decode(requested.as_ref()) {
+            Ok(managers) if !managers.is_empty() => managers,
+            _ => of_live(),
+        }
+    };
+    if managers.is_empty() && live.is_some() {
+        return new;
+    }
+    let own = Type::root(schema);
+    let nothing = type_only(&new);
+    Updater { own, manager }.update(live.unwrap_or(&nothing), &new, &mut managers);
+    managed_fields::cap_updates(&mut managers);
+    managed_fields::encode_into(&mut new, &managers);
+    new
+}
+
 /// Whether two objects differ only in `managedFields[].time` (such a write is no write).
-pub fn equal_except_managed_time(left: &Value, right: &Value) -> bool { let _ = (left, right); todo!() }
+pub fn equal_except_managed_time(left: &Value, right: &Value) -> bool {
+    fn entries(object: &Value) -> &[Value] {
+        managed_fields::of(object).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+    }
+    let (before, after) = (entries(left), entries(right));
+    before.len() == after.len()
+        && before.iter().zip(after).all(|(before, after)| equal_except(before, after, "time"))
+        && equal_except_managed_fields(left, right)
+}
+
+/// Whether two objects are equal but for `metadata.managedFields`.
+fn equal_except_managed_fields(left: &Value, right: &Value) -> bool {
+    let empty = Map::new();
+    let (Value::Object(before), Value::Object(after)) = (left, right) else { return equal_values(left, right) };
+    before.len() == after.len()
+        && before.iter().all(|(name, value)| match after.get(name) {
+            Some(other) if name == "metadata" => {
+                let metadata = |value: &Value| value.as_object().unwrap_or(&empty).contains_key("managedFields");
+                if metadata(value) || metadata(other) {
+                    equal_except(value, other, "managedFields")
+                } else {
+                    equal_values(value, other)
+                }
+            }
+            Some(other) => equal_values(value, other),
+            None => false,
+        })
+}
+
+/// Whether two maps are equal but for one member.
+fn equal_except(left: &Value, right: &Value, ignored: &str) -> bool {
+    let (Value::Object(before), Value::Object(after)) = (left, right) else { return equal_values(left, right) };
+    let count = |members: &Map<String, Value>| members.len() - usize::from(members.contains_key(ignored));
+    count(before) == count(after)
+        && before
+            .iter()
+            .filter(|(name, _)| *name != ignored)
+            .all(|(name, value)| after.get(name).is_some_and(|other| equal_values(value, other)))
+}
+
+/// An object of the same type with nothing in it.
+fn type_only(object: &Value) -> Value {
+    let mut empty = Map::new();
+    for name in ["apiVersion", "kind"] {
+        if let Some(value) = object.get(name) {
+            empty.insert(name.to_owned(), value.clone());
+        }
+    }
+    Value::Object(empty)
+}
+
+/// Gives what an untracked object holds to [`BEFORE_FIRST_APPLY`], so that the first apply conflicts with it where it
+/// must.
+fn track_before_first_apply(own: Type<'_>, live: &Value, managers: &mut Managers, manager: &FieldManager<'_>) {
+    let before = FieldManager { name: BEFORE_FIRST_APPLY, ..manager.clone() };
+    Updater { own, manager: &before }.update(&type_only(live), live, managers);
+}
+
+/// The fields the last client-side apply set and that still have its values; `None` when there was none.
+fn fields_of_client_side_apply(own: Type<'_>, live: &Value, manager: &FieldManager<'_>) -> Option<FieldSet> {
+    let annotation = live.get("metadata")?.get("annotations")?.get(LAST_APPLIED)?.as_str()?;
+    let last: Value = serde_json::from_str(annotation).ok()?;
+    if last.get("apiVersion").and_then(Value::as_str) != Some(manager.api_version) {
+        return None;
+    }
+    if !typed::validate(own, &last).is_empty() {
+        return None;
+    }
+    let mut fields = typed::field_set(own, &last);
+    let comparison = Comparison::of(own, &last, live);
+    for changed in [&comparison.modified, &comparison.added, &comparison.removed] {
+        fields.remove(changed);
+    }
+    Some(fields)
+}
+
+/// Keeps the annotation of client-side apply in step, so that users may go back to it.
+fn refresh_last_applied(object: &mut Value, applied: &Value) {
+    let Some(Value::Object(annotations)) =
+        object.get_mut("metadata").and_then(|metadata| metadata.get_mut("annotations"))
+    else {
+        return;
+    };
+    if annotations.contains_key(LAST_APPLIED) {
+        let mut applied = applied.clone();
+        if let Some(Value::Object(annotations)) =
+            applied.get_mut("metadata").and_then(|metadata| metadata.get_mut("annotations"))
+        {
+            annotations.remove(LAST_APPLIED);
+        }
+        annotations.insert(LAST_APPLIED.to_owned(), json!(go_json(&applied) + "\n"));
+    }
+}
+
+/// Metadata has no null members; emptied maps and lists are absent.
+fn drop_null_metadata(object: &mut Value) {
+    if let Some(Value::Object(metadata)) = object.get_mut("metadata") {
+        metadata.retain(|_, value| !value.is_null());
+    }
+}
+
+fn conflict(conflicts: &[(ManagerKey, FieldSet)]) -> ApiError {
+    let mut causes = Vec::new();
+    for (key, fields) in conflicts {
+        let manager = key.describe();
+        fields.for_each(&mut |path| {
+            causes.push((manager.clone(), path.iter().map(ToString::to_string).collect::<String>()));
+        });
+    }
+    ApiError::apply_conflict(&causes)
+}
+
+fn failure(message: String) -> ApiError {
+    ApiError::new(500, "", message)
+}
+
+/// `NAMESPACE/NAME; GROUP/VERSION, Kind=KIND`.
+fn describe(object: &Value) -> String {
+    let text = |value: Option<&Value>| value.and_then(Value::as_str).unwrap_or_default().to_owned();
+    let metadata = |name: &str| text(object.get("metadata").and_then(|metadata| metadata.get(name)));
+    let api_version = text(object.get("apiVersion"));
+    let api_version = if api_version.contains('/') { api_version } else { format!("/{api_version}") };
+    format!("{}/{}; {api_version}, Kind={}", metadata("namespace"), metadata("name"), text(object.get("kind")))
+}
+
+#[cfg(test)]
+mod tests;

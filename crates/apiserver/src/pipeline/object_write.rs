@@ -59,8 +59,19 @@ impl Writer {
         Ok(Self { manager: context.field_manager()?, now: timestamp(context.now) })
     }
 
-    pub(crate) fn field_manager<'a>(&'a self, api_version: &'a str, scope: WriteScope) -> FieldManager<'a> {
-        FieldManager { name: &self.manager, api_version, subresource: scope.subresource(), now: &self.now }
+    pub(crate) fn field_manager<'a>(
+        &'a self,
+        served: &ServedResource,
+        api_version: &'a str,
+        scope: WriteScope,
+    ) -> FieldManager<'a> {
+        FieldManager {
+            name: &self.manager,
+            api_version,
+            subresource: scope.subresource(),
+            status_subresource: served.resource.status_subresource,
+            now: &self.now,
+        }
     }
 }
 
@@ -181,7 +192,7 @@ pub(crate) fn complete_create(
     }
     if !tracked {
         let api_version = resource.api_version();
-        let manager = writer.field_manager(&api_version, WriteScope::Main);
+        let manager = writer.field_manager(served, &api_version, WriteScope::Main);
         object = apply::track_update(None, object, schema.as_deref().map(|schema| &*schema.root), &manager);
     }
     admission::admit(plane, served, None, &object)?;
@@ -224,7 +235,7 @@ pub(crate) fn complete_update(
     }
     if !tracked {
         let api_version = resource.api_version();
-        let manager = writer.field_manager(&api_version, scope);
+        let manager = writer.field_manager(served, &api_version, scope);
         object = apply::track_update(Some(old), object, schema.as_deref().map(|schema| &*schema.root), &manager);
     }
     admission::admit(plane, served, Some(old), &object)?;
