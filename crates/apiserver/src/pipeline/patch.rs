@@ -116,7 +116,7 @@ async fn server_side_apply(
     let api_version = context.served.resource.api_version();
     // A create can lose against another create, an update against a delete; then it is the other's turn.
     for _ in 0..8 {
-        let manager = writer.field_manager(context.served, &api_version, scope);
+        let manager = writer.field_manager(&context.served, &api_version, scope);
         let updated = update_object(context, context.key(), scope, &writer, dry_run, |old| {
             apply::apply(Some(old), &applied, root, &manager, force).map(Merged::Applied)
         })
