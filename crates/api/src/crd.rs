@@ -17,6 +17,12 @@ pub fn all() -> Vec<CustomResourceDefinition> {
     vec![KubernetesCluster::crd(), ProviderProfile::crd()]
 }
 
+/// The `openAPIV3Schema` of a definition's first version.
+pub fn schema_of(definition: &CustomResourceDefinition) -> Value {
+    let version = definition.spec.versions.first().and_then(|version| version.schema.as_ref());
+    serde_json::to_value(version.and_then(|schema| schema.open_api_v3_schema.as_ref())).unwrap_or_default()
+}
+
 /// A validation rule as `x-kubernetes-validations` spells it.
 pub(crate) fn rule(rule: &str, message: &str) -> Value {
     json!({ "rule": rule, "message": message })

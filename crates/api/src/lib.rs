@@ -10,10 +10,12 @@ pub mod clusterctl_import;
 pub mod crd;
 pub mod document_writer;
 pub mod kubernetes_cluster;
+pub mod kubernetes_version;
 pub mod plan;
 pub mod problem;
 pub mod provider_profile;
 pub mod suggestion;
+pub mod validation;
 
 pub use kubernetes_cluster::{KubernetesCluster, KubernetesClusterSpec, KubernetesClusterStatus};
 pub use provider_profile::{ProviderProfile, ProviderProfileSpec};

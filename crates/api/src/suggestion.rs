@@ -1,7 +1,8 @@
 //! "Did you mean": the nearest of the names that would be right.
 
 /// The candidate nearest to a word, if it is near enough to be meant: at most a third of the letters differ, in the sense
-/// of Damerau and Levenshtein (insert, delete, replace, swap neighbours), without regard to case.
+/// of Damerau and Levenshtein (insert, delete, replace, swap neighbours), without regard to case; or if one contains the
+/// other, as `flavor` is in `machineFlavor`.
 ///
 /// ```
 /// use kogge_api::suggestion::closest;
@@ -9,12 +10,17 @@
 /// assert_eq!(closest("colour", ["machineFlavor"]), None);
 /// ```
 pub fn closest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let word: Vec<char> = word.to_lowercase().chars().take(128).collect();
+    let lower: String = word.to_lowercase().chars().take(128).collect();
+    let word: Vec<char> = lower.chars().collect();
     let limit = (word.len() / 3).max(1);
     candidates
         .into_iter()
-        .map(|candidate| (distance(&word, &candidate.to_lowercase().chars().collect::<Vec<_>>()), candidate))
-        .filter(|(distance, _)| *distance <= limit)
+        .filter_map(|candidate| {
+            let other = candidate.to_lowercase();
+            let distance = distance(&word, &other.chars().collect::<Vec<_>>());
+            let contained = lower.len().min(other.len()) >= 4 && (other.contains(&lower) || lower.contains(&other));
+            (distance <= limit || contained).then_some((distance, candidate))
+        })
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
 }
@@ -49,5 +55,6 @@ mod tests {
         assert_eq!(closest("controlplane", names), Some("controlPlane"));
         assert_eq!(closest("", names), None);
         assert_eq!(closest("banana", names), None);
+        assert_eq!(closest("flavor", ["count", "machineFlavor"]), Some("machineFlavor"));
     }
 }
