@@ -25,10 +25,10 @@ mod network;
 mod provider;
 mod version;
 
+pub use crate::suggestion::closest;
 pub use field_path::FieldPath;
 pub use immutability::confirmation;
 pub use maintenance::{DurationError, duration_seconds};
-pub use crate::suggestion::closest;
 
 pub(crate) use constraints::check_constraints;
 

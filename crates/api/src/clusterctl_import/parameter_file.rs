@@ -155,7 +155,8 @@ mod tests {
 
     #[test]
     fn values_keep_their_spelling_and_know_their_line() {
-        let parameters = read("# comment\nKUBERNETES_VERSION: 1.30\nNODES: \"[ a, 'b', ]\"\nEMPTY:\nLIST:\n  - x\n").unwrap();
+        let parameters =
+            read("# comment\nKUBERNETES_VERSION: 1.30\nNODES: \"[ a, 'b', ]\"\nEMPTY:\nLIST:\n  - x\n").unwrap();
         let seen: Vec<_> = parameters.iter().map(|p| (p.key.as_str(), p.value.as_str(), p.line)).collect();
         assert_eq!(
             seen,

@@ -70,8 +70,12 @@ fn version(
 ) {
     const PARAMETER: &str = "KUBERNETES_VERSION";
     let asked = spec.kubernetes.version.clone();
-    let mut offered: Vec<(u32, u32)> =
-        profile.versions.iter().filter(|offered| !offered.preview).filter_map(|offered| minor(&offered.version)).collect();
+    let mut offered: Vec<(u32, u32)> = profile
+        .versions
+        .iter()
+        .filter(|offered| !offered.preview)
+        .filter_map(|offered| minor(&offered.version))
+        .collect();
     offered.sort_unstable();
     offered.dedup();
     let exact = profile.versions.iter().any(|offered| offered.version.trim_start_matches('v') == asked);
@@ -79,11 +83,21 @@ fn version(
     let floating = asked.ends_with(".x") || asked.split('.').count() == 2;
     if let Some((major, number)) = parsed.filter(|parsed| offered.contains(parsed)) {
         if exact {
-            say(PARAMETER, Changed, format!("{asked} stays exact; write \"{major}.{number}\" to get the newest patch release"));
+            say(
+                PARAMETER,
+                Changed,
+                format!("{asked} stays exact; write \"{major}.{number}\" to get the newest patch release"),
+            );
         } else {
             spec.kubernetes.version = format!("{major}.{number}");
             if !floating {
-                say(PARAMETER, Changed, format!("patch release {asked} is not offered; the description asks for the newest of {major}.{number}"));
+                say(
+                    PARAMETER,
+                    Changed,
+                    format!(
+                        "patch release {asked} is not offered; the description asks for the newest of {major}.{number}"
+                    ),
+                );
             }
         }
         return;
@@ -99,7 +113,13 @@ fn version(
     };
     let was = if asked.is_empty() { "no version was given".to_owned() } else { format!("{asked} is not offered") };
     spec.kubernetes.version.clone_from(&nearest);
-    say(PARAMETER, NeedsDecision, format!("{was}; the description asks for {nearest}, the nearest that is. Check that your workloads are ready for it"));
+    say(
+        PARAMETER,
+        NeedsDecision,
+        format!(
+            "{was}; the description asks for {nearest}, the nearest that is. Check that your workloads are ready for it"
+        ),
+    );
 }
 
 fn zones(
@@ -123,7 +143,11 @@ fn zones(
             say(
                 "OPENSTACK_FAILURE_DOMAIN",
                 Changed,
-                format!("the profile has no zone {}; the machines are spread over {}", unknown.join(", "), known.join(", ")),
+                format!(
+                    "the profile has no zone {}; the machines are spread over {}",
+                    unknown.join(", "),
+                    known.join(", ")
+                ),
             );
         }
     }
@@ -147,10 +171,13 @@ fn flavor(
             .iter()
             .filter(|flavor| !control_plane || flavor.control_plane)
             .filter(|flavor| flavor.vcpus >= vcpus && flavor.memory_gib >= memory)
-            .min_by(|left, right| (left.vcpus, left.memory_gib).partial_cmp(&(right.vcpus, right.memory_gib)).unwrap_or(std::cmp::Ordering::Equal))
+            .min_by(|left, right| {
+                (left.vcpus, left.memory_gib)
+                    .partial_cmp(&(right.vcpus, right.memory_gib))
+                    .unwrap_or(std::cmp::Ordering::Equal)
+            })
     });
-    let default =
-        if control_plane { profile.default_control_plane_flavor() } else { profile.default_worker_flavor() };
+    let default = if control_plane { profile.default_control_plane_flavor() } else { profile.default_worker_flavor() };
     let (chosen, why) = match (fitting, default) {
         (Some(flavor), _) => (flavor.name.clone(), "the smallest that is no smaller"),
         (None, Some(flavor)) => (flavor.name.clone(), "the profile's default"),

@@ -220,7 +220,8 @@ fn machines(key: &str, report: &mut Report<'_>, spec: &mut KubernetesClusterSpec
             spec.workers[0].zones = given.into_iter().collect();
         }
         "OPENSTACK_IMAGE_NAME" => {
-            let usual = value.is_empty() || value.contains("${KUBERNETES_VERSION}") || value.starts_with("ubuntu-capi-image");
+            let usual =
+                value.is_empty() || value.contains("${KUBERNETES_VERSION}") || value.starts_with("ubuntu-capi-image");
             if usual {
                 report.say(Dropped, "the stack brings the image that fits the Kubernetes version");
             } else {
@@ -328,7 +329,10 @@ fn network(key: &str, report: &mut Report<'_>, spec: &mut KubernetesClusterSpec)
                 } else if value.starts_with("http://") || value.starts_with("https://") {
                     spec.network.proxy.get_or_insert_with(Proxy::default).url = value;
                 } else {
-                    report.say(NeedsDecision, format!("`{value}` needs a scheme, such as http://{value}; it is left out"));
+                    report.say(
+                        NeedsDecision,
+                        format!("`{value}` needs a scheme, such as http://{value}; it is left out"),
+                    );
                 }
             }
         }
@@ -466,7 +470,10 @@ pub(super) fn credentials(
         if input.profile.spec.region(Some(region)).is_some() {
             spec.provider.region = Some(region.to_owned());
         } else {
-            report.say(Changed, format!("region {region} is none of profile `{}`; its default is used", spec.provider.profile));
+            report.say(
+                Changed,
+                format!("region {region} is none of profile `{}`; its default is used", spec.provider.profile),
+            );
         }
     }
 }
