@@ -21,9 +21,9 @@ fn refusals(spec_schema: &Value, value: &Value, old: Option<&Value>) -> String {
     })
 }
 
-#[test]
-fn value_errors_are_worded_like_the_real_server() {
-    let cases = [
+/// Name, schema and value of `spec`.
+fn value_cases() -> Vec<(&'static str, Value, Value)> {
+    vec![
         ("type", json!({"type": "integer"}), json!("string")),
         ("type of a number", json!({"type": "string"}), json!(7)),
         ("type of a map", json!({"type": "string"}), json!({"a": 1})),
@@ -95,17 +95,21 @@ fn value_errors_are_worded_like_the_real_server() {
             json!({"type": "object", "x-kubernetes-embedded-resource": true, "x-kubernetes-preserve-unknown-fields": true}),
             json!({"kind": "", "metadata": {"labels": {"a": 1}}}),
         ),
-    ];
+    ]
+}
+
+#[test]
+fn value_errors_are_worded_like_the_real_server() {
     let mut text = String::new();
-    for (name, schema, value) in cases {
+    for (name, schema, value) in value_cases() {
         write!(text, "# {name}\n{}", refusals(&schema, &value, None)).expect("a string");
     }
     insta::assert_snapshot!(text);
 }
 
-#[test]
-fn rules_are_evaluated_at_every_level() {
-    let cases = [
+/// Name, schema, value and old value of `spec`.
+fn rule_cases() -> Vec<(&'static str, Value, Value, Option<Value>)> {
+    vec![
         (
             "message",
             json!({"type": "object", "properties": {"n": {"type": "integer", "x-kubernetes-validations": [{"rule": "self % 2 == 1", "message": "must be odd"}]}}}),
@@ -190,10 +194,117 @@ fn rules_are_evaluated_at_every_level() {
             json!({"n": "x"}),
             None,
         ),
-    ];
+    ]
+}
+
+#[test]
+fn rules_are_evaluated_at_every_level() {
     let mut text = String::new();
-    for (name, schema, value, old) in cases {
+    for (name, schema, value, old) in rule_cases() {
         write!(text, "# {name}\n{}", refusals(&schema, &value, old.as_ref())).expect("a string");
     }
     insta::assert_snapshot!(text);
+}
+
+#[test]
+fn unknown_fields_are_removed_and_named() {
+    let schema = Schema::compile(&json!({
+        "type": "object",
+        "properties": {
+            "spec": {
+                "type": "object",
+                "properties": {
+                    "items": {"type": "array", "items": {"type": "object", "properties": {"name": {"type": "string"}}}},
+                    "labels": {"type": "object", "additionalProperties": {"type": "object", "properties": {"a": {"type": "string"}}}},
+                    "any": {"type": "object", "x-kubernetes-preserve-unknown-fields": true, "properties": {"strict": {"type": "object", "properties": {"a": {"type": "string"}}}}},
+                    "embedded": {"type": "object", "x-kubernetes-embedded-resource": true, "x-kubernetes-preserve-unknown-fields": true},
+                    "port": {"x-kubernetes-int-or-string": true},
+                },
+            },
+        },
+    }))
+    .expect("a structural schema");
+    let mut object = json!({
+        "apiVersion": "v1", "kind": "K", "metadata": {"name": "n", "colour": "red", "ownerReferences": [{"name": "o", "nick": "x"}]},
+        "extra": 1,
+        "spec": {
+            "items": [{"name": "a", "bar": 1}],
+            "labels": {"k": {"a": "", "b": ""}},
+            "any": {"free": {"x": 1}, "strict": {"a": "", "b": ""}},
+            "embedded": {"apiVersion": "v1", "kind": "K", "metadata": {"name": "n", "colour": "red"}, "data": {}},
+            "port": "http",
+            "foo": {"bar": 1},
+        },
+    });
+    let unknown = schema.prune(&mut object);
+    insta::assert_json_snapshot!(json!({"unknown": unknown, "object": object}));
+}
+
+#[test]
+fn defaults_and_nulls_are_treated_like_on_the_real_server() {
+    let schema = Schema::compile(&json!({
+        "type": "object",
+        "properties": {
+            "spec": {
+                "type": "object",
+                "default": {},
+                "properties": {
+                    "absent": {"type": "integer", "default": 1},
+                    "null": {"type": "integer", "default": 1},
+                    "nullable": {"type": "integer", "default": 1, "nullable": true},
+                    "dropped": {"type": "integer"},
+                    "kept": {"type": "integer", "nullable": true},
+                    "object": {"type": "object", "properties": {"inner": {"type": "string", "default": "x"}}},
+                    "list": {"type": "array", "items": {"type": "object", "properties": {"inner": {"type": "string", "default": "x"}}}},
+                    "map": {"type": "object", "additionalProperties": {"type": "object", "properties": {"inner": {"type": "string", "default": "x"}}}},
+                    "nulls": {"type": "object", "additionalProperties": {"type": "string", "default": "x"}},
+                },
+            },
+        },
+    }))
+    .expect("a structural schema");
+    let mut empty = json!({});
+    schema.apply_defaults(&mut empty);
+    let mut full = json!({"spec": {
+        "null": null, "nullable": null, "dropped": null, "kept": null, "list": [{}, {"inner": "y"}], "map": {"a": {}},
+        "nulls": {"a": null},
+    }});
+    schema.apply_defaults(&mut full);
+    insta::assert_json_snapshot!(json!({"empty": empty, "full": full}));
+}
+
+#[test]
+fn unchanged_invalid_parts_do_not_block_an_update() {
+    let schema = json!({
+        "type": "object",
+        "properties": {
+            "size": {"type": "integer", "maximum": 5},
+            "name": {"type": "string"},
+            "pools": {
+                "type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"],
+                "items": {"type": "object", "required": ["name"], "properties": {
+                    "name": {"type": "string"},
+                    "count": {"type": "integer", "minimum": 1, "x-kubernetes-validations": [{"rule": "self % 2 == 1"}]},
+                    "zone": {"type": "string"},
+                }},
+            },
+            "words": {"type": "array", "items": {"type": "string", "maxLength": 3}},
+        },
+    });
+    let old = json!({"size": 9, "name": "a", "pools": [{"name": "x", "count": 0}, {"name": "y", "count": 4}], "words": ["long"]});
+    let new = json!({"size": 9, "name": "b", "pools": [{"name": "y", "count": 4, "zone": "z"}, {"name": "x", "count": -2}], "words": ["long", "a"]});
+    insta::assert_snapshot!(refusals(&schema, &new, Some(&old)), @r#"
+    Invalid spec.pools[1].count: Invalid value: -2: spec.pools[1].count in body should be greater than or equal to 1
+    TooLong spec.words[0]: Too long: may not be more than 3 bytes
+    Invalid <nil>: Invalid value: "null": some validation rules were not checked because the object was invalid; correct the existing errors to complete validation
+    "#);
+}
+
+#[test]
+fn a_rule_that_would_run_away_is_stopped_before_it_starts() {
+    let schema = json!({
+        "type": "array", "items": {"type": "integer"},
+        "x-kubernetes-validations": [{"rule": "self.all(a, self.all(b, self.all(c, self.all(d, a + b + c + d >= 0))))"}],
+    });
+    insta::assert_snapshot!(refusals(&schema, &json!((0..200).collect::<Vec<i32>>()), None), @r#"Invalid spec: Invalid value: "array": validation failed due to running out of cost budget, no further validation rules will be run"#);
 }
