@@ -348,7 +348,7 @@ impl Walk {
                 Err(reason) => Some(reason),
                 Ok(expression) => {
                     uses_old_self |= name == "rule" && expression.analysis.uses_old_self;
-                    rule_scope::problem(&expression.analysis, schema, scope.is_root)
+                    rule_scope::problem(source, &expression.analysis, schema, scope.is_root)
                 }
             };
             if let Some(problem) = problem {

@@ -71,8 +71,6 @@ pub(crate) fn too_many(field: String, actual: usize, maximum: u64) -> FieldError
 
 fn with_value(kind: FieldErrorKind, field: String, title: &str, value: &Value, detail: &str) -> FieldError {
     let shown = match value {
-        // A nil interface is shown as the text "null" in Go, quotes included.
-        Value::Null => "\"null\"".to_owned(),
         Value::String(text) => quote(text),
         Value::Number(number) => number_text(number),
         other => json(other),

@@ -56,6 +56,46 @@ fn structural_schema() -> impl Strategy<Value = Value> {
             json!({"type": "object", "x-kubernetes-embedded-resource": true, "x-kubernetes-preserve-unknown-fields": true})
         ),
         Just(json!({"type": "array", "x-kubernetes-list-type": "set", "items": {"type": "string"}})),
+        Just(json!({"type": "string", "enum": ["a", "b"], "minLength": 1})),
+        Just(json!({"type": "number", "maximum": 2.5, "multipleOf": 0.5, "exclusiveMaximum": true})),
+        Just(
+            json!({"type": "integer", "format": "int32", "anyOf": [{"minimum": 2}, {"maximum": -2, "multipleOf": 2}]})
+        ),
+        Just(
+            json!({"type": "array", "minItems": 1, "maxItems": 2, "items": {"type": "string", "not": {"enum": ["a"]}}})
+        ),
+        Just(
+            json!({"x-kubernetes-int-or-string": true, "anyOf": [{"type": "integer"}, {"type": "string"}], "pattern": "^[a-z]"})
+        ),
+        Just(json!({
+            "type": "object",
+            "properties": {"a": {"type": "string"}, "b": {"type": "integer"}},
+            "oneOf": [{"required": ["a"]}, {"required": ["b"], "properties": {"b": {"minimum": 1}}}],
+            "maxProperties": 1,
+        })),
+        Just(json!({
+            "type": "array",
+            "x-kubernetes-list-type": "map",
+            "x-kubernetes-list-map-keys": ["name", "a"],
+            "items": {
+                "type": "object",
+                "required": ["name"],
+                "properties": {
+                    "name": {"type": "string"},
+                    "a": {"type": "integer", "default": 1},
+                    "b": {"type": "integer", "maximum": 1, "x-kubernetes-validations": [{"rule": "self >= oldSelf"}]},
+                },
+                "x-kubernetes-validations": [{"rule": "!has(self.b) || self.b <= self.a", "message": "b <= a"}],
+            },
+        })),
+        Just(json!({
+            "type": "object",
+            "additionalProperties": {"type": "integer", "x-kubernetes-validations": [{"rule": "self < 2"}]},
+            "x-kubernetes-validations": [
+                {"rule": "self.all(k, self[k] != 1)", "messageExpression": "'size ' + string(size(self))"},
+                {"rule": "size(self) >= size(oldSelf)", "reason": "FieldValueForbidden"},
+            ],
+        })),
         Just(
             json!({"type": "integer", "x-kubernetes-validations": [{"rule": "self > 0 || self == oldSelf", "optionalOldSelf": false}]})
         ),

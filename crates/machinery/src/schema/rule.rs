@@ -111,7 +111,7 @@ impl Expression {
         }
         let program = match catch_unwind(AssertUnwindSafe(|| Program::compile(source))) {
             Ok(Ok(program)) => program,
-            Ok(Err(errors)) => return Err(errors.to_string().trim().to_owned()),
+            Ok(Err(errors)) => return Err(errors.to_string().trim().replace("\n|", "\n |")),
             Err(_) => return Err("the expression can not be parsed".to_owned()),
         };
         let analysis = analyse(program.expression());

@@ -37,19 +37,38 @@ const LIBRARY_NAMES: [&str; 25] = [
 ];
 const MORE_LIBRARY_NAMES: [&str; 5] = ["google", "timestamp", "duration", "dyn", "optional_type"];
 
-/// Why an expression on values of `schema` can not be meant.
-pub(crate) fn problem(analysis: &Analysis, schema: &Value, is_root: bool) -> Option<String> {
+/// Why the expression `source` on values of `schema` can not be meant, in the words of cel-go.
+pub(crate) fn problem(source: &str, analysis: &Analysis, schema: &Value, is_root: bool) -> Option<String> {
     let unknown = analysis
         .free_names
         .iter()
         .find(|name| !LIBRARY_NAMES.iter().chain(&MORE_LIBRARY_NAMES).any(|known| known == name));
     if let Some(name) = unknown {
-        return Some(format!("undeclared reference to '{name}' (in container '')"));
+        let reason = format!("undeclared reference to '{name}' (in container '')");
+        return Some(located(source, name, &reason));
     }
     [&analysis.reads, &analysis.reads_old]
         .into_iter()
         .find_map(|reads| undefined_field(reads, schema, is_root))
-        .map(|name| format!("undefined field '{name}'"))
+        .map(|name| located(source, &format!(".{name}"), &format!("undefined field '{name}'")))
+}
+
+/// `reason` with the line, the column and the excerpt of `part` in `source`.
+fn located(source: &str, part: &str, reason: &str) -> String {
+    let is_name = |character: char| character.is_alphanumeric() || character == '_';
+    let found = source.lines().enumerate().find_map(|(number, line)| {
+        let (start, _) = line.match_indices(part).find(|(start, _)| {
+            let ends = !line[start + part.len()..].starts_with(is_name);
+            ends && (part.starts_with('.') || !line[..*start].ends_with(|before| is_name(before) || before == '.'))
+        })?;
+        Some((number + 1, line[..start].chars().count(), line))
+    });
+    match found {
+        Some((number, column, line)) => {
+            format!("ERROR: <input>:{number}:{}: {reason}\n | {line}\n | {}^", column + 1, ".".repeat(column))
+        }
+        None => format!("ERROR: <input>: {reason}"),
+    }
 }
 
 /// The first field that is read and that objects of `schema` can not have.

@@ -296,7 +296,7 @@ fn unchanged_invalid_parts_do_not_block_an_update() {
     insta::assert_snapshot!(refusals(&schema, &new, Some(&old)), @r#"
     Invalid spec.pools[1].count: Invalid value: -2: spec.pools[1].count in body should be greater than or equal to 1
     TooLong spec.words[0]: Too long: may not be more than 3 bytes
-    Invalid <nil>: Invalid value: "null": some validation rules were not checked because the object was invalid; correct the existing errors to complete validation
+    Invalid <nil>: Invalid value: null: some validation rules were not checked because the object was invalid; correct the existing errors to complete validation
     "#);
 }
 

@@ -57,11 +57,14 @@ fn check(node: &SchemaNode, value: &Value, old: Option<&Value>, path: &FieldPath
         return;
     }
     check_type(node, value, path, outcome);
+    if let Value::Number(number) = value {
+        check_range(node, validation, number, path, outcome);
+    }
     if let Some(validation) = validation {
         check_junctors(validation, value, path, outcome);
         match value {
             Value::String(text) => check_text(validation, value, text, path, outcome),
-            Value::Number(number) => check_number(node, validation, value, number, path, outcome),
+            Value::Number(number) => check_number(validation, value, number, path, outcome),
             _ => {}
         }
     }
@@ -181,7 +184,6 @@ fn check_pattern(pattern: &Pattern, value: &Value, text: &str, path: &FieldPath<
 
 #[expect(clippy::cast_precision_loss, reason = "bounds of a schema are float64, as in Go")]
 fn check_number(
-    node: &SchemaNode,
     validation: &ValueValidation,
     value: &Value,
     number: &serde_json::Number,
@@ -190,17 +192,16 @@ fn check_number(
 ) {
     let integer = number.as_i64();
     let Some(float) = number.as_f64() else { return };
-    check_range(node, validation, number, float, path, outcome);
-    let bound_text = |bound: f64| match integer {
-        // Bounds of an int64 are compared and shown as int64.
-        Some(_) if bound.abs() < i64::MAX as f64 => messages::float_text(bound.trunc()),
-        _ => messages::float_text(bound),
+    // Bounds of an int64 are compared and shown as int64.
+    let effective = |bound: f64| match integer {
+        Some(_) if bound.abs() < i64::MAX as f64 => bound.trunc(),
+        _ => bound,
     };
     let refuse = |outcome: &mut Outcome, relation: &str, bound: f64| {
-        let detail = format!("{path} in body should be {relation} {}", bound_text(bound));
+        let detail = format!("{path} in body should be {relation} {}", messages::float_text(bound));
         outcome.push(messages::invalid(path.to_field(), value, &detail));
     };
-    if let Some(factor) = validation.multiple_of {
+    if let Some(factor) = validation.multiple_of.map(effective) {
         let quotient = if factor < 1.0 { 1.0 / factor * float } else { float / factor };
         if factor <= 0.0 {
             let factor_text = messages::float_text(factor);
@@ -210,13 +211,13 @@ fn check_number(
             refuse(outcome, "a multiple of", factor);
         }
     }
-    if let Some((bound, exclusive)) = validation.maximum
+    if let Some((bound, exclusive)) = validation.maximum.map(|(bound, exclusive)| (effective(bound), exclusive))
         && (float > bound || exclusive && float >= bound)
     {
         let relation = if exclusive { "less than" } else { "less than or equal to" };
         refuse(outcome, relation, bound);
     }
-    if let Some((bound, exclusive)) = validation.minimum
+    if let Some((bound, exclusive)) = validation.minimum.map(|(bound, exclusive)| (effective(bound), exclusive))
         && (float < bound || exclusive && float <= bound)
     {
         let relation = if exclusive { "greater than" } else { "greater than or equal to" };
@@ -225,26 +226,30 @@ fn check_number(
     outcome.successes += 1;
 }
 
-/// Whether a number fits its format. The real server reports this without a field.
+/// Whether a number fits its type and format. The real server reports this without a field.
 fn check_range(
     node: &SchemaNode,
-    validation: &ValueValidation,
+    validation: Option<&ValueValidation>,
     number: &serde_json::Number,
-    float: f64,
     path: &FieldPath<'_>,
     outcome: &mut Outcome,
 ) {
-    let format = validation.format.as_ref().map(|(_, format)| *format);
-    let (schema_type, format_name, fits) = match (node.schema_type.as_str(), format) {
+    let (Some(float), false) = (number.as_f64(), node.int_or_string) else { return };
+    let format = validation.and_then(|validation| validation.format.as_ref()).map(|(_, format)| *format);
+    let fits_integer = number.is_i64() || float.fract() == 0.0 && float.abs() < 9.2e18;
+    let (format_text, fits) = match (node.schema_type.as_str(), format) {
         ("integer", Some(Format::Int32)) => {
-            ("integer", "int32", float >= f64::from(i32::MIN) && float <= f64::from(i32::MAX))
+            let in_range = float >= f64::from(i32::MIN) && float <= f64::from(i32::MAX);
+            ("with format int32", fits_integer && in_range)
         }
-        ("integer", Some(Format::Int64)) => ("integer", "int64", number.is_i64() || float.abs() < 9.2e18),
-        ("number", Some(Format::Float)) => ("number", "float", float.abs() <= f64::from(f32::MAX)),
+        ("integer", Some(Format::Int64)) => ("with format int64", fits_integer),
+        ("integer", _) => ("(default format)", fits_integer),
+        ("number", Some(Format::Float)) => ("with format float", float.abs() <= f64::from(f32::MAX)),
         _ => return,
     };
     if !fits {
-        let detail = format!("Checked value must be of type {schema_type} with format {format_name} in {path}");
+        let schema_type = &node.schema_type;
+        let detail = format!("Checked value must be of type {schema_type} {format_text} in {path}");
         outcome.push(messages::invalid(FieldPath::ROOT.to_field(), &Value::from(""), &detail));
     }
 }
