@@ -136,7 +136,9 @@ fn merge_ordered_lists(
         if let Some(change) = &change {
             check_order(change, &order, field.merge_key)?;
         }
-        let merged = match (server.clone(), change) {
+        let places =
+            server_places(server.as_deref().unwrap_or_default(), change.as_deref().unwrap_or_default(), &field);
+        let merged = match (server, change) {
             (None, None) => continue,
             (Some(server), None) => server,
             (None, Some(change)) => without_directives(Value::Array(change)).and_then(into_list).unwrap_or_default(),
@@ -144,7 +146,7 @@ fn merge_ordered_lists(
             (Some(_), Some(change)) => change,
         };
         patch.remove(key);
-        let ordered = order_items(merged, &order, &server.unwrap_or_default(), field.merge_key);
+        let ordered = order_items(merged, &order, &places, field.merge_key);
         original.insert(key.to_owned(), Value::Array(ordered));
     }
     Ok(())
@@ -152,6 +154,32 @@ fn merge_ordered_lists(
 
 fn into_list(value: Value) -> Option<Vec<Value>> {
     if let Value::Array(items) = value { Some(items) } else { None }
+}
+
+fn is_deletion(item: &Value) -> bool {
+    item.get(DIRECTIVE).is_some_and(|directive| directive == "delete")
+}
+
+/// The server's list as the reference implementation sees it after merging, which decides where items stand: merging
+/// happens in place there, so deletions close gaps and new items fill the room that is left.
+fn server_places(server: &[Value], change: &[Value], field: &Field<'_>) -> Vec<Value> {
+    let (mut places, mut length) = (server.to_vec(), server.len());
+    let (Some(key), true) = (field.merge_key, field.merge) else { return places };
+    for item in change.iter().filter(|item| is_deletion(item)) {
+        while let Some(found) = position(&places[..length], item, Some(key)) {
+            for index in found + 1..length {
+                places.swap(index - 1, index);
+            }
+            length -= 1;
+        }
+    }
+    for item in change.iter().filter(|item| item.get(DIRECTIVE).is_none()) {
+        if length < places.len() && position(&places[..length], item, Some(key)).is_none() {
+            places[length] = item.clone();
+            length += 1;
+        }
+    }
+    places
 }
 
 /// The identity of an item: its merge key's value, or itself in a list of scalars.
@@ -170,7 +198,7 @@ fn position(items: &[Value], item: &Value, merge_key: Option<&str>) -> Option<us
 /// The patch's items must stand in the order the directive gives.
 fn check_order(change: &[Value], order: &[Value], merge_key: Option<&str>) -> Result<(), ApiError> {
     let mut next = 0;
-    for item in change.iter().filter(|item| item.get(DIRECTIVE).is_none()) {
+    for item in change.iter().filter(|item| !is_deletion(item)) {
         match position(&order[next..], item, merge_key) {
             Some(found) => next += found + 1,
             None => {
@@ -218,7 +246,7 @@ fn merge_list(server: Vec<Value>, change: Vec<Value>, field: &Field<'_>) -> Resu
         }
     }
     if replaced {
-        return Ok(changes);
+        return Ok(changes.into_iter().filter_map(without_directives).collect());
     }
     for item in &changes {
         let own = item.get(key).ok_or_else(|| no_key(item))?;
