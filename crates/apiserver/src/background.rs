@@ -7,6 +7,9 @@ use kogge_machinery::resource::GroupResource;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    controller_loop,
+    garbage_collector::GarbageCollector,
+    namespace_controller::NamespaceController,
     plane::Plane,
     server::{Server, WeakServer},
     store::{Change, Expected, Scope},
@@ -19,6 +22,8 @@ const EVENT_LIFETIME_SECONDS: i64 = 3600;
 
 /// Starts the loops; they end with `end`.
 pub(crate) fn start(server: &Server, end: &CancellationToken) {
+    controller_loop::start(GarbageCollector::default(), server, end);
+    controller_loop::start(NamespaceController::default(), server, end);
     tokio::spawn(end.clone().run_until_cancelled_owned(maintain(server.downgrade())));
 }
 

@@ -32,6 +32,7 @@ mod answer;
 mod authorization;
 mod body;
 mod bulk_create;
+mod controller_write;
 mod create;
 mod definition_write;
 mod delete;
@@ -54,9 +55,11 @@ mod update;
 mod watch;
 
 pub(crate) use bulk_create::create_all;
+pub(crate) use controller_write::change_object;
 pub(crate) use definition_write::CLEANUP_FINALIZER;
-pub(crate) use delete::{DeleteOptions, delete_object};
+pub(crate) use delete::{DeleteOptions, Preconditions, delete_object};
 pub(crate) use non_resource::Metrics;
+pub(crate) use object_write::WriteScope;
 
 /// The token of the listener a request came through: its watches end when it is cancelled. A request extension.
 #[derive(Clone)]

@@ -133,6 +133,15 @@ impl Registry {
         by_plural(&BUILT_IN).or_else(|| by_plural(&self.custom.load().types))
     }
 
+    /// A type of this group and kind, of any version, for references that name kinds.
+    pub(crate) fn find_kind(&self, group: &str, kind: &str) -> Option<Arc<ServedResource>> {
+        let by_kind = |types: &Types| {
+            let mut all = types.by_plural.values().flatten();
+            all.find(|served| served.resource.group == group && served.resource.kind == kind).cloned()
+        };
+        by_kind(&BUILT_IN).or_else(|| by_kind(&self.custom.load().types))
+    }
+
     /// Every type, built-in ones first, for discovery.
     pub(crate) fn resource_types(&self) -> Vec<SharedResourceType> {
         let custom = self.custom.load();

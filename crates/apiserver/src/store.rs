@@ -208,6 +208,8 @@ pub struct Event {
     pub previous: Option<Bytes>,
     /// What the store knows of the object's metadata without parsing it again.
     pub facts: Facts,
+    /// The facts before; empty if there was no object.
+    pub previous_facts: Facts,
 }
 
 /// What a change did.
@@ -358,6 +360,7 @@ struct Inner {
 
 impl Drop for Inner {
     fn drop(&mut self) {
+        lock(&self.shared.planes_hub).close();
         // Waiting for the thread is what makes "dropped" mean "closed": the file can be opened again right after.
         drop(self.jobs.take());
         if let Some(writer) = self.writer.take()
@@ -490,7 +493,7 @@ impl Store {
 
     /// Follows the changes of all planes from now on, for loops that serve all planes at once.
     pub fn watch_planes(&self) -> PlanesWatch {
-        PlanesWatch::subscribe(Arc::clone(&self.inner))
+        PlanesWatch::subscribe(&mut lock(&self.inner.shared.planes_hub))
     }
 
     /// The storage failure that stopped the writer, if any.
@@ -589,12 +592,12 @@ impl PlaneStore {
         reader::dependents(&self.inner.shared, &self.state, owner_uid)
     }
 
-    /// The uids that any object names as its owner, whether or not the owner exists.
+    /// The uids that objects name as their owner, but no object has.
     ///
     /// # Errors
     /// See [`ReadError`].
-    pub fn owner_uids(&self) -> Result<Vec<String>, ReadError> {
-        reader::owner_uids(&self.inner.shared, &self.state)
+    pub fn absent_owners(&self) -> Result<Vec<String>, ReadError> {
+        reader::absent_owners(&self.inner.shared, &self.state)
     }
 
     /// The keys of the objects that have a deletion timestamp.

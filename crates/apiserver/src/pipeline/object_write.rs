@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// A write that loses this many races in a row gives up with a conflict.
-const ATTEMPTS: usize = 64;
+pub(super) const ATTEMPTS: usize = 64;
 
 /// Which endpoint a write came through: it decides what it may change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -387,7 +387,7 @@ fn is_current_storage(served: &ServedResource, json: &[u8]) -> bool {
 }
 
 /// Whether an update completes a deletion (`ShouldDeleteDuringUpdate` of the generic registry).
-fn is_last_finalizer_gone(served: &ServedResource, old: &Value, new: &Value) -> bool {
+pub(super) fn is_last_finalizer_gone(served: &ServedResource, old: &Value, new: &Value) -> bool {
     let is_empty = |list: &Value| list.as_array().is_none_or(Vec::is_empty);
     old["metadata"]["deletionTimestamp"].is_string()
         && old["metadata"]["deletionGracePeriodSeconds"].as_i64().unwrap_or(0) == 0

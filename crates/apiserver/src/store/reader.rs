@@ -9,7 +9,7 @@ use redb::{ReadOnlyTable, ReadTransaction, ReadableDatabase};
 
 use super::record::Record;
 use super::tables::{DEPENDENTS, OBJECTS, RECORDS, REVISIONS, TERMINATING, UIDS};
-use super::{ListPage, ObjectKey, PlaneState, Scope, Shared, StoredObject, key};
+use super::{Facts, ListPage, ObjectKey, PlaneState, Scope, Shared, StoredObject, key};
 
 /// Why nothing could be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -91,11 +91,12 @@ impl Snapshot {
         })
     }
 
-    /// The JSON written at a revision.
-    pub(super) fn json(&self, revision: u64) -> Result<Bytes, ReadError> {
+    /// The JSON and facts written at a revision.
+    pub(super) fn state(&self, revision: u64) -> Result<(Bytes, Facts), ReadError> {
         let found = self.records.get((self.plane, revision))?;
         let record = found.as_ref().and_then(|found| Record::decode(found.value()));
-        Ok(Bytes::copy_from_slice(record.ok_or_else(|| damaged("a change without its version"))?.json))
+        let record = record.ok_or_else(|| damaged("a change without its version"))?;
+        Ok((Bytes::copy_from_slice(record.json), record.facts))
     }
 
     /// Calls `take` with each kept change from `first` to `last` until it returns false.
@@ -166,19 +167,24 @@ pub(super) fn dependents(shared: &Shared, plane: &PlaneState, owner: &str) -> Re
     Ok(dependents)
 }
 
-pub(super) fn owner_uids(shared: &Shared, plane: &PlaneState) -> Result<Vec<String>, ReadError> {
+pub(super) fn absent_owners(shared: &Shared, plane: &PlaneState) -> Result<Vec<String>, ReadError> {
     let snapshot = Snapshot::of(shared, plane)?;
-    let table = snapshot.transaction.open_table(DEPENDENTS)?;
+    let dependents = snapshot.transaction.open_table(DEPENDENTS)?;
+    let uids = snapshot.transaction.open_table(UIDS)?;
     let (first, last) = key::bounds(plane.id, &Scope::Plane);
-    let mut uids: Vec<String> = Vec::new();
-    for row in table.range(first.as_slice()..last.as_slice())? {
+    let mut absent = Vec::new();
+    let mut seen = Vec::new();
+    for row in dependents.range(first.as_slice()..last.as_slice())? {
         let (row, _) = row?;
-        let uid = row.value()[8..].split(|byte| *byte == 0).next().unwrap_or_default();
-        if uids.last().is_none_or(|last| last.as_bytes() != uid) {
-            uids.push(String::from_utf8_lossy(uid).into_owned());
+        let owner = row.value().split_at(8).1.split(|byte| *byte == 0).next().unwrap_or_default();
+        if seen != owner {
+            seen = owner.to_vec();
+            if uids.get(key::in_plane(plane.id, owner).as_slice())?.is_none() {
+                absent.push(String::from_utf8_lossy(owner).into_owned());
+            }
         }
     }
-    Ok(uids)
+    Ok(absent)
 }
 
 pub(super) fn terminating(shared: &Shared, plane: &PlaneState) -> Result<Vec<ObjectKey>, ReadError> {

@@ -224,7 +224,7 @@ async fn the_indices_follow_uids_owners_and_deletion() {
     plane.write(x.clone(), object(&["o", "p"], false), Expected::Absent).await.unwrap();
     assert_eq!(plane.get_by_uid("u").unwrap().map(|found| found.key), Some(x.clone()));
     assert_eq!(
-        (plane.dependents("o"), plane.owner_uids()),
+        (plane.dependents("o"), plane.absent_owners()),
         (Ok(vec![x.clone()]), Ok(vec!["o".to_owned(), "p".to_owned()]))
     );
     plane.write(x.clone(), object(&["p"], true), Expected::Revision(2)).await.unwrap();

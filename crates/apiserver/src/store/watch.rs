@@ -249,7 +249,8 @@ impl Watch {
                     read = revision - 1;
                     return Ok(false);
                 }
-                let previous = if record.previous == 0 { None } else { Some(snapshot.json(record.previous)?) };
+                let before = (record.previous != 0).then(|| snapshot.state(record.previous)).transpose()?;
+                let (previous, previous_facts) = before.map_or_else(Default::default, |(json, facts)| (Some(json), facts));
                 events.push(Arc::new(Event {
                     kind: record.kind,
                     revision,
@@ -257,6 +258,7 @@ impl Watch {
                     json: bytes::Bytes::copy_from_slice(record.json),
                     previous,
                     facts: record.facts.clone(),
+                    previous_facts,
                 }));
             }
             Ok(true)

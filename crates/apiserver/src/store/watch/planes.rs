@@ -2,12 +2,12 @@
 
 use std::collections::VecDeque;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use std::task::{Context, Poll, Waker};
 
 use futures::Stream;
 
-use super::super::{Event, Inner, PlaneName, lock};
+use super::super::{Event, PlaneName, lock};
 
 /// So many changes wait for a loop; more, and it is told to look at everything again.
 const CAPACITY: usize = 16_384;
@@ -21,26 +21,29 @@ pub enum PlaneEvent {
     Missed,
 }
 
-/// The watches over all planes.
+/// The watches over all planes. A dropped watch is forgotten with the next change.
 #[derive(Debug, Default)]
 pub(in super::super) struct PlanesHub {
-    queues: Vec<Arc<Mutex<State>>>,
+    queues: Vec<Weak<Mutex<State>>>,
+    closed: bool,
 }
 
 #[derive(Debug, Default)]
 struct State {
     events: VecDeque<PlaneEvent>,
     waker: Option<Waker>,
+    closed: bool,
 }
 
 impl PlanesHub {
     /// Gives a transaction's events to the loops.
     pub(in super::super) fn publish<'a>(
-        &self,
+        &mut self,
         batches: impl Iterator<Item = (&'a PlaneName, &'a [Arc<Event>])> + Clone,
     ) {
-        for queue in &self.queues {
-            let mut state = lock(queue);
+        self.queues.retain(|queue| {
+            let Some(queue) = queue.upgrade() else { return false };
+            let mut state = lock(&queue);
             for (plane, events) in batches.clone() {
                 for event in events {
                     if state.events.len() >= CAPACITY {
@@ -53,29 +56,34 @@ impl PlanesHub {
             let waker = state.waker.take();
             drop(state);
             waker.into_iter().for_each(Waker::wake);
+            true
+        });
+    }
+
+    /// Ends all watches, after what they have waiting.
+    pub(in super::super) fn close(&mut self) {
+        self.closed = true;
+        for queue in self.queues.drain(..).filter_map(|queue| queue.upgrade()) {
+            let mut state = lock(&queue);
+            state.closed = true;
+            let waker = state.waker.take();
+            drop(state);
+            waker.into_iter().for_each(Waker::wake);
         }
     }
 }
 
-/// A stream of all changes of all planes, in order within each plane. It never ends.
-///
-/// It holds the store open.
+/// A stream of all changes of all planes, in order within each plane. It does not keep the store open, and ends with it.
+#[derive(Debug)]
 pub struct PlanesWatch {
-    inner: Arc<Inner>,
     queue: Arc<Mutex<State>>,
 }
 
-impl std::fmt::Debug for PlanesWatch {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("PlanesWatch").finish_non_exhaustive()
-    }
-}
-
 impl PlanesWatch {
-    pub(in super::super) fn subscribe(inner: Arc<Inner>) -> Self {
-        let queue = Arc::new(Mutex::default());
-        lock(&inner.shared.planes_hub).queues.push(Arc::clone(&queue));
-        PlanesWatch { inner, queue }
+    pub(in super::super) fn subscribe(hub: &mut PlanesHub) -> Self {
+        let queue = Arc::new(Mutex::new(State { closed: hub.closed, ..State::default() }));
+        hub.queues.push(Arc::downgrade(&queue));
+        PlanesWatch { queue }
     }
 }
 
@@ -86,16 +94,11 @@ impl Stream for PlanesWatch {
         let mut state = lock(&self.queue);
         match state.events.pop_front() {
             Some(event) => Poll::Ready(Some(event)),
+            None if state.closed => Poll::Ready(None),
             None => {
                 state.waker = Some(context.waker().clone());
                 Poll::Pending
             }
         }
-    }
-}
-
-impl Drop for PlanesWatch {
-    fn drop(&mut self) {
-        lock(&self.inner.shared.planes_hub).queues.retain(|queue| !Arc::ptr_eq(queue, &self.queue));
     }
 }

@@ -102,7 +102,8 @@ impl<'txn> Tables<'txn> {
         let json = Bytes::from(json);
         let written_at = Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now);
         let object = StoredObject { key: write.key.clone(), revision, written_at, json: json.clone() };
-        Ok((object, Event { kind, revision, key: write.key.clone(), json, previous, facts }))
+        let previous_facts = facts_before;
+        Ok((object, Event { kind, revision, key: write.key.clone(), json, previous, facts, previous_facts }))
     }
 
     /// Brings the indices from what was known of the object to what is.

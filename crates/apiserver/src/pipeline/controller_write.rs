@@ -1,0 +1,56 @@
+//! A change by one of the server's own controllers: an update without a request.
+
+use jiff::Timestamp;
+use kogge_machinery::{apply, status_error::ApiError};
+use serde_json::Value;
+
+use super::{
+    object_write::{
+        ATTEMPTS, Merged, WriteScope, Writer, complete_update, is_last_finalizer_gone, modified, timestamp, write_error,
+    },
+    presentation::{convert_to_stored, present_value},
+};
+use crate::{
+    plane::Plane,
+    registry::ServedResource,
+    store::{Change, Expected, ObjectKey, WriteError},
+};
+
+/// Changes a stored object on its latest state. `change` is called once an attempt and says whether it changed anything.
+///
+/// # Errors
+/// 404 without the object, and what completing the update refuses.
+pub(crate) async fn change_object(
+    plane: &Plane,
+    served: &ServedResource,
+    key: &ObjectKey,
+    scope: WriteScope,
+    manager: &str,
+    mut change: impl FnMut(&mut Value) -> bool + Send,
+) -> Result<(), ApiError> {
+    let group_resource = served.resource.group_resource();
+    let not_found = || ApiError::not_found(&group_resource, &key.name);
+    for _ in 0..ATTEMPTS {
+        let stored = plane.get(key)?.ok_or_else(not_found)?;
+        let old = present_value(served, &stored.json, stored.revision)?;
+        let mut new = old.clone();
+        if !change(&mut new) {
+            return Ok(());
+        }
+        let writer = Writer { manager: manager.to_owned(), now: timestamp(Timestamp::now()) };
+        let new = complete_update(plane, served, &old, Merged::Untracked(new), scope, &writer)?;
+        let removed = is_last_finalizer_gone(served, &old, &new);
+        if !removed && apply::equal_except_managed_time(&old, &new) {
+            return Ok(());
+        }
+        let new = convert_to_stored(served, new);
+        let write = if removed { Change::Delete(new) } else { Change::Put(new) };
+        match plane.write(key.clone(), write, Expected::Revision(stored.revision)).await {
+            Ok(_) => return Ok(()),
+            Err(WriteError::Conflict { .. }) => {}
+            Err(WriteError::Missing) => return Err(not_found()),
+            Err(error) => return Err(write_error(&error)),
+        }
+    }
+    Err(modified(&group_resource, &key.name))
+}
