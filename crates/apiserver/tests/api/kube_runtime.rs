@@ -127,7 +127,8 @@ async fn deleted_objects_are_waited_for() {
     let created = api.create(&PostParams::default(), &serde_json::from_value(json!({"metadata": {"name": "a"}})).unwrap()).await.unwrap();
     let uid = created.metadata.uid.unwrap();
     let waiting = await_condition(api.clone(), "a", is_deleted(&uid));
-    let deleting = api.delete("a", &DeleteParams::background());
+    let parameters = DeleteParams::background();
+    let deleting = api.delete("a", &parameters);
     let (waited, _) = tokio::join!(waiting, deleting);
     waited.unwrap();
 }
