@@ -45,7 +45,10 @@ async fn preconditions_and_policies_are_read_from_body_and_query() {
     let path = format!("{CONFIG_MAPS}/a");
     let wrong = client.delete(&path, &json!({"preconditions": {"resourceVersion": "1"}})).await;
     assert_eq!((wrong.code, &wrong.body["reason"]), (409, &json!("Conflict")));
-    let orphan = client.send(http::Method::DELETE, &format!("{path}?propagationPolicy=Orphan&dryRun=All"), &[], Vec::new()).await.ok();
+    let orphan = client
+        .send(http::Method::DELETE, &format!("{path}?propagationPolicy=Orphan&dryRun=All"), &[], Vec::new())
+        .await
+        .ok();
     assert_eq!(orphan["metadata"]["finalizers"], json!(["orphan"]));
     assert_eq!(client.delete(&path, &json!({"propagationPolicy": "Sideways"})).await.code, 422);
     let right = json!({"preconditions": {"uid": created["metadata"]["uid"], "resourceVersion": created["metadata"]["resourceVersion"]}});
@@ -69,10 +72,14 @@ async fn a_collection_is_deleted_as_selected() {
 #[tokio::test]
 async fn a_namespace_being_deleted_takes_nothing_new() {
     let client = open().await;
-    let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "n", "finalizers": ["example.com/hold"]}});
+    let namespace =
+        json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "n", "finalizers": ["example.com/hold"]}});
     let created = client.post("/api/v1/namespaces", &namespace).await.ok();
     assert_eq!(created["metadata"]["labels"], json!({"kubernetes.io/metadata.name": "n"}));
-    assert_eq!((&created["spec"]["finalizers"], &created["status"]["phase"]), (&json!(["kubernetes"]), &json!("Active")));
+    assert_eq!(
+        (&created["spec"]["finalizers"], &created["status"]["phase"]),
+        (&json!(["kubernetes"]), &json!("Active"))
+    );
     let marked = client.delete("/api/v1/namespaces/n", &json!({})).await.ok();
     assert_eq!(marked["status"]["phase"], "Terminating");
     let refused = client.post("/api/v1/namespaces/n/configmaps", &config_map("a")).await;

@@ -10,7 +10,7 @@ use kube::{
     api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams},
     core::GroupVersionKind,
     runtime::{
-                events::{Event, EventType, Recorder, Reporter},
+        events::{Event, EventType, Recorder, Reporter},
         wait::{
             await_condition,
             conditions::{is_crd_established, is_deleted},
@@ -63,7 +63,8 @@ async fn a_definition_applied_by_an_operator_is_usable_once_established() {
     assert!(capabilities.supports_operation("watch"));
     assert_eq!(Discovery::new(client.kube.clone()).run().await.unwrap().resolve_gvk(&kind).unwrap().0, resource);
     let api: Api<DynamicObject> = Api::namespaced_with(client.kube.clone(), "default", &resource);
-    let object = json!({"apiVersion": "example.com/v1", "kind": "Widget", "metadata": {"name": "a"}, "spec": {"replicas": 1}});
+    let object =
+        json!({"apiVersion": "example.com/v1", "kind": "Widget", "metadata": {"name": "a"}, "spec": {"replicas": 1}});
     let applied = api.patch("a", &patch, &Patch::Apply(&object)).await.unwrap();
     let again = api.patch("a", &patch, &Patch::Apply(&object)).await.unwrap();
     assert_eq!(applied.metadata.resource_version, again.metadata.resource_version);
@@ -98,7 +99,8 @@ async fn leases_are_won_by_one() {
 #[tokio::test]
 async fn recorded_events_can_be_read_where_kubectl_describe_looks() {
     let client = open().await;
-    let recorder = Recorder::new(client.kube.clone(), Reporter { controller: "example.com/test".to_owned(), instance: None });
+    let recorder =
+        Recorder::new(client.kube.clone(), Reporter { controller: "example.com/test".to_owned(), instance: None });
     let reference = k8s_openapi::api::core::v1::ObjectReference {
         kind: Some("ConfigMap".to_owned()),
         name: Some("a".to_owned()),
@@ -115,7 +117,8 @@ async fn recorded_events_can_be_read_where_kubectl_describe_looks() {
     };
     recorder.publish(&event, &reference).await.unwrap();
     recorder.publish(&event, &reference).await.unwrap();
-    let query = "involvedObject.name=a,involvedObject.namespace=default,involvedObject.kind=ConfigMap,involvedObject.uid=u";
+    let query =
+        "involvedObject.name=a,involvedObject.namespace=default,involvedObject.kind=ConfigMap,involvedObject.uid=u";
     let list = client.get(&format!("/api/v1/namespaces/default/events?fieldSelector={query}")).await.ok();
     assert_eq!((&list["items"][0]["message"], &list["items"][0]["type"]), (&json!("it takes long"), &json!("Warning")));
 }
@@ -124,7 +127,10 @@ async fn recorded_events_can_be_read_where_kubectl_describe_looks() {
 async fn deleted_objects_are_waited_for() {
     let client = open().await;
     let api: Api<ConfigMap> = Api::namespaced(client.kube.clone(), "default");
-    let created = api.create(&PostParams::default(), &serde_json::from_value(json!({"metadata": {"name": "a"}})).unwrap()).await.unwrap();
+    let created = api
+        .create(&PostParams::default(), &serde_json::from_value(json!({"metadata": {"name": "a"}})).unwrap())
+        .await
+        .unwrap();
     let uid = created.metadata.uid.unwrap();
     let waiting = await_condition(api.clone(), "a", is_deleted(&uid));
     let parameters = DeleteParams::background();

@@ -65,7 +65,10 @@ async fn each_plane_trusts_its_own_authority_on_one_listener() {
     let server = Server::open(ServerOptions::default()).await.unwrap();
     let authority = create_authority("workload", SystemTime::now()).unwrap();
     let name = PlaneName("default/w".to_owned());
-    let options = PlaneOptions { kubernetes_version: "v1.34.2".to_owned(), client_ca_pem: Some(authority.certificate_pem.clone()) };
+    let options = PlaneOptions {
+        kubernetes_version: "v1.34.2".to_owned(),
+        client_ca_pem: Some(authority.certificate_pem.clone()),
+    };
     let plane = server.create_plane(&name, options.clone()).await.unwrap();
     let again = server.create_plane(&name, options).await.unwrap();
     assert_eq!(again.name(), plane.name(), "made once");
@@ -73,7 +76,8 @@ async fn each_plane_trusts_its_own_authority_on_one_listener() {
     let workload_url = format!("{url}/clusters/default/w");
     let admin = server.certificates().admin.clone();
     let management = client_of(&server, &url, Some(&admin)).await;
-    let workload = client_of(&server, &workload_url, Some(&user(&authority, "kubernetes-admin", "system:masters"))).await;
+    let workload =
+        client_of(&server, &workload_url, Some(&user(&authority, "kubernetes-admin", "system:masters"))).await;
     assert_eq!(management.apiserver_version().await.unwrap().git_version, "v1.36.0");
     assert_eq!(workload.apiserver_version().await.unwrap().git_version, "v1.34.2");
 
@@ -99,7 +103,10 @@ async fn each_plane_trusts_its_own_authority_on_one_listener() {
         ),
         other => panic!("{other}"),
     }
-    assert_eq!(code(namespaces(client_of(&server, &format!("{url}/clusters/no/ne"), Some(&admin)).await).await.unwrap_err()), 404);
+    assert_eq!(
+        code(namespaces(client_of(&server, &format!("{url}/clusters/no/ne"), Some(&admin)).await).await.unwrap_err()),
+        404
+    );
 
     server.delete_plane(&name).await.unwrap();
     assert_eq!(code(namespaces(workload).await.unwrap_err()), 404);
@@ -132,14 +139,15 @@ async fn everything_is_there_again_after_a_restart() {
             .create_plane(&name, PlaneOptions { kubernetes_version: "v1.35.1".to_owned(), client_ca_pem: None })
             .await
             .unwrap();
-        plane.apply_all(vec![crate::client::widgets(), {
-            let mut widget = crate::client::widget("a", &json!({}));
-            widget["metadata"]["namespace"] = "default".into();
-            widget["status"] = json!({"ready": true});
-            widget
-        }])
-        .await
-        .unwrap();
+        plane
+            .apply_all(vec![crate::client::widgets(), {
+                let mut widget = crate::client::widget("a", &json!({}));
+                widget["metadata"]["namespace"] = "default".into();
+                widget["status"] = json!({"ready": true});
+                widget
+            }])
+            .await
+            .unwrap();
         (server.certificate_authority_pem(), server.admin_kubeconfig("https://localhost"))
     };
     let server = loop {
@@ -149,7 +157,10 @@ async fn everything_is_there_again_after_a_restart() {
             Err(_) => tokio::task::yield_now().await,
         }
     };
-    assert_eq!((server.certificate_authority_pem(), server.admin_kubeconfig("https://localhost")), (authority, kubeconfig));
+    assert_eq!(
+        (server.certificate_authority_pem(), server.admin_kubeconfig("https://localhost")),
+        (authority, kubeconfig)
+    );
     let plane = server.plane(&name).unwrap();
     assert_eq!(*plane.kubernetes_version(), "v1.35.1");
     let client = crate::client::Client { kube: plane.client(), server };

@@ -69,7 +69,12 @@ async fn an_eviction_respects_the_disruption_budget() {
 async fn logs_come_from_the_hook() {
     let options = ServerOptions {
         pod_logs: Some(Arc::new(|request| {
-            format!("{}/{} on {:?}\nnothing runs\n", request.pod["metadata"]["name"].as_str().unwrap(), request.container, request.plane.0)
+            format!(
+                "{}/{} on {:?}\nnothing runs\n",
+                request.pod["metadata"]["name"].as_str().unwrap(),
+                request.container,
+                request.plane.0
+            )
         })),
         ..ServerOptions::default()
     };

@@ -46,7 +46,8 @@ async fn a_watch_begins_with_what_is_there_and_goes_on_with_every_change() {
     client.post(CONFIG_MAPS, &config_map("b")).await.ok();
     client.patch(&format!("{CONFIG_MAPS}/a"), "merge", &json!({"data": {"x": "y"}})).await.ok();
     client.delete(&format!("{CONFIG_MAPS}/b"), &json!({})).await.ok();
-    let mut expected = vec![format!("ADDED b@{}", first + 1), format!("MODIFIED a@{}", first + 2), format!("DELETED b@{}", first + 3)];
+    let mut expected =
+        vec![format!("ADDED b@{}", first + 1), format!("MODIFIED a@{}", first + 2), format!("DELETED b@{}", first + 3)];
     for line in &expected {
         assert_eq!(lines.short().await, *line);
     }
@@ -84,13 +85,14 @@ async fn an_object_that_leaves_the_selection_is_deleted_for_the_watcher() {
     client.patch(&path, "merge", &json!({"data": {"a": "2"}})).await.ok();
     client.patch(&path, "merge", &json!({"metadata": {"labels": {"x": null}}})).await.ok();
     client.delete(&path, &json!({})).await.ok();
-    client.post(CONFIG_MAPS, &{
-        let mut other = config_map("b");
-        other["metadata"]["labels"] = json!({"x": "2"});
-        other
-    })
-    .await
-    .ok();
+    client
+        .post(CONFIG_MAPS, &{
+            let mut other = config_map("b");
+            other["metadata"]["labels"] = json!({"x": "2"});
+            other
+        })
+        .await
+        .ok();
     assert_eq!(lines.short().await, format!("ADDED a@{}", first + 1));
     assert_eq!(lines.short().await, format!("MODIFIED a@{}", first + 2));
     assert_eq!(lines.short().await, format!("DELETED a@{}", first + 3));
@@ -111,7 +113,10 @@ async fn a_revision_that_is_forgotten_is_an_error_event_with_code_410() {
     }
     let mut lines = Lines::open(&client, &format!("resourceVersion={first}"), "application/json").await;
     let error = lines.next().await.unwrap();
-    assert_eq!((&error["type"], &error["object"]["code"], &error["object"]["reason"]), (&json!("ERROR"), &json!(410), &json!("Expired")));
+    assert_eq!(
+        (&error["type"], &error["object"]["code"], &error["object"]["reason"]),
+        (&json!("ERROR"), &json!(410), &json!("Expired"))
+    );
     assert_eq!(lines.next().await, None);
 }
 
