@@ -8,11 +8,12 @@ use serde_json::{Value, json};
 /// A client of the management plane of a fresh server.
 pub(crate) async fn open() -> Client {
     let server = Server::open(ServerOptions::default()).await.unwrap();
-    Client { kube: server.management().client(), server }
+    Client { kube: server.management().client(), _server: server }
 }
 
 pub(crate) struct Client {
-    pub(crate) server: Server,
+    /// Keeps the server open.
+    pub(crate) _server: Server,
     pub(crate) kube: kube::Client,
 }
 

@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use base64::Engine as _;
+use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use kogge_apiserver::{
     certificates::{CertificateAndKey, create_authority, issue_client_certificate},
@@ -16,12 +17,25 @@ use kube::{
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-pub(crate) fn install_crypto() {
+fn install_crypto() {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
 }
 
-/// A listener on a free port; it ends with the token.
-pub(crate) async fn listen(server: &Server) -> (String, CancellationToken, tokio::task::JoinHandle<()>) {
+/// A listener on a free port.
+pub(crate) struct Listener {
+    pub(crate) url: String,
+    shutdown: tokio_util::sync::DropGuard,
+    serving: tokio::task::JoinHandle<()>,
+}
+
+impl Listener {
+    async fn stop(self) {
+        drop(self.shutdown);
+        self.serving.await.unwrap();
+    }
+}
+
+pub(crate) async fn listen(server: &Server) -> Listener {
     install_crypto();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("https://{}", listener.local_addr().unwrap());
@@ -30,7 +44,7 @@ pub(crate) async fn listen(server: &Server) -> (String, CancellationToken, tokio
         let (server, token) = (server.clone(), token.clone());
         async move { server.serve(listener, token).await.unwrap() }
     });
-    (url, token, serving)
+    Listener { url, shutdown: token.drop_guard(), serving }
 }
 
 async fn client_of(server: &Server, url: &str, user: Option<&CertificateAndKey>) -> Client {
@@ -72,7 +86,8 @@ async fn each_plane_trusts_its_own_authority_on_one_listener() {
     let plane = server.create_plane(&name, options.clone()).await.unwrap();
     let again = server.create_plane(&name, options).await.unwrap();
     assert_eq!(again.name(), plane.name(), "made once");
-    let (url, token, serving) = listen(&server).await;
+    let listener = listen(&server).await;
+    let url = listener.url.clone();
     let workload_url = format!("{url}/clusters/default/w");
     let admin = server.certificates().admin.clone();
     let management = client_of(&server, &url, Some(&admin)).await;
@@ -110,21 +125,18 @@ async fn each_plane_trusts_its_own_authority_on_one_listener() {
 
     server.delete_plane(&name).await.unwrap();
     assert_eq!(code(namespaces(workload).await.unwrap_err()), 404);
-    token.cancel();
-    serving.await.unwrap();
+    listener.stop().await;
 }
 
 #[tokio::test]
 async fn shutting_down_ends_watches() {
     let server = Server::open(ServerOptions::default()).await.unwrap();
-    let (url, token, serving) = listen(&server).await;
-    let client = client_of(&server, &url, Some(&server.certificates().admin)).await;
+    let listener = listen(&server).await;
+    let client = client_of(&server, &listener.url, Some(&server.certificates().admin)).await;
     let maps: Api<ConfigMap> = Api::namespaced(client, "default");
     let watch = maps.watch(&Default::default(), "0").await.unwrap();
-    token.cancel();
-    use futures::StreamExt as _;
-    assert_eq!(watch.count().await, 0, "the stream ends without an event");
-    serving.await.unwrap();
+    let (events, ()) = tokio::join!(watch.count(), listener.stop());
+    assert_eq!(events, 0, "the stream ends without an event");
 }
 
 #[tokio::test]
@@ -163,7 +175,7 @@ async fn everything_is_there_again_after_a_restart() {
     );
     let plane = server.plane(&name).unwrap();
     assert_eq!(*plane.kubernetes_version(), "v1.35.1");
-    let client = crate::client::Client { kube: plane.client(), server };
+    let client = crate::client::Client { kube: plane.client(), _server: server };
     let widget = client.get(&format!("{}/a", crate::client::WIDGETS)).await.ok();
     assert_eq!((&widget["spec"]["size"], &widget["status"]["ready"]), (&json!("small"), &json!(true)));
     let accept = "application/json;as=Table;v=v1;g=meta.k8s.io";

@@ -79,7 +79,7 @@ async fn logs_come_from_the_hook() {
         ..ServerOptions::default()
     };
     let server = Server::open(options).await.unwrap();
-    let client = Client { kube: server.management().client(), server };
+    let client = Client { kube: server.management().client(), _server: server };
     bound(&client, "a").await;
     assert_eq!(client.get(&format!("{PODS}/a/log")).await.ok(), "a/main on \"\"\nnothing runs\n");
     assert_eq!(client.get(&format!("{PODS}/a/log?tailLines=1")).await.ok(), "nothing runs\n");

@@ -106,7 +106,7 @@ async fn a_revision_that_is_forgotten_is_an_error_event_with_code_410() {
         ..Default::default()
     };
     let server = kogge_apiserver::server::Server::open(options).await.unwrap();
-    let client = Client { kube: server.management().client(), server };
+    let client = Client { kube: server.management().client(), _server: server };
     let first = revision(&client.post(CONFIG_MAPS, &config_map("a")).await.ok());
     for index in 0..20 {
         client.patch(&format!("{CONFIG_MAPS}/a"), "merge", &json!({"data": {"i": index.to_string()}})).await.ok();
