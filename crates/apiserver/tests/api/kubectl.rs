@@ -27,7 +27,11 @@ struct Kubectl {
 
 /// Starts a server for kubectl; none where there is no kubectl.
 async fn start() -> Option<Kubectl> {
-    let found = Command::new("kubectl").args(["version", "--client"]).output().await.is_ok_and(|output| output.status.success());
+    let found = Command::new("kubectl")
+        .args(["version", "--client"])
+        .output()
+        .await
+        .is_ok_and(|output| output.status.success());
     if !found {
         assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "kubectl is not installed");
         #[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
@@ -102,7 +106,7 @@ impl Kubectl {
             (r"\b\d+(m?s|m)\b", "AGE"),
             (r#"resourceVersion: "\d+""#, r#"resourceVersion: "N""#),
             (r"kubectl\S*/v\S+ \(\S+\) kubernetes/\S+", "kubectl"),
-            (r" {2,}", "  "),
+            (r"(\S) {2,}", "$1  "),
             (r"(?m)[ \t]+$", ""),
         ];
         replacements
@@ -139,7 +143,9 @@ async fn custom_objects_are_applied_changed_and_deleted() {
     kubectl.run("get wd first -o yaml").await;
     kubectl.run("edit wd first").await;
     kubectl.run("patch wd first --type merge -p {\"spec\":{\"replicas\":3}}").await;
-    kubectl.run("patch wd first --type json -p [{\"op\":\"replace\",\"path\":\"/spec/size\",\"value\":\"large\"}]").await;
+    kubectl
+        .run("patch wd first --type json -p [{\"op\":\"replace\",\"path\":\"/spec/size\",\"value\":\"large\"}]")
+        .await;
     kubectl.run("patch wd first --type merge -p {\"spec\":{\"size\":\"huge\"}}").await;
     kubectl.run("label wd first tier=back --overwrite").await;
     kubectl.run("annotate wd first note=hello").await;
@@ -250,8 +256,19 @@ async fn a_watch_prints_changes_as_they_come() {
     let second = lines.next_line().await.unwrap().unwrap();
     assert!(second.starts_with("first") && second.contains(" 7 "), "{second}");
     watch.kill().await.unwrap();
-    let waiting = kubectl.command(&["wait", "wd/first", "--for=jsonpath={.status.phase}=Ready", "--timeout=20s"]).output();
-    let patching = kubectl.command(&["patch", "wd", "first", "--subresource=status", "--type=merge", "-p", r#"{"status":{"phase":"Ready"}}"#]).output();
+    let waiting =
+        kubectl.command(&["wait", "wd/first", "--for=jsonpath={.status.phase}=Ready", "--timeout=20s"]).output();
+    let patching = kubectl
+        .command(&[
+            "patch",
+            "wd",
+            "first",
+            "--subresource=status",
+            "--type=merge",
+            "-p",
+            r#"{"status":{"phase":"Ready"}}"#,
+        ])
+        .output();
     let (waited, patched) = tokio::join!(waiting, patching);
     assert!(patched.unwrap().status.success());
     assert!(waited.unwrap().status.success());
