@@ -330,6 +330,22 @@ mod tests {
     }
 
     #[test]
+    fn typed_clients_read_every_document() {
+        use k8s_openapi::apimachinery::pkg::apis::meta::v1::{APIGroup, APIGroupList, APIResourceList, APIVersions};
+        use kube_core::discovery::v2::APIGroupDiscoveryList;
+
+        let resources = resources();
+        let all: Vec<&ResourceType> = resources.iter().collect();
+        serde_json::from_value::<APIVersions>(core_versions("127.0.0.1:7443")).unwrap();
+        serde_json::from_value::<APIGroupList>(group_list(&all)).unwrap();
+        serde_json::from_value::<APIGroup>(group("apps", &all).unwrap()).unwrap();
+        serde_json::from_value::<APIResourceList>(resource_list("", "v1", &all).unwrap()).unwrap();
+        let groups: APIGroupDiscoveryList = serde_json::from_value(aggregated(false, "v2", &all)).unwrap();
+        let names = groups.items.iter().filter_map(|item| item.metadata.as_ref()?.name.clone());
+        assert_eq!(names.collect::<Vec<_>>(), ["apps", "example.com"]);
+    }
+
+    #[test]
     fn versions_are_ranked_by_stability_then_number() {
         let mut versions = ["v1alpha1", "foo", "v10", "v1", "v2beta1", "v1beta2", "v11alpha2", "bar", "v1beta10"];
         versions.sort_by(|left, right| compare_versions(right, left));
