@@ -27,7 +27,9 @@ fn drop_nulls(node: Option<&SchemaNode>, value: &mut Value) {
         Value::Array(items) => {
             let schema = node.and_then(|node| node.items.as_deref());
             if let Some(schema) = schema {
-                items.iter_mut().for_each(|item| drop_nulls(Some(schema), item));
+                for item in items {
+                    drop_nulls(Some(schema), item);
+                }
             }
         }
         _ => {}
@@ -56,7 +58,9 @@ fn fill(node: &SchemaNode, value: &mut Value) {
         }
         Value::Array(items) => {
             if let Some(schema) = &node.items {
-                items.iter_mut().for_each(|item| fill_entry(schema, item));
+                for item in items {
+                    fill_entry(schema, item);
+                }
             }
         }
         _ => {}

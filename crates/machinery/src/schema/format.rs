@@ -295,7 +295,7 @@ fn is_isbn10(text: &str) -> bool {
         };
         sum += digit * (u32::try_from(position).unwrap_or(0) + 1);
     }
-    sum % 11 == 0
+    sum.is_multiple_of(11)
 }
 
 fn is_isbn13(text: &str) -> bool {
@@ -332,5 +332,5 @@ fn is_credit_card(text: &str) -> bool {
             (_, doubled) => doubled,
         })
         .sum();
-    sum % 10 == 0
+    sum.is_multiple_of(10)
 }

@@ -5,7 +5,7 @@ use std::{
     sync::OnceLock,
 };
 
-use kube_cel::cel::Program;
+use kube_cel::cel::{IdedExpr, parser::Parser};
 use serde_json::Value;
 
 use super::rule_projection::{Analysis, analyse};
@@ -26,15 +26,15 @@ pub(crate) struct ValidationRule {
     compiled: OnceLock<Result<CompiledRule, String>>,
 }
 
-/// The programs of a rule, with what they read.
+/// The expressions of a rule.
 pub(crate) struct CompiledRule {
-    pub(crate) program: Expression,
+    pub(crate) condition: Expression,
     pub(crate) message: Option<Expression>,
 }
 
-/// A compiled expression.
+/// A parsed expression, with what is known of it.
 pub(crate) struct Expression {
-    pub(crate) program: Program,
+    pub(crate) tree: IdedExpr,
     pub(crate) analysis: Analysis,
 }
 
@@ -72,7 +72,7 @@ impl ValidationRule {
         self.compiled
             .get_or_init(|| {
                 Ok(CompiledRule {
-                    program: Expression::compile(&self.rule)?,
+                    condition: Expression::compile(&self.rule)?,
                     message: self.message_expression.as_deref().map(Expression::compile).transpose()?,
                 })
             })
@@ -93,7 +93,7 @@ impl ValidationRule {
         self.message.as_deref().unwrap_or(&self.rule).trim()
     }
 
-    /// The `fieldPath` as it continues a field path (`.spec['a.b']` → `spec[a.b]` and the like).
+    /// The `fieldPath` as it continues a field path: `.spec['a.b']` becomes `spec.a.b`.
     pub(crate) fn normalized_field_path(&self) -> Option<String> {
         let source = self.field_path.as_deref()?.trim();
         Some(source.replace("['", ".").replace("']", "").trim_start_matches('.').to_owned())
@@ -109,12 +109,13 @@ impl Expression {
         if source.len() > MAXIMUM_RULE_LENGTH {
             return Err(format!("the expression is longer than {MAXIMUM_RULE_LENGTH} bytes"));
         }
-        let program = match catch_unwind(AssertUnwindSafe(|| Program::compile(source))) {
-            Ok(Ok(program)) => program,
+        let parse = || Parser::new().enable_optional_syntax(true).parse(source);
+        let tree = match catch_unwind(AssertUnwindSafe(parse)) {
+            Ok(Ok(tree)) => tree,
             Ok(Err(errors)) => return Err(errors.to_string().trim().replace("\n|", "\n |")),
             Err(_) => return Err("the expression can not be parsed".to_owned()),
         };
-        let analysis = analyse(program.expression());
-        Ok(Self { program, analysis })
+        let analysis = analyse(&tree);
+        Ok(Self { tree, analysis })
     }
 }

@@ -32,7 +32,40 @@ const MAXIMUM_MESSAGE_LENGTH: usize = 5 * 1024;
 
 thread_local! {
     /// The function library; rules run in scopes below it.
-    static LIBRARY: Context<'static> = Context::default().with_all();
+    static LIBRARY: Context<'static> = library();
+}
+
+/// Names of types, as `type(x)` gives them.
+const TYPE_NAMES: [&str; 9] = ["bool", "bytes", "double", "int", "list", "map", "null_type", "string", "uint"];
+
+fn library() -> Context<'static> {
+    let mut context = Context::default().with_all();
+    context.add_function("dyn", |value: CelValue| -> Result<CelValue, ExecutionError> { Ok(value) });
+    // Types are their names here: rules only compare them.
+    context.add_function("type", |value: CelValue| -> String { type_name(&value) });
+    for name in TYPE_NAMES {
+        context.add_variable_from_value(name, name.to_owned());
+    }
+    context
+}
+
+fn type_name(value: &CelValue) -> String {
+    let name = match value {
+        CelValue::Bool(_) => "bool",
+        CelValue::Bytes(_) => "bytes",
+        CelValue::Float(_) => "double",
+        CelValue::Int(_) => "int",
+        CelValue::List(_) => "list",
+        CelValue::Map(_) => "map",
+        CelValue::Null => "null_type",
+        CelValue::String(_) => "string",
+        CelValue::UInt(_) => "uint",
+        CelValue::Timestamp(_) => "google.protobuf.Timestamp",
+        CelValue::Duration(_) => "google.protobuf.Duration",
+        CelValue::Opaque(opaque) => opaque.runtime_type_name(),
+        CelValue::Function(..) => "function",
+    };
+    name.to_owned()
 }
 
 /// Whether an error keeps rules from being evaluated: they could not rely on the shape of the object.
@@ -144,13 +177,13 @@ impl Evaluation<'_> {
             }
         };
         let subject = Subject { node, value, old, optional_old_self };
-        if !self.spend(&compiled.program, &subject) {
+        if !self.spend(&compiled.condition, &subject) {
             self.errors.push(refuse(
                 "validation failed due to running out of cost budget, no further validation rules will be run",
             ));
             return;
         }
-        match self.run(&compiled.program, &subject) {
+        match self.run(&compiled.condition, &subject) {
             Ok(CelValue::Bool(true)) => return,
             Ok(_) => {}
             Err(Failure::NoSuchOverload) => {
@@ -181,7 +214,7 @@ impl Evaluation<'_> {
         if !expression.analysis.loops {
             return true;
         }
-        let cost = Sizes::new(subject.value, subject.old).cost(expression.program.expression());
+        let cost = Sizes::new(subject.value, subject.old).cost(&expression.tree);
         self.budget = self.budget.and_then(|budget| budget.checked_sub(cost));
         self.budget.is_some()
     }
@@ -191,11 +224,14 @@ impl Evaluation<'_> {
         let result = catch_unwind(AssertUnwindSafe(|| {
             let analysis = &expression.analysis;
             let mut scope = self.library.new_inner_scope();
-            scope.add_variable_from_value("self", to_cel(Some(subject.node), subject.value, &analysis.reads));
+            scope.add_variable_from_value(
+                "self",
+                to_cel(Some(subject.node), subject.value, &analysis.reads, analysis.ignores_order),
+            );
             if analysis.uses_old_self {
                 scope.add_variable_from_value("oldSelf", subject.old_to_cel(expression));
             }
-            expression.program.execute(&scope)
+            CelValue::resolve(&expression.tree, &scope)
         }));
         match result {
             Ok(Ok(value)) => Ok(value),
@@ -217,7 +253,9 @@ struct Subject<'a> {
 impl Subject<'_> {
     fn old_to_cel(&self, expression: &Expression) -> CelValue {
         use super::rule_projection::Projection;
-        let convert = |old: &Value, projection: &Projection| to_cel(Some(self.node), old, projection);
+        let convert = |old: &Value, projection: &Projection| {
+            to_cel(Some(self.node), old, projection, expression.analysis.ignores_order)
+        };
         match (self.old, self.optional_old_self) {
             (Some(old), true) => CelValue::Opaque(Arc::new(OptionalValue::of(convert(old, &Projection::Whole)))),
             (None, true) => CelValue::Opaque(Arc::new(OptionalValue::none())),

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use kube_cel::cel::common::ast::{EntryExpr, Expr, IdedExpr, operators};
+use kube_cel::cel::common::ast::{EntryExpr, Expr, IdedExpr, LiteralValue, operators};
 use serde_json::Value;
 
 /// The parts of a value that are read.
@@ -55,16 +55,37 @@ pub(crate) struct Analysis {
     pub(crate) uses_old_self: bool,
     /// Names that are neither `self`, `oldSelf` nor bound by a macro.
     pub(crate) free_names: BTreeSet<String>,
+    /// Whether the order of lists makes no difference: no item is taken by its position, no list is made of another
+    /// or compared with a literal one.
+    pub(crate) ignores_order: bool,
+    /// Regular expressions that are literals.
+    pub(crate) patterns: Vec<String>,
     /// Whether the cost depends on the size of the object.
     pub(crate) loops: bool,
 }
 
 /// Analyses an expression.
 pub(crate) fn analyse(expression: &IdedExpr) -> Analysis {
-    let mut analysis = Analysis::default();
+    let mut analysis = Analysis { ignores_order: true, ..Analysis::default() };
     collect(expression, &mut Vec::new(), &mut analysis);
     analysis
 }
+
+/// Functions whose result depends on the order of a list.
+const ORDER_MATTERS: [&str; 12] = [
+    operators::INDEX,
+    operators::OPT_INDEX,
+    "first",
+    "flatten",
+    "indexOf",
+    "isSorted",
+    "join",
+    "last",
+    "lastIndexOf",
+    "reverse",
+    "slice",
+    "format",
+];
 
 fn collect<'a>(expression: &'a IdedExpr, bound: &mut Vec<&'a str>, analysis: &mut Analysis) {
     if let Some((root, path)) = selection(expression)
@@ -88,10 +109,19 @@ fn collect<'a>(expression: &'a IdedExpr, bound: &mut Vec<&'a str>, analysis: &mu
         Expr::Call(call) => {
             analysis.loops |=
                 matches!(call.func_name.as_str(), operators::IN | operators::EQUALS | operators::NOT_EQUALS);
+            analysis.ignores_order &= !ORDER_MATTERS.contains(&call.func_name.as_str());
+            if call.func_name == "matches"
+                && let Some(Expr::Literal(LiteralValue::String(pattern))) = call.args.last().map(|last| &last.expr)
+            {
+                analysis.patterns.push(pattern.inner().to_owned());
+            }
             call.target.iter().for_each(|target| collect(target, bound, analysis));
             call.args.iter().for_each(|argument| collect(argument, bound, analysis));
         }
-        Expr::List(list) => list.elements.iter().for_each(|element| collect(element, bound, analysis)),
+        Expr::List(list) => {
+            analysis.ignores_order = false;
+            list.elements.iter().for_each(|element| collect(element, bound, analysis));
+        }
         Expr::Map(map) => map.entries.iter().for_each(|entry| collect_entry(&entry.expr, bound, analysis)),
         Expr::Struct(structure) => {
             structure.entries.iter().for_each(|entry| collect_entry(&entry.expr, bound, analysis));
@@ -241,11 +271,15 @@ fn measure(value: &Value, largest: &mut Largest) {
         Value::String(text) => largest.text = largest.text.max(text.len() as u64 + 1),
         Value::Array(items) => {
             largest.container = largest.container.max(items.len() as u64);
-            items.iter().for_each(|item| measure(item, largest));
+            for item in items {
+                measure(item, largest);
+            }
         }
         Value::Object(fields) => {
             largest.container = largest.container.max(fields.len() as u64);
-            fields.values().for_each(|field| measure(field, largest));
+            for field in fields.values() {
+                measure(field, largest);
+            }
         }
         _ => {}
     }

@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::{
     rule_projection::{Analysis, Projection},
     rule_values::escape,
+    value_validation::compile_pattern,
 };
 
 /// Identifiers of the language and of the Kubernetes libraries that are no variables.
@@ -46,6 +47,9 @@ pub(crate) fn problem(source: &str, analysis: &Analysis, schema: &Value, is_root
     if let Some(name) = unknown {
         let reason = format!("undeclared reference to '{name}' (in container '')");
         return Some(located(source, name, &reason));
+    }
+    if let Some(pattern) = analysis.patterns.iter().find(|pattern| compile_pattern(pattern).is_err()) {
+        return Some(located(source, pattern, "invalid matches argument"));
     }
     [&analysis.reads, &analysis.reads_old]
         .into_iter()

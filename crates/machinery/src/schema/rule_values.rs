@@ -11,7 +11,8 @@ use kube_cel::cel::{
 use serde_json::Value;
 
 use super::{
-    SchemaNode,
+    ListType, SchemaNode,
+    correlation::map_key,
     format::{StringFormat, duration_nanoseconds},
     rule_projection::Projection,
     value_validation::Format,
@@ -43,7 +44,10 @@ const RESERVED_WORDS: [&str; 21] = [
 ];
 
 /// Converts the projected part of `value`.
-pub(crate) fn to_cel(node: Option<&SchemaNode>, value: &Value, projection: &Projection) -> CelValue {
+///
+/// With `sort`, lists of type set and map are put into a fixed order, so that lists which only differ in their order
+/// are equal as the real server has it; only for expressions that can not tell the order.
+pub(crate) fn to_cel(node: Option<&SchemaNode>, value: &Value, projection: &Projection, sort: bool) -> CelValue {
     match value {
         Value::Null => CelValue::Null,
         Value::Bool(value) => CelValue::Bool(*value),
@@ -51,11 +55,25 @@ pub(crate) fn to_cel(node: Option<&SchemaNode>, value: &Value, projection: &Proj
         Value::String(text) => text_to_cel(node, text),
         Value::Array(items) => {
             let schema = node.and_then(|node| node.items.as_deref());
-            CelValue::List(Arc::new(items.iter().map(|item| to_cel(schema, item, &Projection::Whole)).collect()))
+            let convert = |item: &Value| to_cel(schema, item, &Projection::Whole, sort);
+            let items: Vec<CelValue> = match node {
+                Some(node) if sort && node.list_type != ListType::Atomic => {
+                    let mut sorted: Vec<(String, &Value)> =
+                        items.iter().map(|item| (order_key(node, item), item)).collect();
+                    sorted.sort_by(|left, right| left.0.cmp(&right.0));
+                    sorted.into_iter().map(|(_, item)| convert(item)).collect()
+                }
+                _ => items.iter().map(convert).collect(),
+            };
+            CelValue::List(Arc::new(items))
         }
         Value::Object(fields) => {
             let mut map = HashMap::with_capacity(fields.len());
             for (name, field) in fields {
+                // A declared field that is null is absent to rules.
+                if field.is_null() && node.is_some_and(|node| node.properties.contains_key(name)) {
+                    continue;
+                }
                 let (schema, escaped) = match node {
                     Some(node) => match node.properties.get(name) {
                         Some(schema) => (Some(schema.as_ref()), escape(name)),
@@ -65,12 +83,20 @@ pub(crate) fn to_cel(node: Option<&SchemaNode>, value: &Value, projection: &Proj
                 };
                 if let Some(projection) = projection.field(&escaped) {
                     let key = Key::String(Arc::new(escaped.into_owned()));
-                    map.insert(key, to_cel(schema, field, projection));
+                    map.insert(key, to_cel(schema, field, projection, sort));
                 }
             }
             CelValue::Map(Map { map: Arc::new(map) })
         }
     }
+}
+
+fn order_key(node: &SchemaNode, item: &Value) -> String {
+    let key = match (&node.list_type, &node.items, item) {
+        (ListType::Map(keys), Some(items), Value::Object(fields)) => map_key(keys, items, fields),
+        _ => None,
+    };
+    key.unwrap_or_else(|| item.to_string())
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "validation let only whole numbers pass as integers")]

@@ -121,7 +121,7 @@ fn check_type(node: &SchemaNode, value: &Value, path: &FieldPath<'_>, outcome: &
 
 /// go-openapi's `IsFloat64AJSONInteger`: whole within the limits of a JSON number, with a tolerance for rounding.
 fn is_whole(number: f64) -> bool {
-    const MAX_JSON_FLOAT: f64 = ((1_u64 << 53) - 1) as f64;
+    const MAX_JSON_FLOAT: f64 = 9_007_199_254_740_991.0;
     if !number.is_finite() || number.abs() > MAX_JSON_FLOAT {
         return false;
     }
@@ -362,7 +362,9 @@ fn check_junctors(validation: &ValueValidation, value: &Value, path: &FieldPath<
         }
         if !succeeded {
             refuse(outcome, "must validate at least one schema (anyOf)");
-            best.into_iter().for_each(|best| outcome.merge(best));
+            if let Some(best) = best {
+                outcome.merge(best);
+            }
         }
     }
     if !validation.one_of.is_empty() {
@@ -381,7 +383,9 @@ fn check_junctors(validation: &ValueValidation, value: &Value, path: &FieldPath<
             1 => {}
             0 => {
                 refuse(outcome, "must validate one and only one schema (oneOf). Found none valid");
-                best.into_iter().for_each(|best| outcome.merge(best));
+                if let Some(best) = best {
+                    outcome.merge(best);
+                }
             }
             _ => {
                 let detail = format!("must validate one and only one schema (oneOf). Found {valid} valid alternatives");
@@ -392,7 +396,9 @@ fn check_junctors(validation: &ValueValidation, value: &Value, path: &FieldPath<
     if !validation.all_of.is_empty() {
         let results: Vec<Outcome> = validation.all_of.iter().map(|node| try_node(node)).collect();
         let valid = results.iter().filter(|nested| nested.errors.is_empty()).count();
-        results.into_iter().for_each(|nested| outcome.merge(nested));
+        for nested in results {
+            outcome.merge(nested);
+        }
         if valid != validation.all_of.len() {
             let none = if valid == 0 { ". None validated" } else { "" };
             refuse(outcome, &format!("must validate all the schemas (allOf){none}"));
