@@ -19,7 +19,8 @@ fn unprocessable(why: &str) -> ApiError {
     ApiError::new(422, "Invalid", format!("the server rejected our request due to an error in our request: {why}"))
 }
 
-/// RFC 6902 with Kubernetes' deviations: `test` for null on a missing path succeeds, negative indices count from the end.
+/// RFC 6902 with Kubernetes' deviations: a missing field of an object that is there reads as null for `test` and `copy`
+/// and can be replaced; negative indices count from the end.
 ///
 /// # Errors
 /// 400 for a patch that is no list of operations, 413 for more than 10,000 of them, 422 for one that does not apply.

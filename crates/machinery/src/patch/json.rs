@@ -43,7 +43,7 @@ fn apply_one(document: &mut Value, operation: &Value) -> Result<(), ApiError> {
         "test" => test(document, &path, &value()?),
         "copy" => {
             let from = pointer(text("from")?)?;
-            get(document, &from).cloned().and_then(|value| add(document, &path, value))
+            get_or_null(document, &from).cloned().and_then(|value| add(document, &path, value))
         }
         "move" => {
             let from = pointer(text("from")?)?;
@@ -151,17 +151,37 @@ fn remove(document: &mut Value, path: &[String]) -> Result<Value, String> {
     }
 }
 
+/// As in the reference implementation, a field that is missing in an object that is there can be replaced, ...
 fn replace(document: &mut Value, path: &[String], value: Value) -> Result<(), String> {
+    let Some((last, parents)) = path.split_last() else {
+        *document = value;
+        return Ok(());
+    };
+    if let Value::Object(fields) = get_mut(document, parents)? {
+        fields.insert(last.clone(), value);
+        return Ok(());
+    }
     *get_mut(document, path)? = value;
     Ok(())
 }
 
-/// RFC 6902 `test`, except that a missing value equals null.
+/// ... and reads as null.
+fn get_or_null<'a>(document: &'a Value, path: &[String]) -> Result<&'a Value, String> {
+    const NULL: &Value = &Value::Null;
+    match path.split_last() {
+        Some((last, parents)) => match get(document, parents)? {
+            Value::Object(fields) => Ok(fields.get(last).unwrap_or(NULL)),
+            _ => get(document, path),
+        },
+        None => Ok(document),
+    }
+}
+
 fn test(document: &Value, path: &[String], expected: &Value) -> Result<(), String> {
-    match get(document, path) {
-        Ok(found) if json_equal(found, expected) => Ok(()),
-        Err(_) if expected.is_null() => Ok(()),
-        _ => Err(format!("testing value {} failed", shown(path))),
+    if json_equal(get_or_null(document, path)?, expected) {
+        Ok(())
+    } else {
+        Err(format!("testing value {} failed", shown(path)))
     }
 }
 
