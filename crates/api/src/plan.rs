@@ -9,6 +9,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::problem::ProblemCode;
+
 /// Everything that separates a cluster's observed state from its description, as steps in execution order.
 ///
 /// A plan with a refused step is executed not at all: half a change is worse than none.
@@ -153,6 +155,8 @@ pub enum Effect {
     },
     /// The change is refused and nothing of the plan is executed.
     Refused {
+        /// Code from the catalogue of problems.
+        code: ProblemCode,
         /// Why, and what to do instead.
         reason: String,
     },
@@ -266,7 +270,7 @@ impl fmt::Display for Effect {
             Self::Delete { machines: 0 } => formatter.write_str("deleted"),
             Self::Delete { machines: count } => write!(formatter, "{} deleted", machines(*count)),
             Self::Deferred { until } => write!(formatter, "waits for {until}"),
-            Self::Refused { reason } => write!(formatter, "refused: {reason}"),
+            Self::Refused { reason, .. } => write!(formatter, "refused: {reason}"),
         }
     }
 }

@@ -15,7 +15,6 @@ use kogge_machinery::{
 };
 use serde::Deserialize;
 
-mod columns;
 pub mod schemas;
 
 /// One group version of `schemas/resources.json`.
@@ -98,7 +97,6 @@ fn resource_type(group_version: &str, entry: CatalogueResource) -> ResourceType 
             verbs: subresource.verbs,
         })
         .collect();
-    let (columns, cells) = columns::of(group, &entry.name, &entry.kind);
     let compiled_from = (group_version.to_owned(), entry.definition);
     let documented_by = compiled_from.clone();
     ResourceType {
@@ -114,8 +112,8 @@ fn resource_type(group_version: &str, entry: CatalogueResource) -> ResourceType 
         status_subresource,
         scale,
         subresources,
-        columns,
-        cells: Some(cells),
+        columns: Vec::new(),
+        cells: None,
         selectable_fields: selectable_fields(group, &entry.name).iter().map(|field| format!(".{field}")).collect(),
         custom: false,
         has_generation: has_generation(group, &entry.name),

@@ -8,14 +8,15 @@ use jiff::Timestamp;
 use kogge_api::KubernetesCluster;
 use kogge_api::kubernetes_cluster::{KubernetesClusterSpec, StackReference};
 use kogge_api::plan::{Action, Change, Effect, ObjectReference, Plan, Step, Write};
+use kogge_api::problem::ProblemCode;
 use kogge_api::provider_profile::ProviderProfileSpec;
 use serde_json::{Value, json};
 
 use crate::catalogue::StackCatalogue;
-use crate::description::{self, changes};
+use crate::description::{self, CompleteDescriptionError, changes};
 use crate::maintenance::{WindowState, opens};
 use crate::release::StackRelease;
-use crate::render::{self, CLUSTER_API_VERSION, RenderInput, content_of};
+use crate::render::{self, CLUSTER_API_VERSION, RenderError, RenderInput, content_of};
 use crate::version::{self, KubernetesVersion, RequestedVersion};
 
 mod difference;
@@ -80,7 +81,7 @@ struct Target<'a> {
 
 /// Decides version, release and the description in effect, or says why it cannot be.
 fn target<'a>(input: &ClusterPlanInput<'a>) -> Result<Target<'a>, Vec<Step>> {
-    let refuse = |field: &str, reason: String| vec![refusal::step(input, field, reason)];
+    let refuse = |code, field: &str, reason: String| vec![refusal::step(input, code, field, reason)];
     let applied = input.observed.applied_description();
     let running = input.observed.version();
     let mut deferred = Vec::new();
@@ -99,7 +100,7 @@ fn target<'a>(input: &ClusterPlanInput<'a>) -> Result<Target<'a>, Vec<Step>> {
         completed(input, applied.as_ref())?
     };
     let wanted = version::resolve(&spec.kubernetes, &input.profile.versions, running)
-        .map_err(|error| refuse("spec.kubernetes.version", error.to_string()))?;
+        .map_err(|error| refuse(ProblemCode::VersionNotOffered, "spec.kubernetes.version", error.to_string()))?;
     let version = match running {
         Some(running) if spec.paused => running,
         Some(running) if wanted != running => {
@@ -108,7 +109,7 @@ fn target<'a>(input: &ClusterPlanInput<'a>) -> Result<Target<'a>, Vec<Step>> {
         _ => wanted,
     };
     let release = choose_release(input, &spec, applied.as_ref(), version)
-        .map_err(|reason| refuse("spec.stack", reason))?;
+        .map_err(|reason| refuse(ProblemCode::StackNotFound, "spec.stack", reason))?;
     let mut effective = spec;
     if let (true, Some(applied)) = (version != wanted, &applied) {
         // What waits is not applied yet; otherwise it would count as Kogge's own idea once its time has come.
@@ -127,7 +128,13 @@ fn completed(
     applied: Option<&KubernetesClusterSpec>,
 ) -> Result<KubernetesClusterSpec, Vec<Step>> {
     let mut spec = description::complete(&input.cluster.spec, input.profile, applied)
-        .map_err(|error| vec![refusal::step(input, "spec", error.to_string())])?;
+        .map_err(|error| {
+            let (code, field) = match error {
+                CompleteDescriptionError::UnknownRegion(_) => (ProblemCode::ZoneNotOffered, "spec.provider.region"),
+                CompleteDescriptionError::NoDefaultFlavor(_) => (ProblemCode::FlavorNotOffered, "spec"),
+            };
+            vec![refusal::step(input, code, field, error.to_string())]
+        })?;
     // The release in use is part of what was applied; a release nobody names stays what it is.
     if let (Some(stack), Some(kept)) = (&mut spec.stack, applied.and_then(|applied| applied.stack.as_ref()))
         && stack.version.is_none()
@@ -152,18 +159,18 @@ fn allowed_version(
         from: Some(json!(running.to_string())),
         to: Some(json!(wanted.to_string())),
     };
-    let refuse = |reason: String| {
-        let mut step = refusal::step(input, "spec.kubernetes.version", reason);
+    let refuse = |code: ProblemCode, reason: String| {
+        let mut step = refusal::step(input, code, "spec.kubernetes.version", reason);
         step.causes = vec![change.clone()];
         Err(vec![step])
     };
     if wanted < running {
-        return refuse(format!(
+        return refuse(ProblemCode::Downgrade, format!(
             "Kubernetes cannot be downgraded from {running} to {wanted}; create a new cluster with {wanted} instead"
         ));
     }
     if wanted.minor > running.minor + 1 {
-        return refuse(format!(
+        return refuse(ProblemCode::UpgradeSkipsMinor, format!(
             "Kubernetes is upgraded one minor version at a time: {}; set \"1.{}\" first and wait until the cluster is Ready",
             version::upgrade_path(running, wanted),
             running.minor + 1
@@ -174,7 +181,7 @@ fn allowed_version(
         && !offered.upgrades_to.is_empty()
         && !offered.upgrades_to.contains(&wanted.to_string())
     {
-        return refuse(format!(
+        return refuse(ProblemCode::VersionNotOffered, format!(
             "the profile offers no upgrade from {running} to {wanted}; it offers: {}",
             offered.upgrades_to.join(", ")
         ));
@@ -248,7 +255,11 @@ fn plan_change(input: &ClusterPlanInput<'_>, target: &Target<'_>, plan: &mut Pla
     let desired = match rendered {
         Ok(desired) => desired,
         Err(error) => {
-            plan.steps.push(refusal::step(input, "spec", error.to_string()));
+            let code = match error {
+                RenderError::OptionNotSupported { .. } => ProblemCode::CapabilityMissing,
+                _ => ProblemCode::InvalidDescription,
+            };
+            plan.steps.push(refusal::step(input, code, "spec", error.to_string()));
             return;
         }
     };

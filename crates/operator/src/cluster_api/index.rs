@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use kogge_api::provider_profile::ProviderProfileSpec;
+use kogge_api::ProviderProfile;
 use kogge_api::KubernetesCluster;
 use kogge_stacks::ObservedState;
 use kogge_stacks::render::content_of;
+use kogge_stacks::version::KubernetesVersion;
 use kube::core::DynamicObject;
 use serde_json::Value;
 
@@ -76,7 +77,7 @@ pub struct Snapshot {
     /// The description, or why it cannot be read.
     pub description: Option<Arc<Result<KubernetesCluster, InvalidDescription>>>,
     /// Its profile, if it is known.
-    pub profile: Option<Arc<ProviderProfileSpec>>,
+    pub profile: Option<Arc<ProviderProfile>>,
     /// Names of all profiles.
     pub profile_names: Vec<String>,
     /// Objects of Cluster API.
@@ -101,7 +102,7 @@ pub struct InvalidDescription {
 #[derive(Debug, Default)]
 struct Contents {
     descriptions: HashMap<ClusterKey, Arc<Result<KubernetesCluster, InvalidDescription>>>,
-    profiles: BTreeMap<String, Arc<ProviderProfileSpec>>,
+    profiles: BTreeMap<String, Arc<ProviderProfile>>,
     clusters: HashMap<ClusterKey, ClusterObjects>,
     /// By namespace and name: content, and whether Kogge made it.
     classes: BTreeMap<(String, String), (String, bool)>,
@@ -151,7 +152,7 @@ impl Index {
     }
 
     /// Takes in a profile.
-    pub fn put_profile(&self, name: String, profile: ProviderProfileSpec) {
+    pub fn put_profile(&self, name: String, profile: ProviderProfile) {
         self.lock().profiles.insert(name, Arc::new(profile));
     }
 
@@ -353,7 +354,7 @@ impl Contents {
 impl Snapshot {
     /// The state a plan starts from.
     pub fn observed(&self) -> ObservedState {
-        let version = |text: &Option<String>| text.as_deref().and_then(|text| text.parse().ok());
+        let version = |text: &Option<String>| -> Option<KubernetesVersion> { text.as_deref().and_then(|text| text.parse().ok()) };
         let objects = &self.objects;
         let mut machine_versions = Vec::new();
         if let Some(control_plane) = &objects.control_plane {

@@ -3,6 +3,7 @@
 use kogge_api::CONFIRM_REMOVAL_ANNOTATION;
 use kogge_api::kubernetes_cluster::{ApiServerAccess, KubernetesClusterSpec};
 use kogge_api::plan::{Action, Change, Effect, Step};
+use kogge_api::problem::ProblemCode;
 use serde_json::json;
 
 use super::{ClusterPlanInput, steps};
@@ -22,9 +23,9 @@ const IMMUTABLE: [&str; 6] = [
 const CONTROL_PLANE: &str = "control-plane";
 
 /// A refused step.
-pub(super) fn step(input: &ClusterPlanInput<'_>, field: &str, reason: String) -> Step {
+pub(super) fn step(input: &ClusterPlanInput<'_>, code: ProblemCode, field: &str, reason: String) -> Step {
     let cause = Change { field: field.to_owned(), from: None, to: None };
-    steps::on_cluster(input, Action::Refuse, vec![cause], Effect::Refused { reason })
+    steps::on_cluster(input, Action::Refuse, vec![cause], Effect::Refused { code, reason })
 }
 
 /// All refusals of a change from what was applied to what is described.
@@ -38,13 +39,13 @@ pub(super) fn all(
     for change in changes(Some(applied), effective) {
         if IMMUTABLE.contains(&change.field.as_str()) || change.field.starts_with("spec.network.ipv6") {
             let reason = format!("{} cannot be changed after creation; create a new cluster instead", change.field);
-            refused.push(Step { causes: vec![change], ..step(input, "", reason) });
+            refused.push(Step { causes: vec![change], ..step(input, ProblemCode::ImmutableField, "", reason) });
         }
     }
     let internal = |spec: &KubernetesClusterSpec| spec.api_server.effective_access() == ApiServerAccess::Internal;
     if internal(applied) != internal(effective) {
         let reason = "apiServer.access cannot be changed from or to Internal after creation; create a new cluster instead";
-        refused.push(step(input, "spec.apiServer.access", reason.to_owned()));
+        refused.push(step(input, ProblemCode::ImmutableField, "spec.apiServer.access", reason.to_owned()));
     }
 
     let annotations = input.cluster.metadata.annotations.as_ref();
@@ -57,7 +58,7 @@ pub(super) fn all(
                 "removing pool `{pool}` deletes its machines and what is stored on them; confirm it with the annotation \
                  {CONFIRM_REMOVAL_ANNOTATION}: {pool}"
             );
-            refused.push(Step { pool: Some(pool.clone()), causes: vec![change], ..step(input, "", reason) });
+            refused.push(Step { pool: Some(pool.clone()), causes: vec![change], ..step(input, ProblemCode::ConfirmationRequired, "", reason) });
         }
     }
     let (from, to) = (applied.control_plane.count, effective.control_plane.count);
@@ -68,7 +69,7 @@ pub(super) fn all(
             "fewer control plane machines tolerate fewer failures; confirm it with the annotation \
              {CONFIRM_REMOVAL_ANNOTATION}: {CONTROL_PLANE}"
         );
-        refused.push(Step { causes: vec![change], ..step(input, "", reason) });
+        refused.push(Step { causes: vec![change], ..step(input, ProblemCode::ConfirmationRequired, "", reason) });
     }
     refused
 }
