@@ -15,6 +15,7 @@ use kogge_machinery::{
 };
 use serde::Deserialize;
 
+mod columns;
 pub mod schemas;
 
 /// One group version of `schemas/resources.json`.
@@ -97,6 +98,7 @@ fn resource_type(group_version: &str, entry: CatalogueResource) -> ResourceType 
             verbs: subresource.verbs,
         })
         .collect();
+    let (columns, cells) = columns::of(group, &entry.name, &entry.kind);
     let compiled_from = (group_version.to_owned(), entry.definition);
     let documented_by = compiled_from.clone();
     ResourceType {
@@ -112,8 +114,8 @@ fn resource_type(group_version: &str, entry: CatalogueResource) -> ResourceType 
         status_subresource,
         scale,
         subresources,
-        columns: Vec::new(),
-        cells: None,
+        columns,
+        cells: Some(cells),
         selectable_fields: selectable_fields(group, &entry.name).iter().map(|field| format!(".{field}")).collect(),
         custom: false,
         has_generation: has_generation(group, &entry.name),

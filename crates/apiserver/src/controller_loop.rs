@@ -37,8 +37,11 @@ pub(crate) trait Controller: Send + Sync + 'static {
     fn concerned(&self, plane: &PlaneName, event: &Event) -> Vec<Self::Item>;
 
     /// Works on an item; returns what else is to be looked at. After an error it is called again later.
-    fn process(&self, plane: &Plane, item: &Self::Item)
-    -> impl Future<Output = Result<Vec<Self::Item>, ApiError>> + Send;
+    fn process(
+        &self,
+        plane: &Plane,
+        item: &Self::Item,
+    ) -> impl Future<Output = Result<Vec<Self::Item>, ApiError>> + Send;
 }
 
 /// Starts a controller; it ends with `end` or with the server.
@@ -111,8 +114,10 @@ async fn run<C: Controller>(controller: C, server: WeakServer, mut changes: Plan
 }
 
 async fn resume<C: Controller>(controller: &C, server: &WeakServer, queue: &mut WorkQueue<(PlaneName, C::Item)>) {
-    let names: Vec<PlaneName> =
-        server.upgrade().map(|server| server.planes().iter().map(|plane| plane.name().clone()).collect()).unwrap_or_default();
+    let names: Vec<PlaneName> = server
+        .upgrade()
+        .map(|server| server.planes().iter().map(|plane| plane.name().clone()).collect())
+        .unwrap_or_default();
     for name in names {
         let Some(plane) = server.upgrade().and_then(|server| server.plane(&name)) else { continue };
         match controller.resume(&plane) {

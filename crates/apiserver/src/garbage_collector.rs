@@ -76,7 +76,7 @@ impl Controller for GarbageCollector {
         match item {
             Item::Orphans(uid) => {
                 self.waiting(|waiting| drop(waiting.remove(&(plane.name().clone(), uid.clone()))));
-                Ok(self.dependents(plane, uid)?.into_iter().map(Item::Object).collect())
+                Ok(dependents_of(plane, uid)?.into_iter().map(Item::Object).collect())
             }
             Item::Object(key) => self.process_object(plane, key).await,
         }
@@ -86,10 +86,6 @@ impl Controller for GarbageCollector {
 impl GarbageCollector {
     fn waiting<T>(&self, access: impl FnOnce(&mut HashMap<(PlaneName, String), ObjectKey>) -> T) -> T {
         access(&mut self.waiting.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    fn dependents(&self, plane: &Plane, uid: &str) -> Result<Vec<ObjectKey>, ApiError> {
-        plane.store().dependents(uid).map_err(|error| read_error(&error))
     }
 
     async fn process_object(&self, plane: &Plane, key: &ObjectKey) -> Result<Vec<Item>, ApiError> {
@@ -108,7 +104,7 @@ impl GarbageCollector {
         }
         let mut dependents = Dependents::default();
         if states.contains(&OwnerState::WaitsForDependents) {
-            let subjects = load_dependents(plane, &self.dependents(plane, &subject.uid)?)?;
+            let subjects = load_dependents(plane, &dependents_of(plane, &subject.uid)?)?;
             dependents.any = !subjects.is_empty();
             dependents.any_waiting = subjects.iter().any(Subject::waits_for_dependents);
         }
@@ -116,14 +112,18 @@ impl GarbageCollector {
         match decide(&subject, &states, || dependents) {
             Action::Keep => {}
             Action::RemoveOwners(owners) => {
-                writer.change(key, WriteScope::Main, |object| is(object, &subject) && remove_owners(object, &owners)).await?;
+                writer
+                    .change(key, WriteScope::Main, |object| is(object, &subject) && remove_owners(object, &owners))
+                    .await?;
             }
             Action::Delete { propagation, unblock } => {
                 // The revision is a precondition: what was decided holds for the object as it was read. After a lost
                 // race the item is looked at again.
                 let mut revision = Some(stored.revision);
                 if unblock {
-                    writer.change(key, WriteScope::Main, |object| is(object, &subject) && unblock_owners(object)).await?;
+                    writer
+                        .change(key, WriteScope::Main, |object| is(object, &subject) && unblock_owners(object))
+                        .await?;
                     revision = None;
                 }
                 match writer.delete(key, &subject.uid, revision, propagation).await {
@@ -149,7 +149,7 @@ impl GarbageCollector {
         if !subject.foreground && !subject.orphan {
             return Ok(Vec::new());
         }
-        let dependents = self.dependents(plane, &subject.uid)?;
+        let dependents = dependents_of(plane, &subject.uid)?;
         let writer = ObjectWriter { plane, manager: MANAGER };
         match decide_termination(subject, &load_dependents(plane, &dependents)?) {
             Termination::Nothing => Ok(Vec::new()),
@@ -180,6 +180,10 @@ fn is(object: &Value, subject: &Subject) -> bool {
 
 fn parse(json: &[u8]) -> Result<Value, ApiError> {
     serde_json::from_slice(json).map_err(|error| ApiError::internal(format!("stored object: {error}")))
+}
+
+fn dependents_of(plane: &Plane, uid: &str) -> Result<Vec<ObjectKey>, ApiError> {
+    plane.store().dependents(uid).map_err(|error| read_error(&error))
 }
 
 fn load_dependents(plane: &Plane, keys: &[ObjectKey]) -> Result<Vec<Subject>, ApiError> {

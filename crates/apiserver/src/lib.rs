@@ -11,6 +11,7 @@ pub mod builtin;
 pub mod certificates;
 mod controller_loop;
 mod custom_resource_definition_controller;
+mod event_expiry;
 mod garbage_collector;
 mod in_process_client;
 mod namespace_controller;

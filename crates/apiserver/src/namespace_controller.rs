@@ -113,7 +113,9 @@ fn is_namespaces(resource: &GroupResource) -> bool {
 }
 
 fn has_finalizer(namespace: &Value) -> bool {
-    namespace["spec"]["finalizers"].as_array().is_some_and(|finalizers| finalizers.iter().any(|entry| entry == FINALIZER))
+    namespace["spec"]["finalizers"]
+        .as_array()
+        .is_some_and(|finalizers| finalizers.iter().any(|entry| entry == FINALIZER))
 }
 
 fn remove_finalizer(namespace: &mut Value) -> bool {
@@ -158,10 +160,7 @@ async fn delete_content(writer: &ObjectWriter<'_>, namespace: &str) -> Result<Re
 }
 
 /// Deletes objects that are not being deleted yet; returns what failed.
-async fn delete_all(
-    writer: &ObjectWriter<'_>,
-    objects: &[StoredObject],
-) -> Result<Vec<String>, ApiError> {
+async fn delete_all(writer: &ObjectWriter<'_>, objects: &[StoredObject]) -> Result<Vec<String>, ApiError> {
     let mut to_delete = Vec::new();
     for object in objects {
         let metadata = parse(&object.json)?["metadata"].take();

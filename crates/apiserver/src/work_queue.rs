@@ -7,7 +7,7 @@ use std::time::Duration;
 /// The first retry waits so long; each further one twice as long.
 const FIRST_RETRY: Duration = Duration::from_millis(100);
 /// No retry waits longer.
-const LONGEST_RETRY: Duration = Duration::from_secs(60);
+const LONGEST_RETRY: Duration = Duration::from_mins(1);
 
 /// Entries in the order they came. One that is added while it is being worked on is handed out again afterwards.
 #[derive(Debug)]

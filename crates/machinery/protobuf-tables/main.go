@@ -26,6 +26,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	eventsv1 "k8s.io/api/events/v1"
+	flowcontrolv1 "k8s.io/api/flowcontrol/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	nodev1 "k8s.io/api/node/v1"
 	policyv1 "k8s.io/api/policy/v1"
@@ -49,7 +50,10 @@ var kinds = map[string][]runtime.Object{
 		&corev1.Service{}, &corev1.ServiceAccount{}, &metav1.DeleteOptions{},
 	},
 	"admissionregistration.k8s.io/v1": {
-		&admissionregistrationv1.MutatingWebhookConfiguration{}, &admissionregistrationv1.ValidatingWebhookConfiguration{},
+		&admissionregistrationv1.MutatingAdmissionPolicy{}, &admissionregistrationv1.MutatingAdmissionPolicyBinding{},
+		&admissionregistrationv1.MutatingWebhookConfiguration{}, &admissionregistrationv1.ValidatingAdmissionPolicy{},
+		&admissionregistrationv1.ValidatingAdmissionPolicyBinding{},
+		&admissionregistrationv1.ValidatingWebhookConfiguration{},
 	},
 	"apps/v1": {
 		&appsv1.ControllerRevision{}, &appsv1.DaemonSet{}, &appsv1.Deployment{}, &appsv1.ReplicaSet{},
@@ -62,21 +66,28 @@ var kinds = map[string][]runtime.Object{
 		&authorizationv1.LocalSubjectAccessReview{}, &authorizationv1.SelfSubjectAccessReview{},
 		&authorizationv1.SelfSubjectRulesReview{}, &authorizationv1.SubjectAccessReview{},
 	},
-	"autoscaling/v1":         {&autoscalingv1.HorizontalPodAutoscaler{}, &autoscalingv1.Scale{}},
-	"autoscaling/v2":         {&autoscalingv2.HorizontalPodAutoscaler{}},
-	"batch/v1":               {&batchv1.CronJob{}, &batchv1.Job{}},
-	"certificates.k8s.io/v1": {&certificatesv1.CertificateSigningRequest{}},
-	"coordination.k8s.io/v1": {&coordinationv1.Lease{}},
-	"discovery.k8s.io/v1":    {&discoveryv1.EndpointSlice{}},
-	"events.k8s.io/v1":       {&eventsv1.Event{}},
-	"networking.k8s.io/v1":   {&networkingv1.Ingress{}, &networkingv1.IngressClass{}, &networkingv1.NetworkPolicy{}},
-	"node.k8s.io/v1":         {&nodev1.RuntimeClass{}},
-	"policy/v1":              {&policyv1.Eviction{}, &policyv1.PodDisruptionBudget{}},
+	"autoscaling/v1":                  {&autoscalingv1.HorizontalPodAutoscaler{}, &autoscalingv1.Scale{}},
+	"autoscaling/v2":                  {&autoscalingv2.HorizontalPodAutoscaler{}},
+	"batch/v1":                        {&batchv1.CronJob{}, &batchv1.Job{}},
+	"certificates.k8s.io/v1":          {&certificatesv1.CertificateSigningRequest{}},
+	"coordination.k8s.io/v1":          {&coordinationv1.Lease{}},
+	"discovery.k8s.io/v1":             {&discoveryv1.EndpointSlice{}},
+	"events.k8s.io/v1":                {&eventsv1.Event{}},
+	"flowcontrol.apiserver.k8s.io/v1": {&flowcontrolv1.FlowSchema{}, &flowcontrolv1.PriorityLevelConfiguration{}},
+	"networking.k8s.io/v1": {
+		&networkingv1.IPAddress{}, &networkingv1.Ingress{}, &networkingv1.IngressClass{}, &networkingv1.NetworkPolicy{},
+		&networkingv1.ServiceCIDR{},
+	},
+	"node.k8s.io/v1": {&nodev1.RuntimeClass{}},
+	"policy/v1":      {&policyv1.Eviction{}, &policyv1.PodDisruptionBudget{}},
 	"rbac.authorization.k8s.io/v1": {
 		&rbacv1.ClusterRole{}, &rbacv1.ClusterRoleBinding{}, &rbacv1.Role{}, &rbacv1.RoleBinding{},
 	},
 	"scheduling.k8s.io/v1": {&schedulingv1.PriorityClass{}},
-	"storage.k8s.io/v1":    {&storagev1.CSIDriver{}, &storagev1.CSINode{}, &storagev1.StorageClass{}, &storagev1.VolumeAttachment{}},
+	"storage.k8s.io/v1": {
+		&storagev1.CSIDriver{}, &storagev1.CSINode{}, &storagev1.CSIStorageCapacity{}, &storagev1.StorageClass{},
+		&storagev1.VolumeAttachment{}, &storagev1.VolumeAttributesClass{},
+	},
 }
 
 // Types with an encoding of their own.

@@ -130,7 +130,7 @@ pub struct ResourceType {
 }
 
 /// The cells of one object, one for each of [`ResourceType::columns`] in order (not for the name, which the table itself
-/// puts first). `now` is in seconds since the epoch.
+/// puts first unless the columns have one named `Name` of format `name`). `now` is in seconds since the epoch.
 pub type RowCells = fn(object: &Value, now: i64) -> Vec<Value>;
 
 impl ResourceType {

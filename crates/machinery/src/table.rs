@@ -51,13 +51,20 @@ fn age_column() -> PrinterColumn {
     }
 }
 
+/// Whether a kind has its own name column, which then is not put first: Event, and kinds that mark their default object.
+fn names_itself(columns: &[PrinterColumn]) -> bool {
+    columns.iter().any(|column| column.name == "Name" && column.format == "name")
+}
+
 fn column_definitions(columns: &[PrinterColumn]) -> Vec<Value> {
-    let name = json!({
-        "name": "Name",
-        "type": "string",
-        "format": "name",
-        "description": "Name must be unique within a namespace.",
-        "priority": 0,
+    let name = (!names_itself(columns)).then(|| {
+        json!({
+            "name": "Name",
+            "type": "string",
+            "format": "name",
+            "description": "Name must be unique within a namespace.",
+            "priority": 0,
+        })
     });
     let others = columns.iter().map(|column| {
         let description = if column.description.is_empty() {
@@ -73,7 +80,7 @@ fn column_definitions(columns: &[PrinterColumn]) -> Vec<Value> {
             "priority": column.priority,
         })
     });
-    std::iter::once(name).chain(others).collect()
+    name.into_iter().chain(others).collect()
 }
 
 /// The cell of a column: of the column's type, or null.
@@ -133,8 +140,10 @@ pub fn table(
     let rows: Vec<Value> = objects
         .iter()
         .map(|object| {
-            let name = object.pointer("/metadata/name").cloned().unwrap_or_default();
-            let mut cells = vec![name];
+            let mut cells = Vec::with_capacity(columns.len() + 1);
+            if !names_itself(columns) {
+                cells.push(object.pointer("/metadata/name").cloned().unwrap_or_default());
+            }
             match resource.cells {
                 Some(computed) => cells.extend(computed(object, now)),
                 None => cells

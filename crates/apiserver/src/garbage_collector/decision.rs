@@ -99,7 +99,10 @@ pub(super) enum Action {
     /// Take these owners (uids) off it.
     RemoveOwners(Vec<String>),
     /// Delete it; `unblock`: first let it no longer block its owners.
-    Delete { propagation: Propagation, unblock: bool },
+    Delete {
+        propagation: Propagation,
+        unblock: bool,
+    },
 }
 
 /// Decides by the owners, whose states are in the order of the references. `dependents` is asked only if it matters.

@@ -27,7 +27,8 @@ impl World {
 
     async fn on(server: &Server) -> Self {
         let plane = server.management();
-        let namespaces = ["a", "b"].map(|name| json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}));
+        let namespaces =
+            ["a", "b"].map(|name| json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}));
         plane.apply_all(namespaces.to_vec()).await.unwrap();
         Self { plane }
     }
@@ -189,7 +190,8 @@ async fn owners_are_known_by_uid_kind_and_namespace() {
     world.settle().await;
     // Nothing can be said of a namespaced owner of a cluster-scoped object: it is kept and the user is told.
     world.roles().get("cluster-scoped").await.unwrap();
-    let events: Api<DynamicObject> = Api::namespaced_with(world.plane.client(), "default", &resource("", "Event", "events"));
+    let events: Api<DynamicObject> =
+        Api::namespaced_with(world.plane.client(), "default", &resource("", "Event", "events"));
     let events = events.list(&kube::api::ListParams::default()).await.unwrap();
     let told: Vec<&str> = events.items.iter().filter_map(|event| event.data["reason"].as_str()).collect();
     assert_eq!(told, ["OwnerRefInvalidNamespace"]);

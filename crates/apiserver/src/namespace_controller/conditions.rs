@@ -47,7 +47,11 @@ impl Remains {
         } else {
             let count = self.failures.len();
             let failures = self.failures.join(", ");
-            (true, "ContentDeletionFailed", format!("Failed to delete all resource types, {count} remaining: {failures}"))
+            (
+                true,
+                "ContentDeletionFailed",
+                format!("Failed to delete all resource types, {count} remaining: {failures}"),
+            )
         };
         let remaining = if self.resources.is_empty() {
             (false, "ContentRemoved", "All content successfully removed".to_owned())
@@ -76,7 +80,10 @@ impl Remains {
         for (kind, holds, reason, message) in self.conditions() {
             let status = if holds { "True" } else { "False" };
             let known = conditions.iter_mut().find(|condition| condition["type"] == kind);
-            let since = known.as_ref().filter(|known| known["status"] == status).map(|known| known["lastTransitionTime"].clone());
+            let since = known
+                .as_ref()
+                .filter(|known| known["status"] == status)
+                .map(|known| known["lastTransitionTime"].clone());
             let condition = json!({
                 "type": kind,
                 "status": status,
@@ -122,12 +129,15 @@ mod tests {
                 format!("{}={} {seconds} {}: {}", text("type"), text("status"), text("reason"), text("message"))
             })
             .collect();
-        assert_eq!(lines, [
-            "NamespaceDeletionDiscoveryFailure=False 00 ResourcesDiscovered: All resources successfully discovered",
-            "NamespaceDeletionGroupVersionParsingFailure=False 00 ParsedGroupVersions: All legacy kube types successfully parsed",
-            "NamespaceDeletionContentFailure=False 00 ContentDeleted: All content successfully deleted, may be waiting on finalization",
-            "NamespaceContentRemaining=True 00 SomeResourcesRemain: Some resources are remaining: pods. has 1 resource instances",
-            "NamespaceFinalizersRemaining=False 02 ContentHasNoFinalizers: All content-preserving finalizers finished",
-        ]);
+        assert_eq!(
+            lines,
+            [
+                "NamespaceDeletionDiscoveryFailure=False 00 ResourcesDiscovered: All resources successfully discovered",
+                "NamespaceDeletionGroupVersionParsingFailure=False 00 ParsedGroupVersions: All legacy kube types successfully parsed",
+                "NamespaceDeletionContentFailure=False 00 ContentDeleted: All content successfully deleted, may be waiting on finalization",
+                "NamespaceContentRemaining=True 00 SomeResourcesRemain: Some resources are remaining: pods. has 1 resource instances",
+                "NamespaceFinalizersRemaining=False 02 ContentHasNoFinalizers: All content-preserving finalizers finished",
+            ]
+        );
     }
 }

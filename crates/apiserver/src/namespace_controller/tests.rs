@@ -58,7 +58,8 @@ async fn a_namespace_goes_with_everything_in_it() {
             "names": {"plural": "widgets", "singular": "widget", "kind": "Widget", "listKind": "WidgetList"},
             "versions": [{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": {"type": "object"}}}]},
     });
-    let widget = json!({"apiVersion": "example.dev/v1", "kind": "Widget", "metadata": {"name": "w", "namespace": "team"}});
+    let widget =
+        json!({"apiVersion": "example.dev/v1", "kind": "Widget", "metadata": {"name": "w", "namespace": "team"}});
     let mut objects = vec![definition, namespace("team"), namespace("other"), widget, object("Secret", "s", &[])];
     objects.extend((0..600).map(|number| object("ConfigMap", &format!("map-{number}"), &[])));
     let mut kept = object("ConfigMap", "kept", &[]);
@@ -68,8 +69,12 @@ async fn a_namespace_goes_with_everything_in_it() {
     api(&plane, "Namespace", "namespaces", None).delete("team", &DeleteParams::default()).await.unwrap();
     until(&plane, "team", |found| found.is_none()).await;
     let left = plane.store().list(&Scope::Plane, None, 0, None).unwrap();
-    let left: Vec<String> =
-        left.items.iter().filter(|item| ["team", "other"].contains(&item.key.namespace.as_str())).map(|item| item.key.to_string()).collect();
+    let left: Vec<String> = left
+        .items
+        .iter()
+        .filter(|item| ["team", "other"].contains(&item.key.namespace.as_str()))
+        .map(|item| item.key.to_string())
+        .collect();
     assert_eq!(left, ["configmaps other/kept"]);
 }
 
@@ -89,10 +94,13 @@ async fn finalizers_in_a_namespace_are_waited_for_and_its_conditions_say_so() {
         .filter(|condition| condition["status"] == "True")
         .map(|condition| condition["message"].as_str().unwrap())
         .collect();
-    assert_eq!(messages, [
-        "Some resources are remaining: configmaps. has 1 resource instances",
-        "Some content in the namespace has finalizers remaining: example.dev/hold in 1 resource instances",
-    ]);
+    assert_eq!(
+        messages,
+        [
+            "Some resources are remaining: configmaps. has 1 resource instances",
+            "Some content in the namespace has finalizers remaining: example.dev/hold in 1 resource instances",
+        ]
+    );
     assert_eq!(found.data["status"]["phase"], "Terminating");
     let refused = api(&plane, "ConfigMap", "configmaps", Some("team"))
         .create(&kube::api::PostParams::default(), &serde_json::from_value(object("ConfigMap", "new", &[])).unwrap())

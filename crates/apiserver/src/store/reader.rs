@@ -210,6 +210,27 @@ pub(super) fn count(shared: &Shared, plane: &PlaneState, scope: &Scope) -> Resul
     Ok(count)
 }
 
+pub(super) fn written_before(
+    shared: &Shared,
+    plane: &PlaneState,
+    scope: &Scope,
+    time: Timestamp,
+) -> Result<Vec<StoredObject>, ReadError> {
+    let snapshot = Snapshot::of(shared, plane)?;
+    let (first, last) = key::bounds(plane.id, scope);
+    let mut objects = Vec::new();
+    for row in snapshot.objects()?.range(first.as_slice()..last.as_slice())? {
+        let (full_key, at) = row?;
+        let found = snapshot.records.get((plane.id, at.value()))?;
+        let record = found.as_ref().and_then(|found| Record::decode(found.value()));
+        if record.is_some_and(|record| record.milliseconds < time.as_millisecond()) {
+            let object = key::decode_local(full_key.value().split_at(8).1);
+            objects.push(snapshot.version(&object.ok_or_else(|| damaged("an unreadable key"))?, at.value())?);
+        }
+    }
+    Ok(objects)
+}
+
 pub(super) fn list(
     shared: &Shared,
     plane: &PlaneState,

@@ -4,6 +4,8 @@ use futures::{FutureExt as _, StreamExt as _};
 use serde_json::json;
 
 use super::*;
+use bytes::Bytes;
+use kogge_machinery::resource::GroupResource;
 
 mod crash;
 mod model;
@@ -151,7 +153,7 @@ async fn a_slow_watch_reads_the_log_again_and_ends_only_when_that_has_forgotten(
     for name in 1000..1010 {
         plane.write(key("ships", "a", &name.to_string()), put("x", name), Expected::Absent).await.unwrap();
     }
-    store.compact(Timestamp::UNIX_EPOCH + Duration::from_secs(3600)).await.unwrap();
+    store.compact(Timestamp::UNIX_EPOCH + Duration::from_hours(1)).await.unwrap();
     assert_eq!(ready(&mut slow), ["end: revision 1001 is too old, changes are kept since 1011"]);
     assert_eq!(slow.next().await, None);
 }

@@ -250,7 +250,8 @@ impl Watch {
                     return Ok(false);
                 }
                 let before = (record.previous != 0).then(|| snapshot.state(record.previous)).transpose()?;
-                let (previous, previous_facts) = before.map_or_else(Default::default, |(json, facts)| (Some(json), facts));
+                let (previous, previous_facts) =
+                    before.map_or_else(Default::default, |(json, facts)| (Some(json), facts));
                 events.push(Arc::new(Event {
                     kind: record.kind,
                     revision,

@@ -179,7 +179,9 @@ fn run_batch(shared: &Shared, jobs: Vec<Job>, commits: u32, compaction: &mut Com
     let transaction = match begin(shared, sync) {
         Ok(transaction) => transaction,
         Err(text) => {
-            jobs.into_iter().for_each(|job| refuse(job, &text));
+            for job in jobs {
+                refuse(job, &text);
+            }
             return;
         }
     };
@@ -208,13 +210,20 @@ fn run_batch(shared: &Shared, jobs: Vec<Job>, commits: u32, compaction: &mut Com
             Err(fail(shared, &text))
         }
         None if batch.changed => transaction.commit().map_err(|error| fail(shared, &error)),
-        None => Ok(drop(transaction)),
+        None => {
+            drop(transaction);
+            Ok(())
+        }
     };
     match committed {
         Ok(()) => batch.publish(shared, compaction),
         Err(text) => {
-            batch.outcomes.into_iter().for_each(|outcome| outcome.refuse(&text));
-            waiting.into_iter().chain(jobs).for_each(|job| refuse(job, &text));
+            for outcome in batch.outcomes {
+                outcome.refuse(&text);
+            }
+            for job in waiting.into_iter().chain(jobs) {
+                refuse(job, &text);
+            }
         }
     }
 }
@@ -299,14 +308,13 @@ impl Batch {
     ) -> Result<(), redb::Error> {
         match job {
             Job::CreatePlane { name, metadata, answer } => {
-                let plane = match self.find(shared, &name) {
-                    Some(plane) => plane,
-                    None => {
-                        self.changed = true;
-                        let plane = Arc::new(tables::insert_plane(transaction, &name, &metadata)?);
-                        self.created.insert(name, Some(Arc::clone(&plane)));
-                        plane
-                    }
+                let plane = if let Some(plane) = self.find(shared, &name) {
+                    plane
+                } else {
+                    self.changed = true;
+                    let plane = Arc::new(tables::insert_plane(transaction, &name, &metadata)?);
+                    self.created.insert(name, Some(Arc::clone(&plane)));
+                    plane
                 };
                 self.outcomes.push(Outcome::Created(answer, plane));
             }
@@ -359,8 +367,8 @@ impl Batch {
         for batch in self.planes.values() {
             batch.plane.revision.store(batch.revision, Ordering::Release);
         }
-        lock(&shared.planes_hub)
-            .publish(self.planes.values().map(|batch| (&batch.plane.name, batch.events.as_slice())));
+        let changes: Vec<_> = self.planes.values().map(|batch| (&batch.plane.name, batch.events.as_slice())).collect();
+        lock(&shared.planes_hub).publish(&changes);
         for batch in self.planes.into_values() {
             super::watch::publish(&batch.plane, batch.revision, &batch.events);
             compaction.note_growth(&batch.plane, shared);

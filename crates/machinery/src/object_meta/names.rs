@@ -61,6 +61,11 @@ fn too_long(limit: usize) -> String {
     format!("must be no more than {limit} characters")
 }
 
+/// The same in the words for labels, which are newer.
+fn too_many_bytes(limit: usize) -> String {
+    format!("must be no more than {limit} bytes")
+}
+
 /// What is wrong with `text` as a DNS-1123 subdomain.
 pub(super) fn subdomain_messages(text: &str, limit: usize) -> Vec<String> {
     let mut messages = Vec::new();
@@ -121,7 +126,12 @@ pub fn label_key_messages(key: &str) -> Vec<String> {
             if prefix.is_empty() {
                 messages.push("prefix part must be non-empty".to_owned());
             } else {
-                messages.extend(subdomain_messages(prefix, 253).iter().map(|message| format!("prefix part {message}")));
+                if prefix.len() > 253 {
+                    messages.push(format!("prefix part {}", too_many_bytes(253)));
+                }
+                messages.extend(
+                    subdomain_messages(prefix, usize::MAX).iter().map(|message| format!("prefix part {message}")),
+                );
             }
             name
         }
@@ -134,7 +144,7 @@ pub fn label_key_messages(key: &str) -> Vec<String> {
     if name.is_empty() {
         messages.push("name part must be non-empty".to_owned());
     } else if name.len() > 63 {
-        messages.push(format!("name part {}", too_long(63)));
+        messages.push(format!("name part {}", too_many_bytes(63)));
     }
     if !is_label_key_text(name) {
         messages.push(format!("name part {LABEL_KEY_RULE}{LABEL_KEY_FORMAT}')"));
@@ -146,7 +156,7 @@ pub fn label_key_messages(key: &str) -> Vec<String> {
 pub fn label_value_messages(value: &str) -> Vec<String> {
     let mut messages = Vec::new();
     if value.len() > 63 {
-        messages.push(too_long(63));
+        messages.push(too_many_bytes(63));
     }
     if !(value.is_empty() || is_label_key_text(value)) {
         messages.push(format!("a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '({LABEL_KEY_FORMAT})?')"));

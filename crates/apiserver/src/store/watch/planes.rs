@@ -37,20 +37,17 @@ struct State {
 
 impl PlanesHub {
     /// Gives a transaction's events to the loops.
-    pub(in super::super) fn publish<'a>(
-        &mut self,
-        batches: impl Iterator<Item = (&'a PlaneName, &'a [Arc<Event>])> + Clone,
-    ) {
+    pub(in super::super) fn publish(&mut self, changes: &[(&PlaneName, &[Arc<Event>])]) {
         self.queues.retain(|queue| {
             let Some(queue) = queue.upgrade() else { return false };
             let mut state = lock(&queue);
-            for (plane, events) in batches.clone() {
-                for event in events {
+            for (plane, events) in changes {
+                for event in *events {
                     if state.events.len() >= CAPACITY {
                         state.events.clear();
                         state.events.push_back(PlaneEvent::Missed);
                     }
-                    state.events.push_back(PlaneEvent::Changed(plane.clone(), Arc::clone(event)));
+                    state.events.push_back(PlaneEvent::Changed((*plane).clone(), Arc::clone(event)));
                 }
             }
             let waker = state.waker.take();

@@ -1,0 +1,275 @@
+//! The real kubectl against the TLS listener: what people type, and what they see.
+//!
+//! Without a kubectl these tests pass with a notice, except where `CI=true`.
+
+use std::{process::Stdio, time::Duration};
+
+use kogge_apiserver::server::{Server, ServerOptions};
+use regex::Regex;
+use serde_json::json;
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
+    process::Command,
+};
+
+use crate::{
+    client::widgets,
+    planes::{Listener, listen},
+};
+
+/// A server, its listener and a kubeconfig for it.
+struct Kubectl {
+    directory: tempfile::TempDir,
+    transcript: String,
+    _server: Server,
+    listener: Listener,
+}
+
+/// Starts a server for kubectl; none where there is no kubectl.
+async fn start() -> Option<Kubectl> {
+    let found = Command::new("kubectl")
+        .args(["version", "--client"])
+        .output()
+        .await
+        .is_ok_and(|output| output.status.success());
+    if !found {
+        assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "kubectl is not installed");
+        #[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
+        {
+            eprintln!("SKIPPED: kubectl is not installed");
+        }
+        return None;
+    }
+    let options = ServerOptions {
+        pod_logs: Some(std::sync::Arc::new(|request| format!("log of {}\n", request.container))),
+        ..ServerOptions::default()
+    };
+    let server = Server::open(options).await.unwrap();
+    let listener = listen(&server).await;
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("config"), server.admin_kubeconfig(&listener.url)).unwrap();
+    server.management().apply_all(vec![widgets()]).await.unwrap();
+    Some(Kubectl { directory, transcript: String::new(), _server: server, listener })
+}
+
+impl Kubectl {
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new("kubectl");
+        command
+            .args(arguments)
+            .env("KUBECONFIG", self.directory.path().join("config"))
+            .env("KUBECACHEDIR", self.directory.path().join("cache"))
+            .env("HOME", self.directory.path())
+            .env("KUBE_EDITOR", "sed -i -e s/weight:.1/weight:\\ 2/")
+            .env("KUBECTL_EXTERNAL_DIFF", "diff -u")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
+        command
+    }
+
+    /// Runs a command line (split at spaces) and adds it with what it printed to the transcript.
+    async fn run(&mut self, line: &str) -> String {
+        self.run_with(line, "").await
+    }
+
+    async fn run_with(&mut self, line: &str, input: &str) -> String {
+        let arguments: Vec<&str> = line.split(' ').collect();
+        let mut child = self.command(&arguments).spawn().unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        stdin.write_all(input.as_bytes()).await.unwrap();
+        drop(stdin);
+        let output = tokio::time::timeout(Duration::from_secs(60), child.wait_with_output())
+            .await
+            .unwrap_or_else(|_| panic!("kubectl {line} does not end"))
+            .unwrap();
+        let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        let shown = self.stable(&text);
+        self.transcript.push_str(&format!("$ kubectl {line}\n{shown}"));
+        if let Some(code) = output.status.code().filter(|code| *code != 0) {
+            self.transcript.push_str(&format!("[exit code {code}]\n"));
+        }
+        self.transcript.push('\n');
+        text
+    }
+
+    /// The text without what differs from run to run.
+    fn stable(&self, text: &str) -> String {
+        let text = text.replace(&self.listener.url, "https://SERVER");
+        let replacements = [
+            (r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "UID"),
+            (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", "TIME"),
+            (r"(Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d\d \w{3} \d{4} \d\d:\d\d:\d\d [+-]\d{4}", "TIME"),
+            (r"/tmp/(LIVE|MERGED)-\d+/", "/tmp/$1/"),
+            (r"(?m)^(---|\+\+\+) (\S+)\s.*$", "$1 $2"),
+            (r"\b\d+(m?s|m)\b", "AGE"),
+            (r#"resourceVersion: "\d+""#, r#"resourceVersion: "N""#),
+            (r"kubectl\S*/v\S+ \(\S+\) kubernetes/\S+", "kubectl"),
+            (r"(\S) {2,}", "$1  "),
+            (r"(?m)[ \t]+$", ""),
+        ];
+        replacements
+            .iter()
+            .fold(text, |text, (pattern, with)| Regex::new(pattern).unwrap().replace_all(&text, *with).into_owned())
+    }
+}
+
+const WIDGET: &str = "apiVersion: example.com/v1
+kind: Widget
+metadata:
+  name: first
+  labels: {tier: front}
+spec:
+  replicas: 1
+  parts:
+  - {name: wheel, weight: 1}
+";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn custom_objects_are_applied_changed_and_deleted() {
+    let Some(mut kubectl) = start().await else { return };
+    kubectl.run("wait --for=condition=Established crd/widgets.example.com --timeout=10s").await;
+    kubectl.run_with("apply -f -", &WIDGET.replace("replicas", "replica")).await;
+    kubectl.run_with("apply -f -", WIDGET).await;
+    kubectl.run_with("apply -f -", WIDGET).await;
+    kubectl.run_with("diff -f -", &WIDGET.replace("replicas: 1", "replicas: 2")).await;
+    kubectl.run_with("apply -f -", &WIDGET.replace("replicas: 1", "replicas: 2")).await;
+    kubectl.run("get widgets").await;
+    kubectl.run("get wd first -o wide --show-labels").await;
+    kubectl.run("get wd first -o jsonpath={.spec}").await;
+    kubectl.run("get wd -l tier=front -o name").await;
+    kubectl.run("get wd --field-selector spec.size=large").await;
+    kubectl.run("get wd first -o yaml").await;
+    kubectl.run("edit wd first").await;
+    kubectl.run("patch wd first --type merge -p {\"spec\":{\"replicas\":3}}").await;
+    kubectl
+        .run("patch wd first --type json -p [{\"op\":\"replace\",\"path\":\"/spec/size\",\"value\":\"large\"}]")
+        .await;
+    kubectl.run("patch wd first --type merge -p {\"spec\":{\"size\":\"huge\"}}").await;
+    kubectl.run("label wd first tier=back --overwrite").await;
+    kubectl.run("annotate wd first note=hello").await;
+    kubectl.run("scale wd first --replicas=5").await;
+    kubectl.run("get wd first -o jsonpath={.spec.replicas}/{.spec.size}/{.spec.parts[0].weight}").await;
+    kubectl.run_with("apply --server-side -f -", WIDGET).await;
+    kubectl.run_with("apply --server-side --force-conflicts -f -", WIDGET).await;
+    kubectl.run_with("apply --server-side --dry-run=server -f -", WIDGET).await;
+    kubectl.run("describe wd first").await;
+    kubectl.run("delete wd first").await;
+    kubectl.run("get wd").await;
+    kubectl.run("get wd first").await;
+    kubectl.run("delete crd widgets.example.com").await;
+    insta::assert_snapshot!(kubectl.transcript);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_api_explains_itself() {
+    let Some(mut kubectl) = start().await else { return };
+    kubectl.run("auth whoami").await;
+    kubectl.run("auth can-i delete nodes").await;
+    kubectl.run("auth can-i --list").await;
+    kubectl.run("cluster-info").await;
+    kubectl.run("get --raw /readyz").await;
+    kubectl.run("get --raw /apis/example.com").await;
+    kubectl.run("api-resources --api-group=example.com").await;
+    kubectl.run("api-versions").await;
+    kubectl.run("explain widget.spec").await;
+    kubectl.run("explain configmap.data").await;
+    kubectl.run("get things").await;
+    kubectl.run("get namespaces").await;
+    let version = kubectl.run("version -o json").await;
+    assert!(version.contains("\"gitVersion\": \"v1.36.0\""), "{version}");
+    let transcript = kubectl.transcript.split("$ kubectl version").next().unwrap();
+    insta::assert_snapshot!(transcript);
+    kubectl.run("api-resources -o name --verbs=list").await;
+    insta::assert_snapshot!(kubectl.transcript.rsplit("--verbs=list\n").next().unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn typed_commands_send_protobuf() {
+    let Some(mut kubectl) = start().await else { return };
+    kubectl.run("create namespace team").await;
+    kubectl.run("create configmap settings -n team --from-literal=a=1 --from-literal=b=2").await;
+    kubectl.run("create secret generic password -n team --from-literal=p=secret").await;
+    kubectl.run("create serviceaccount robot -n team").await;
+    kubectl.run("get configmap,secret,serviceaccount -n team").await;
+    kubectl.run("get secret password -n team -o jsonpath={.data.p}").await;
+    kubectl.run("describe configmap settings -n team").await;
+    kubectl.run("describe namespace team").await;
+    kubectl.run("delete namespace team --wait --timeout=30s").await;
+    kubectl.run("get configmaps -n team").await;
+    insta::assert_snapshot!(kubectl.transcript);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn workloads_and_nodes_are_handled_as_on_a_cluster() {
+    let Some(mut kubectl) = start().await else { return };
+    let deployment = "apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web}
+spec:
+  replicas: 2
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec:
+      containers:
+      - {name: web, image: nginx:1}
+";
+    let node = json!({
+        "apiVersion": "v1", "kind": "Node", "metadata": {"name": "worker"},
+        "status": {"conditions": [{"type": "Ready", "status": "True", "reason": "KubeletReady"}], "nodeInfo": {"kubeletVersion": "v1.36.0"}},
+    });
+    let pod = json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web-0", "namespace": "default", "labels": {"app": "web"},
+            "ownerReferences": [{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web", "uid": "gone", "controller": true}]},
+        "spec": {"nodeName": "worker", "containers": [{"name": "web", "image": "nginx:1"}]},
+        "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}],
+            "containerStatuses": [{"name": "web", "ready": true, "restartCount": 0, "image": "nginx:1", "imageID": "", "state": {"running": {}}}]},
+    });
+    kubectl._server.management().apply_all(vec![node, pod]).await.unwrap();
+    kubectl.run_with("apply -f -", deployment).await;
+    kubectl.run_with("apply -f -", &deployment.replace("nginx:1", "nginx:2")).await;
+    kubectl.run("patch deployment web -p {\"spec\":{\"template\":{\"spec\":{\"containers\":[{\"name\":\"web\",\"imagePullPolicy\":\"Always\"}]}}}}").await;
+    kubectl.run("get deployment web -o jsonpath={.spec.template.spec.containers[*].image}").await;
+    kubectl.run("scale deployment web --replicas=4").await;
+    kubectl.run("set image deployment/web web=nginx:3").await;
+    kubectl.run("get deployments -o wide").await;
+    kubectl.run("get nodes").await;
+    kubectl.run("cordon worker").await;
+    kubectl.run("get nodes").await;
+    kubectl.run("uncordon worker").await;
+    kubectl.run("get events").await;
+    kubectl.run("delete deployment web").await;
+    insta::assert_snapshot!(kubectl.transcript);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_watch_prints_changes_as_they_come() {
+    let Some(mut kubectl) = start().await else { return };
+    kubectl.run_with("apply -f -", WIDGET).await;
+    let mut watch = kubectl.command(&["get", "wd", "-w", "--no-headers"]).spawn().unwrap();
+    let mut lines = BufReader::new(watch.stdout.take().unwrap()).lines();
+    let first = lines.next_line().await.unwrap().unwrap();
+    assert!(first.starts_with("first") && first.contains(" 1 "), "{first}");
+    kubectl.run("scale wd first --replicas=7").await;
+    let second = lines.next_line().await.unwrap().unwrap();
+    assert!(second.starts_with("first") && second.contains(" 7 "), "{second}");
+    watch.kill().await.unwrap();
+    let waiting =
+        kubectl.command(&["wait", "wd/first", "--for=jsonpath={.status.phase}=Ready", "--timeout=20s"]).output();
+    let patching = kubectl
+        .command(&[
+            "patch",
+            "wd",
+            "first",
+            "--subresource=status",
+            "--type=merge",
+            "-p",
+            r#"{"status":{"phase":"Ready"}}"#,
+        ])
+        .output();
+    let (waited, patched) = tokio::join!(waiting, patching);
+    assert!(patched.unwrap().status.success());
+    assert!(waited.unwrap().status.success());
+}

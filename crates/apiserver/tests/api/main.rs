@@ -1,0 +1,14 @@
+//! The API as clients see it: in process, over TLS, and with the real kubectl.
+
+mod client;
+mod definitions;
+mod deletion;
+mod kube_runtime;
+mod kubectl;
+mod lists;
+mod objects;
+mod ownership;
+mod planes;
+mod pods;
+mod reviews;
+mod watches;
