@@ -28,7 +28,7 @@ pub fn json_patch(object: &Value, patch: &Value) -> Result<Value, ApiError> {
     json::apply(object, patch)
 }
 
-/// RFC 7396.
+/// RFC 7396, except that null fields of objects inside lists are dropped, as the library of the real server does.
 pub fn merge_patch(object: &Value, patch: &Value) -> Value {
     let mut merged = object.clone();
     merge_into(&mut merged, patch);
@@ -37,7 +37,7 @@ pub fn merge_patch(object: &Value, patch: &Value) -> Value {
 
 fn merge_into(target: &mut Value, patch: &Value) {
     let Value::Object(changes) = patch else {
-        *target = patch.clone();
+        *target = without_null_fields(patch);
         return;
     };
     if !target.is_object() {
@@ -54,6 +54,17 @@ fn merge_into(target: &mut Value, patch: &Value) {
             merge_into(&mut added, change);
             fields.insert(key.clone(), added);
         }
+    }
+}
+
+fn without_null_fields(value: &Value) -> Value {
+    match value {
+        Value::Array(items) => Value::Array(items.iter().map(without_null_fields).collect()),
+        Value::Object(fields) => {
+            let kept = fields.iter().filter(|(_, value)| !value.is_null());
+            Value::Object(kept.map(|(key, value)| (key.clone(), without_null_fields(value))).collect())
+        }
+        scalar => scalar.clone(),
     }
 }
 

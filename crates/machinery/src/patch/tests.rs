@@ -150,7 +150,8 @@ fn merge_patches_follow_the_examples_of_rfc_7396() {
         (json!([1, 2]), json!({"a": "b", "c": null}), json!({"a": "b"})),
         (json!({}), json!({"a": {"bb": {"ccc": null}}}), json!({"a": {"bb": {}}})),
     ];
-    for (original, patch, expected) in cases {
+    let kubernetes = (json!({}), json!({"a": [null, {"b": null, "c": 1}]}), json!({"a": [null, {"c": 1}]}));
+    for (original, patch, expected) in cases.into_iter().chain([kubernetes]) {
         assert_eq!(merge_patch(&original, &patch), expected, "{original} + {patch}");
     }
 }
