@@ -6,6 +6,7 @@ use std::time::Duration;
 /// Results of one scenario, printed as they come.
 #[derive(Debug)]
 pub(crate) struct Report {
+    figures: usize,
     missed: Vec<String>,
 }
 
@@ -15,16 +16,18 @@ impl Report {
         let processors = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
         let build = if cfg!(debug_assertions) { "debug build: figures mean little" } else { "release build" };
         line(&format!("# {scenario} ({processors} processors, {build})\n\n{how}\n"))?;
-        Ok(Report { missed: Vec::new() })
+        Ok(Report { figures: 0, missed: Vec::new() })
     }
 
     /// Prints one figure.
     pub(crate) fn figure(&mut self, what: &str, value: &str) -> anyhow::Result<()> {
+        self.figures += 1;
         line(&format!("{what:<58} {value:>22}"))
     }
 
     /// Prints a figure and whether it keeps to its bound.
     pub(crate) fn bounded(&mut self, what: &str, value: &str, bound: &str, kept: bool) -> anyhow::Result<()> {
+        self.figures += 1;
         let verdict = if kept { "ok" } else { "MISSED" };
         if !kept {
             self.missed.push(what.to_owned());
@@ -37,7 +40,7 @@ impl Report {
     /// # Errors
     /// Names the figures that missed their bound.
     pub(crate) fn end(self) -> anyhow::Result<()> {
-        line("")?;
+        line(&format!("\n{} figures, {} missed their bound", self.figures, self.missed.len()))?;
         anyhow::ensure!(self.missed.is_empty(), "missed: {}", self.missed.join(", "));
         Ok(())
     }

@@ -88,12 +88,7 @@ async fn writes(report: &mut Report, path: &Path, arguments: &Arguments, writers
     report.figure(&format!("  latency p50 / p99, {writers} writers"), &format!("{median:.1?} / {late:.1?}"))
 }
 
-async fn write_until(
-    plane: PlaneStore,
-    name: String,
-    end: Instant,
-    bytes: usize,
-) -> anyhow::Result<Vec<Duration>> {
+async fn write_until(plane: PlaneStore, name: String, end: Instant, bytes: usize) -> anyhow::Result<Vec<Duration>> {
     let mut latencies = Vec::new();
     let mut expected = Expected::Absent;
     let mut value = 0;
@@ -124,9 +119,10 @@ async fn idle_planes(report: &mut Report, path: &Path, arguments: &Arguments) ->
         }
     }
     let planes = arguments.planes;
-    report.figure(&format!("making {planes} planes with {WATCHES} watches each"), &format!("{:.1?}", begin.elapsed()))?;
+    report
+        .figure(&format!("making {planes} planes with {WATCHES} watches each"), &format!("{:.1?}", begin.elapsed()))?;
     if let (Some(before), Some(after)) = (before, resident_kib()) {
-        let each = (after.saturating_sub(before)) as usize / planes.max(1);
+        let each = after.saturating_sub(before) / (planes as u64).max(1);
         report.bounded("memory of an idle plane with its watches", &format!("{each} KiB"), "1024 KiB", each < 1024)?;
     }
     let before = processor_time();
@@ -145,9 +141,11 @@ async fn reads(report: &mut Report, path: &Path, arguments: &Arguments) -> anyho
     let names: Vec<String> = (0..objects).map(|number| format!("ship-{number:07}")).collect();
     let begin = Instant::now();
     for chunk in names.chunks(500) {
-        let writes = chunk
-            .iter()
-            .map(|name| Write { key: key(name), change: Change::Put(object(name, 0, bytes)), expected: Expected::Absent });
+        let writes = chunk.iter().map(|name| Write {
+            key: key(name),
+            change: Change::Put(object(name, 0, bytes)),
+            expected: Expected::Absent,
+        });
         plane.write_many(writes.collect()).await?;
     }
     report.figure(&format!("creating {objects} objects, 500 a transaction"), &per_second(objects, begin.elapsed()))?;
