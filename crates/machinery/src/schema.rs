@@ -26,6 +26,7 @@ pub(crate) mod path;
 mod prune;
 pub(crate) mod rule;
 mod rule_evaluation;
+mod rule_library;
 mod rule_projection;
 pub(crate) mod rule_scope;
 mod rule_values;
@@ -35,6 +36,8 @@ mod value_validation;
 
 #[cfg(test)]
 mod properties_test;
+#[cfg(test)]
+mod rule_library_test;
 #[cfg(test)]
 mod tests;
 

@@ -8,7 +8,10 @@ use std::{
 use kube_cel::cel::{IdedExpr, parser::Parser};
 use serde_json::Value;
 
-use super::rule_projection::{Analysis, analyse};
+use super::{
+    rule_library::unfold_optionals,
+    rule_projection::{Analysis, analyse},
+};
 
 /// The longest rule that is compiled, in bytes. The real server bounds rules by the size of the definition only; the
 /// parser used here keeps more state than Go's.
@@ -110,11 +113,12 @@ impl Expression {
             return Err(format!("the expression is longer than {MAXIMUM_RULE_LENGTH} bytes"));
         }
         let parse = || Parser::new().enable_optional_syntax(true).parse(source);
-        let tree = match catch_unwind(AssertUnwindSafe(parse)) {
+        let mut tree = match catch_unwind(AssertUnwindSafe(parse)) {
             Ok(Ok(tree)) => tree,
             Ok(Err(errors)) => return Err(errors.to_string().trim().replace("\n|", "\n |")),
             Err(_) => return Err("the expression can not be parsed".to_owned()),
         };
+        unfold_optionals(&mut tree);
         let analysis = analyse(&tree);
         Ok(Self { tree, analysis })
     }

@@ -8,10 +8,7 @@ use std::{
     sync::Arc,
 };
 
-use kube_cel::{
-    KubeCelExt as _,
-    cel::{Context, ExecutionError, Value as CelValue, objects::OptionalValue},
-};
+use kube_cel::cel::{Context, ExecutionError, Value as CelValue, objects::OptionalValue};
 use serde_json::Value;
 
 use super::{
@@ -20,6 +17,7 @@ use super::{
     messages,
     path::FieldPath,
     rule::{Expression, ValidationRule},
+    rule_library::{reason_of, with_library},
     rule_projection::Sizes,
     rule_values::to_cel,
 };
@@ -29,44 +27,6 @@ use crate::status_error::{FieldError, FieldErrorKind};
 const COST_BUDGET: u64 = 10_000_000;
 /// The longest computed message (`MaxEvaluatedMessageExpressionSizeBytes`).
 const MAXIMUM_MESSAGE_LENGTH: usize = 5 * 1024;
-
-thread_local! {
-    /// The function library; rules run in scopes below it.
-    static LIBRARY: Context<'static> = library();
-}
-
-/// Names of types, as `type(x)` gives them.
-const TYPE_NAMES: [&str; 9] = ["bool", "bytes", "double", "int", "list", "map", "null_type", "string", "uint"];
-
-fn library() -> Context<'static> {
-    let mut context = Context::default().with_all();
-    context.add_function("dyn", |value: CelValue| -> Result<CelValue, ExecutionError> { Ok(value) });
-    // Types are their names here: rules only compare them.
-    context.add_function("type", |value: CelValue| -> String { type_name(&value) });
-    for name in TYPE_NAMES {
-        context.add_variable_from_value(name, name.to_owned());
-    }
-    context
-}
-
-fn type_name(value: &CelValue) -> String {
-    let name = match value {
-        CelValue::Bool(_) => "bool",
-        CelValue::Bytes(_) => "bytes",
-        CelValue::Float(_) => "double",
-        CelValue::Int(_) => "int",
-        CelValue::List(_) => "list",
-        CelValue::Map(_) => "map",
-        CelValue::Null => "null_type",
-        CelValue::String(_) => "string",
-        CelValue::UInt(_) => "uint",
-        CelValue::Timestamp(_) => "google.protobuf.Timestamp",
-        CelValue::Duration(_) => "google.protobuf.Duration",
-        CelValue::Opaque(opaque) => opaque.runtime_type_name(),
-        CelValue::Function(..) => "function",
-    };
-    name.to_owned()
-}
 
 /// Whether an error keeps rules from being evaluated: they could not rely on the shape of the object.
 pub(crate) fn blocks_rules(error: &FieldError) -> bool {
@@ -95,7 +55,7 @@ pub(crate) fn errors_at(
     if !node.below.rules {
         return Vec::new();
     }
-    LIBRARY.with(|library| {
+    with_library(|library| {
         let mut evaluation = Evaluation { library, budget: Some(COST_BUDGET), errors: Vec::new() };
         evaluation.visit(node, value, old, false, path);
         evaluation.errors
@@ -268,20 +228,6 @@ impl Subject<'_> {
 enum Failure {
     NoSuchOverload,
     Other(String),
-}
-
-/// An interpreter error in the words of cel-go.
-fn reason_of(error: &ExecutionError) -> String {
-    match error {
-        ExecutionError::NoSuchKey(key) => format!("no such key: {key}"),
-        ExecutionError::IndexOutOfBounds(CelValue::Int(index)) => format!("index out of bounds: {index}"),
-        ExecutionError::DivisionByZero(_) => "division by zero".to_owned(),
-        ExecutionError::RemainderByZero(_) => "modulus by zero".to_owned(),
-        ExecutionError::Overflow(..) => "integer overflow".to_owned(),
-        ExecutionError::UndeclaredReference(name) => format!("undeclared reference to '{name}'"),
-        ExecutionError::FunctionError { message, .. } => message.clone(),
-        other => other.to_string(),
-    }
 }
 
 fn usable_message(text: &str) -> Option<String> {

@@ -109,7 +109,10 @@ fn collect<'a>(expression: &'a IdedExpr, bound: &mut Vec<&'a str>, analysis: &mu
         Expr::Call(call) => {
             analysis.loops |=
                 matches!(call.func_name.as_str(), operators::IN | operators::EQUALS | operators::NOT_EQUALS);
-            analysis.ignores_order &= !ORDER_MATTERS.contains(&call.func_name.as_str());
+            let by_name =
+                matches!(call.args.last().map(|last| &last.expr), Some(Expr::Literal(LiteralValue::String(_))))
+                    && matches!(call.func_name.as_str(), operators::INDEX | operators::OPT_INDEX);
+            analysis.ignores_order &= by_name || !ORDER_MATTERS.contains(&call.func_name.as_str());
             if call.func_name == "matches"
                 && let Some(Expr::Literal(LiteralValue::String(pattern))) = call.args.last().map(|last| &last.expr)
             {

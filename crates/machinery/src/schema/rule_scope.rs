@@ -8,42 +8,31 @@ use super::{
     value_validation::compile_pattern,
 };
 
-/// Identifiers of the language and of the Kubernetes libraries that are no variables.
-const LIBRARY_NAMES: [&str; 25] = [
-    "sets",
-    "math",
-    "optional",
-    "base64",
-    "cel",
-    "format",
-    "ip",
-    "cidr",
-    "url",
-    "strings",
-    "lists",
-    "regex",
-    "quantity",
-    "semver",
-    "jsonpatch",
-    "int",
-    "uint",
-    "double",
+/// Names that are no variables: of types and of the libraries that kube-apiserver gives to rules.
+const LIBRARY_NAMES: [&str; 18] = [
     "bool",
-    "string",
     "bytes",
+    "double",
+    "dyn",
+    "duration",
+    "format",
+    "google",
+    "int",
+    "ip",
     "list",
+    "lists",
     "map",
-    "type",
     "null_type",
+    "optional",
+    "sets",
+    "string",
+    "timestamp",
+    "uint",
 ];
-const MORE_LIBRARY_NAMES: [&str; 5] = ["google", "timestamp", "duration", "dyn", "optional_type"];
 
 /// Why the expression `source` on values of `schema` can not be meant, in the words of cel-go.
 pub(crate) fn problem(source: &str, analysis: &Analysis, schema: &Value, is_root: bool) -> Option<String> {
-    let unknown = analysis
-        .free_names
-        .iter()
-        .find(|name| !LIBRARY_NAMES.iter().chain(&MORE_LIBRARY_NAMES).any(|known| known == name));
+    let unknown = analysis.free_names.iter().find(|name| !LIBRARY_NAMES.contains(&name.as_str()));
     if let Some(name) = unknown {
         let reason = format!("undeclared reference to '{name}' (in container '')");
         return Some(located(source, name, &reason));

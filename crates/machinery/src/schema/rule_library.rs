@@ -1,0 +1,175 @@
+//! The functions that rules may call, and the parts of the language the interpreter leaves out.
+
+use kube_cel::{
+    KubeCelExt as _,
+    cel::{
+        Context, ExecutionError, IdedExpr, Value as CelValue,
+        common::ast::{CallExpr, EntryExpr, Expr, LiteralValue, operators},
+    },
+};
+
+use super::messages;
+
+/// Names of types, as `type(x)` gives them.
+const TYPE_NAMES: [&str; 9] = ["bool", "bytes", "double", "int", "list", "map", "null_type", "string", "uint"];
+
+thread_local! {
+    /// The function library; rules run in scopes below it.
+    static LIBRARY: Context<'static> = library();
+    /// The library without our additions, for what they do not cover.
+    static BASE: Context<'static> = Context::default().with_all();
+}
+
+/// Runs `action` with the function library.
+pub(crate) fn with_library<T>(action: impl FnOnce(&Context<'static>) -> T) -> T {
+    LIBRARY.with(action)
+}
+
+fn library() -> Context<'static> {
+    let mut context = Context::default().with_all();
+    context.add_function("dyn", |value: CelValue| -> Result<CelValue, ExecutionError> { Ok(value) });
+    // Types are their names here: rules only compare them.
+    context.add_function("type", |value: CelValue| -> String { type_name(&value) });
+    context.add_function("string", to_text);
+    for name in TYPE_NAMES {
+        context.add_variable_from_value(name, name.to_owned());
+    }
+    context
+}
+
+fn type_name(value: &CelValue) -> String {
+    let name = match value {
+        CelValue::Bool(_) => "bool",
+        CelValue::Bytes(_) => "bytes",
+        CelValue::Float(_) => "double",
+        CelValue::Int(_) => "int",
+        CelValue::List(_) => "list",
+        CelValue::Map(_) => "map",
+        CelValue::Null => "null_type",
+        CelValue::String(_) => "string",
+        CelValue::UInt(_) => "uint",
+        CelValue::Timestamp(_) => "google.protobuf.Timestamp",
+        CelValue::Duration(_) => "google.protobuf.Duration",
+        CelValue::Opaque(opaque) => opaque.runtime_type_name(),
+        CelValue::Function(..) => "function",
+    };
+    name.to_owned()
+}
+
+/// `string(value)`; booleans, times and durations are missing from the library.
+fn to_text(value: CelValue) -> Result<CelValue, ExecutionError> {
+    let text = match value {
+        CelValue::Bool(value) => value.to_string(),
+        CelValue::Int(value) => value.to_string(),
+        CelValue::Float(value) => messages::float_text(value),
+        CelValue::Timestamp(time) => {
+            let nanoseconds = i32::try_from(time.timestamp_subsec_nanos()).unwrap_or(0);
+            jiff::Timestamp::new(time.timestamp(), nanoseconds)
+                .map_err(|error| ExecutionError::function_error("string", error))?
+                .to_string()
+        }
+        CelValue::Duration(duration) => {
+            let (seconds, nanoseconds) = (duration.num_seconds(), duration.subsec_nanos().unsigned_abs());
+            let sign = if duration < chrono::Duration::zero() { "-" } else { "" };
+            let fraction = format!("{nanoseconds:09}");
+            let fraction = fraction.trim_end_matches('0');
+            let point = if fraction.is_empty() { "" } else { "." };
+            format!("{sign}{}{point}{fraction}s", seconds.unsigned_abs())
+        }
+        other => {
+            return BASE.with(|base| {
+                let mut scope = base.new_inner_scope();
+                scope.add_variable_from_value("value", other);
+                let argument = IdedExpr { id: 0, expr: Expr::Ident("value".to_owned()) };
+                let call = CallExpr { func_name: "string".to_owned(), target: None, args: vec![argument] };
+                CelValue::resolve(&IdedExpr { id: 0, expr: Expr::Call(call) }, &scope)
+            });
+        }
+    };
+    Ok(CelValue::String(text.into()))
+}
+
+/// An interpreter error in the words of cel-go.
+pub(crate) fn reason_of(error: &ExecutionError) -> String {
+    match error {
+        ExecutionError::NoSuchKey(key) => format!("no such key: {key}"),
+        ExecutionError::IndexOutOfBounds(CelValue::Int(index)) => format!("index out of bounds: {index}"),
+        ExecutionError::DivisionByZero(_) => "division by zero".to_owned(),
+        ExecutionError::RemainderByZero(_) => "modulus by zero".to_owned(),
+        ExecutionError::Overflow(..) => "integer overflow".to_owned(),
+        ExecutionError::UndeclaredReference(name) => format!("undeclared reference to '{name}'"),
+        ExecutionError::FunctionError { function, message } => {
+            let target = match function.as_str() {
+                "int" | "uint" | "double" => function.as_str(),
+                "duration" => "google.protobuf.Duration",
+                "timestamp" => "google.protobuf.Timestamp",
+                _ => return message.clone(),
+            };
+            format!("type conversion error from 'string' to '{target}'")
+        }
+        other => other.to_string(),
+    }
+}
+
+/// Rewrites optional selection (`a.?b`, and `.c` on what that gives) into optional indexing, which the interpreter
+/// carries out for absent fields too. Returns whether the expression gives an optional.
+pub(crate) fn unfold_optionals(expression: &mut IdedExpr) -> bool {
+    match &mut expression.expr {
+        Expr::Select(select) => {
+            if !unfold_optionals(&mut select.operand) || select.test {
+                return false;
+            }
+            let field = LiteralValue::String(select.field.as_str().into());
+            let key = IdedExpr { id: expression.id, expr: Expr::Literal(field) };
+            let operand = std::mem::take(select.operand.as_mut());
+            let func_name = operators::OPT_INDEX.to_owned();
+            expression.expr = Expr::Call(CallExpr { func_name, target: None, args: vec![operand, key] });
+            true
+        }
+        Expr::Call(call) => {
+            if let Some(target) = &mut call.target {
+                unfold_optionals(target);
+            }
+            let mut first_is_optional = false;
+            for (position, argument) in call.args.iter_mut().enumerate() {
+                let is_optional = unfold_optionals(argument);
+                first_is_optional |= position == 0 && is_optional;
+            }
+            match call.func_name.as_str() {
+                operators::OPT_SELECT => operators::OPT_INDEX.clone_into(&mut call.func_name),
+                operators::OPT_INDEX => {}
+                operators::INDEX if first_is_optional => operators::OPT_INDEX.clone_into(&mut call.func_name),
+                _ => return false,
+            }
+            true
+        }
+        Expr::List(list) => {
+            for element in &mut list.elements {
+                unfold_optionals(element);
+            }
+            false
+        }
+        Expr::Map(map) => {
+            for entry in &mut map.entries {
+                if let EntryExpr::MapEntry(entry) = &mut entry.expr {
+                    unfold_optionals(&mut entry.key);
+                    unfold_optionals(&mut entry.value);
+                }
+            }
+            false
+        }
+        Expr::Comprehension(comprehension) => {
+            for part in [
+                &mut comprehension.iter_range,
+                &mut comprehension.accu_init,
+                &mut comprehension.loop_cond,
+                &mut comprehension.loop_step,
+                &mut comprehension.result,
+            ] {
+                unfold_optionals(part);
+            }
+            false
+        }
+        Expr::Struct(_) | Expr::Ident(_) | Expr::Literal(_) | Expr::Unspecified => false,
+    }
+}
