@@ -16,7 +16,10 @@ use kogge_machinery::{
 use serde::Deserialize;
 
 mod columns;
+pub mod defaults;
+pub mod event_conversion;
 pub mod schemas;
+pub mod validation;
 
 /// One group version of `schemas/resources.json`.
 #[derive(Deserialize)]

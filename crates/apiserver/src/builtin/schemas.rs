@@ -3,7 +3,7 @@
 //! Nothing parsed is kept: a kind's schema is compiled at its first use and its document is made for each OpenAPI
 //! request, which clients cache.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use kogge_machinery::schema::Schema;
 use serde_json::{Map, Value, json};
@@ -87,19 +87,35 @@ fn references(value: &Value, found: &mut Vec<String>) {
 /// Compiles one kind's schema for pruning, ownership, patches and validation.
 pub(super) fn compile(group_version: &str, definition: &str) -> Option<Arc<Schema>> {
     let mut all = definitions(group_version)?;
+    let reported = reached_from(&all, |name| name.ends_with("Status") || name.ends_with(".Event"));
+    let specified = reached_from(&all, |name| name.ends_with("Spec") || name.ends_with("Template"));
     for (name, schema) in &mut all {
-        let lenient = name.ends_with("Status") || name.ends_with(".Event") || name.ends_with("Condition");
-        normalise(schema, lenient);
+        normalise(schema, reported.contains(name) && !specified.contains(name));
         refine(name, schema);
     }
     Schema::compile_definition(&Value::Object(all), definition).map(Arc::new)
 }
 
+/// The definitions that are `wanted` or referred to from one that is.
+fn reached_from(all: &Map<String, Value>, wanted: impl Fn(&str) -> bool) -> BTreeSet<String> {
+    let mut reached = BTreeSet::new();
+    let mut open: Vec<String> = all.keys().filter(|name| wanted(name)).cloned().collect();
+    while let Some(name) = open.pop() {
+        if let Some(schema) = all.get(&name)
+            && reached.insert(name)
+        {
+            references(schema, &mut open);
+        }
+    }
+    reached
+}
+
 /// Turns a published definition into what the real server holds its own kinds to.
 ///
-/// The server decodes built-in kinds into Go values, where an absent number, boolean or status is its zero value, and
-/// checks the rest by hand; only what is both `required` and checked there stays required. Zero defaults only describe
-/// that decoding, so they go too. A lone `allOf` reference is how OpenAPI gives a reference a description.
+/// The server decodes built-in kinds into Go values, where an absent number or boolean is its zero value, and checks the
+/// rest by hand; only what is both `required` and checked there stays required, which nothing in a status is (`lenient`).
+/// Zero defaults only describe that decoding, so they go too. A lone `allOf` reference is how OpenAPI gives a reference
+/// a description.
 fn normalise(schema: &mut Value, lenient: bool) {
     let Value::Object(members) = schema else { return };
     members.remove("description");
@@ -173,6 +189,11 @@ fn refine(name: &str, schema: &mut Value) {
         "NetworkPolicySpec" | "EndpointSlice" | "LimitRangeSpec" | "StatefulSetSpec" | "LeaseSpec" | "Endpoints" => {
             members.remove("required");
         }
+        "RawExtension" => {
+            members.clear();
+            members.insert("x-kubernetes-preserve-unknown-fields".to_owned(), Value::Bool(true));
+            members.insert("x-kubernetes-map-type".to_owned(), Value::String("atomic".to_owned()));
+        }
         _ if free_form || !members.contains_key("type") => {
             members.insert("x-kubernetes-preserve-unknown-fields".to_owned(), Value::Bool(true));
         }
@@ -195,6 +216,60 @@ mod tests {
             }
         }
         assert!(definitions("apps/v1beta1").is_none());
+    }
+
+    /// Objects clients send: required fields left out where the real server takes that, nulls of Go clients, numbers as
+    /// quantities and ports.
+    #[test]
+    fn objects_of_real_clients_pass_and_keep_their_fields() {
+        let objects = [
+            json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n", "creationTimestamp": null}, "spec": {},
+                "status": {"nodeInfo": {"kubeletVersion": "v1.34.2"}, "capacity": {"cpu": 2, "memory": "4Gi"},
+                    "conditions": [{"type": "Ready", "status": "True"}], "addresses": [{"type": "InternalIP", "address": "10.0.0.1"}]}}),
+            json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"},
+                "spec": {"containers": [{"name": "a", "resources": {"limits": {"cpu": 0.5}},
+                    "livenessProbe": {"httpGet": {"port": "http"}}, "ports": [{"containerPort": 80}]}]},
+                "status": {"phase": "Running", "podIPs": [{"ip": "10.0.0.1"}], "containerStatuses": [{"name": "a", "ready": true}]}}),
+            json!({"apiVersion": "events.k8s.io/v1", "kind": "Event", "metadata": {"name": "e", "namespace": "default"},
+                "eventTime": null, "regarding": {"kind": "Pod"}, "note": "hello", "deprecatedFirstTimestamp": null}),
+            json!({"apiVersion": "v1", "kind": "Event", "metadata": {"name": "e"}, "involvedObject": {}, "eventTime": null, "source": {}}),
+            json!({"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"name": "n"},
+                "spec": {"ingress": [{"ports": [{"port": 80}, {"port": "http"}]}]}}),
+            json!({"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "metadata": {"name": "e"}, "addressType": "IPv4", "endpoints": null, "ports": null}),
+            json!({"apiVersion": "apps/v1", "kind": "ControllerRevision", "metadata": {"name": "r"}, "revision": 1, "data": {"spec": {"x": [1]}}}),
+            json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "d", "managedFields": [{"fieldsV1": {"f:spec": {}}}]},
+                "spec": {"selector": {"matchLabels": {"a": "b"}}, "strategy": {}, "template": {"metadata": {"creationTimestamp": null}, "spec": {"containers": [{"name": "a", "resources": {}}]}}}, "status": {}}),
+            json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "l"}, "spec": {"holderIdentity": "a", "leaseDurationSeconds": 15, "renewTime": "2026-01-01T00:00:00.000000Z"}}),
+            json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": "c"}, "rules": null}),
+            json!({"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "p"}, "spec": {"minAvailable": "50%", "maxUnavailable": 1}}),
+            json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": {"name": "a.b.c"},
+                "spec": {"group": "b.c", "scope": "Namespaced", "names": {"plural": "a", "kind": "A"}, "versions": [{"name": "v1", "served": true, "storage": true,
+                    "schema": {"openAPIV3Schema": {"type": "object", "properties": {"spec": {"type": "object", "x-kubernetes-preserve-unknown-fields": true, "default": {"a": [1]}}}}}}]}}),
+        ];
+        for mut object in objects {
+            let api_version = object["apiVersion"].as_str().unwrap().to_owned();
+            let kind = object["kind"].as_str().unwrap().to_owned();
+            let resource = crate::builtin::resource_types()
+                .iter()
+                .find(|resource| resource.kind == kind && resource.api_version() == api_version)
+                .unwrap();
+            let schema = resource.schema.get().unwrap();
+            assert_eq!(schema.prune(&mut object), Vec::<String>::new(), "{kind}");
+            schema.apply_defaults(&mut object);
+            let errors = schema.validate(&object, None);
+            assert!(errors.is_empty(), "{kind}: {errors:?}");
+        }
+    }
+
+    #[test]
+    fn every_kind_has_a_schema_that_refuses_wrong_types() {
+        for resource in crate::builtin::resource_types() {
+            let schema = resource.schema.get().unwrap_or_else(|| panic!("{}", resource.kind));
+            let wrong = json!({"apiVersion": 1, "kind": resource.kind, "metadata": {}});
+            assert!(!schema.validate(&wrong, None).is_empty(), "{}", resource.kind);
+            let mut unknown = json!({"colour": "red"});
+            assert_eq!(schema.prune(&mut unknown), ["colour"], "{}", resource.kind);
+        }
     }
 
     #[test]

@@ -18,6 +18,7 @@ use super::{
     strategy,
 };
 use crate::{
+    builtin,
     plane::Plane,
     registry::ServedResource,
     store::{Change, Expected, ObjectKey, WriteError},
@@ -182,6 +183,9 @@ pub(crate) fn complete_create(
     if let Some(schema) = &schema {
         schema.apply_defaults(&mut object);
     }
+    if !resource.custom {
+        builtin::defaults::apply(resource, &mut object);
+    }
     object_meta::prepare_create(resource, &mut object, uid, &writer.now)?;
     if resource.custom {
         // Nothing is written in code for custom kinds.
@@ -221,6 +225,9 @@ pub(crate) fn complete_update(
     check_unchanged_type(served, old, &object)?;
     if let Some(schema) = &schema {
         schema.apply_defaults(&mut object);
+    }
+    if !resource.custom {
+        builtin::defaults::apply(resource, &mut object);
     }
     match scope {
         WriteScope::Status(_) => object_meta::prepare_status_update(resource, old, &mut object)?,

@@ -10,7 +10,7 @@ use kogge_machinery::{
 use serde_json::Value;
 
 use super::{answer::Document, query::Query};
-use crate::registry::ServedResource;
+use crate::{builtin::event_conversion, registry::ServedResource};
 
 /// A stored object in the served version, with the defaults of the current schema. Bytes that are right as they are
 /// stored are passed on untouched.
@@ -48,8 +48,7 @@ fn begins_with_version(served: &ServedResource, json: &[u8]) -> bool {
 
 fn convert_to_served(served: &ServedResource, mut value: Value) -> Value {
     if served.is("events.k8s.io", "events") {
-        value["apiVersion"] = "events.k8s.io/v1".into();
-        return value;
+        return event_conversion::to_events_group(value);
     }
     let api_version = served.resource.api_version();
     if value["apiVersion"] != api_version.as_str() {
@@ -65,8 +64,7 @@ fn convert_to_served(served: &ServedResource, mut value: Value) -> Value {
 /// An object of the served version as it is stored.
 pub(crate) fn convert_to_stored(served: &ServedResource, mut value: Value) -> Value {
     if served.is("events.k8s.io", "events") {
-        value["apiVersion"] = "v1".into();
-        return value;
+        return event_conversion::to_core_group(value);
     }
     if served.resource.version != served.resource.storage_version {
         value["apiVersion"] = if served.resource.group.is_empty() {

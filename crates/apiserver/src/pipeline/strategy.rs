@@ -1,11 +1,12 @@
 //! What the real server does in code for built-in kinds when they are written.
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
 use kogge_machinery::{
     resource::ResourceType,
     status_error::{ApiError, FieldError},
 };
 use serde_json::{Value, json};
+
+use crate::builtin;
 
 /// Completes a new object of a built-in kind.
 ///
@@ -17,16 +18,11 @@ pub(crate) fn prepare_create(resource: &ResourceType, object: &mut Value, _now: 
             let name = object["metadata"]["name"].clone();
             object["metadata"]["labels"]["kubernetes.io/metadata.name"] = name;
             object["spec"]["finalizers"] = json!(["kubernetes"]);
-            object["status"] = json!({"phase": "Active"});
         }
-        ("", "secrets") => {
-            merge_string_data(object);
-            if object["type"].is_null() {
-                object["type"] = "Opaque".into();
-            }
-        }
-        ("", "pods") => object["status"] = json!({"phase": "Pending"}),
         _ => {}
+    }
+    if let Some(status) = builtin::defaults::initial_status(resource) {
+        object["status"] = status;
     }
     Ok(())
 }
@@ -37,26 +33,24 @@ pub(crate) fn prepare_create(resource: &ResourceType, object: &mut Value, _now: 
 /// What the kind cannot be changed to.
 pub(crate) fn prepare_update(
     resource: &ResourceType,
-    _old: &Value,
+    old: &Value,
     object: &mut Value,
     _subresource: &str,
 ) -> Result<(), ApiError> {
-    if (resource.group.as_str(), resource.plural.as_str()) == ("", "secrets") {
-        merge_string_data(object);
+    if (resource.group.as_str(), resource.plural.as_str()) == ("", "services")
+        && object["spec"]["type"] != "ExternalName"
+    {
+        // What was allocated for the service stays, though the one who replaces it does not repeat it.
+        for field in ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"] {
+            if object["spec"][field].is_null() && !old["spec"][field].is_null() {
+                object["spec"][field] = old["spec"][field].clone();
+            }
+        }
     }
     Ok(())
 }
 
 /// Fields of a built-in kind that no schema can refuse.
-pub(crate) fn validate(_resource: &ResourceType, _object: &Value, _old: Option<&Value>) -> Vec<FieldError> {
-    Vec::new()
-}
-
-fn merge_string_data(object: &mut Value) {
-    let Some(Value::Object(texts)) = object.as_object_mut().and_then(|fields| fields.remove("stringData")) else {
-        return;
-    };
-    for (key, text) in texts {
-        object["data"][key] = STANDARD.encode(text.as_str().unwrap_or_default()).into();
-    }
+pub(crate) fn validate(resource: &ResourceType, object: &Value, old: Option<&Value>) -> Vec<FieldError> {
+    builtin::validation::validate(resource, object, old)
 }
