@@ -139,7 +139,3 @@ fn hoist_constants(schema: &mut Map<String, Value>) {
         schema.insert("description".into(), json!(text.trim()));
     }
 }
-
-#[cfg(test)]
-#[path = "crd_tests.rs"]
-mod tests;

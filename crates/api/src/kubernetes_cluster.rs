@@ -36,7 +36,7 @@ pub use status::{
 };
 
 /// The description of one Kubernetes cluster, independent of any provider.
-#[derive(CustomResource, Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[derive(CustomResource, Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[kube(
     group = "kogge.dev",
     version = "v1alpha1",
@@ -85,7 +85,9 @@ pub use status::{
         priority = 1
     ),
     validation = kube::core::Rule::new(NAME_RULE)
-        .message("metadata.name must be 1 to 20 lowercase letters, digits and single dashes, start with a letter and end with a letter or digit, and not be reserved (kubernetes, default, kube-system, kogge)")
+        .message("metadata.name must be 1 to 20 lowercase letters, digits and single dashes, start with a letter and end with a letter or digit, and not be reserved (kubernetes, default, kube-system, kogge)"),
+    validation = kube::core::Rule::new(STEP_RULE)
+        .message("Kubernetes is upgraded one minor version at a time: wait until the cluster runs the version before")
 )]
 #[kube(crates(kube_core = "::kube::core"))]
 #[serde(rename_all = "camelCase")]
@@ -135,6 +137,35 @@ pub struct KubernetesClusterSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub advanced: Option<Advanced>,
 }
+
+impl Default for KubernetesClusterSpec {
+    /// What a document without any field would mean; profile and version are empty.
+    fn default() -> Self {
+        Self {
+            paused: false,
+            provider: Provider::default(),
+            stack: None,
+            kubernetes: Kubernetes::default(),
+            control_plane: ControlPlane::default(),
+            workers: default_workers(),
+            network: Network::default(),
+            api_server: ApiServer::default(),
+            addons: Addons::default(),
+            registries: Registries::default(),
+            trust: None,
+            maintenance: Maintenance::default(),
+            access: None,
+            advanced: None,
+        }
+    }
+}
+
+/// Rule: no version is asked for that is more than one minor version above the one that runs. The rule on the field
+/// itself compares with the description before, which may have been ahead of what runs. It holds for changes of the
+/// version only, so that no status is ever kept from being written.
+const STEP_RULE: &str = "self.spec.kubernetes.version == oldSelf.spec.kubernetes.version || !has(oldSelf.status) || \
+!has(oldSelf.status.kubernetes) || !has(oldSelf.status.kubernetes.version) || \
+int(self.spec.kubernetes.version.split('.')[1]) <= int(oldSelf.status.kubernetes.version.split('.')[1]) + 1";
 
 /// What a name of a cluster must look like, on top of what Kubernetes asks of every object name.
 pub const NAME_RULE: &str = "self.metadata.name.matches('^[a-z]([a-z0-9-]{0,18}[a-z0-9])?$') && \

@@ -7,7 +7,9 @@
 #![deny(missing_docs)]
 
 pub mod clusterctl_import;
+pub mod contract;
 pub mod crd;
+pub mod document;
 pub mod document_writer;
 pub mod kubernetes_cluster;
 pub mod kubernetes_version;

@@ -256,6 +256,7 @@ pub struct KubernetesStatus {
     /// The version the control plane runs, exact, such as `v1.34.2`. During an upgrade the old one until the control
     /// plane is through.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 32), regex(pattern = r"^v1\.[0-9]{1,4}\.[0-9]{1,4}$"))]
     pub version: Option<String>,
     /// The exact version the description stands for at the moment.
     #[serde(default, skip_serializing_if = "Option::is_none")]

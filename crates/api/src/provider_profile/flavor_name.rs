@@ -209,3 +209,37 @@ impl fmt::Display for FlavorName {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn the_flavors_of_the_simulation_are_what_their_names_say() {
+        for flavor in crate::provider_profile::simulation().spec.flavors {
+            let name: FlavorName = flavor.name.parse().unwrap();
+            assert_eq!((name.cpus, name.memory_gib), (flavor.vcpus, flavor.memory_gib), "{}", flavor.name);
+            assert_eq!(name.disk.map_or(0, |disk| disk.size), flavor.root_disk_gib, "{}", flavor.name);
+            assert_eq!(name.disk.is_some_and(|disk| disk.kind == DiskKind::Ssd), flavor.local_ssd, "{}", flavor.name);
+        }
+    }
+
+    #[test]
+    fn names_that_are_none_are_refused_with_their_part() {
+        let answer = |name: &str| name.parse::<FlavorName>().map(|name| name.to_string()).map_err(|error| error.to_string());
+        assert_eq!(answer("m1.small"), Err("flavor names by the SCS standard start with SCS-".into()));
+        assert_eq!(answer("SCS-4X-16"), Err("\"4X\" is not a number of processors with one of the letters V, L, T, C".into()));
+        assert_eq!(answer("SCS-4V-1.3"), Err("\"1.3\" is not an amount of memory in GiB".into()));
+        assert_eq!(answer("SCS-4V-16-0"), Err("\"0\" is not a disk size in GB".into()));
+        assert_eq!(answer("SCS-16Ti-64uo-3x500p_kvm_i3"), Ok("SCS-16Ti-64uo-3x500p_kvm_i3".into()));
+    }
+
+    proptest! {
+        #[test]
+        fn names_survive_reading_and_writing(name in "SCS-[1-9][0-9]?[VLTC]i?-[1-9][0-9]{0,2}(\\.5)?u?o?(-([2-9]x)?[1-9][0-9]{0,3}[nhsp]?)?(_[A-Za-z0-9-]{1,8})?") {
+            prop_assert_eq!(name.parse::<FlavorName>().unwrap().to_string(), name);
+        }
+    }
+}

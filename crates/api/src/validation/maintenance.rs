@@ -15,6 +15,18 @@ pub(super) fn check(review: &mut Review<'_>) {
         let path = spec.child("advanced");
         if let Some(health) = &advanced.health_check {
             let path = path.child("healthCheck");
+            if let Some(text) = health.max_unhealthy.as_ref().filter(|text| !is_share(text)) {
+                review.add(
+                    FieldProblem::new(
+                        InvalidDescription,
+                        &path.child("maxUnhealthy"),
+                        Some(text.as_str().into()),
+                        "a number or a percentage",
+                        format!("`{text}` is neither a number of machines nor a percentage such as 40%"),
+                    )
+                    .accepting("a number, or 0% to 100%"),
+                );
+            }
             for (name, text) in
                 [("nodeStartupTimeout", &health.node_startup_timeout), ("unhealthyTimeout", &health.unhealthy_timeout)]
             {
@@ -167,6 +179,16 @@ fn window(review: &mut Review<'_>, path: &FieldPath) {
             "a day is listed twice".into(),
         ));
     }
+}
+
+/// A number of machines of up to four digits, or 0% to 100%.
+fn is_share(text: &str) -> bool {
+    let digits = text.strip_suffix('%').unwrap_or(text);
+    let number = digits.parse::<u32>().ok().filter(|_| digits.bytes().all(|byte| byte.is_ascii_digit()));
+    let is_percentage = digits.len() < text.len();
+    number.is_some_and(|number| {
+        if is_percentage { number <= 100 && (digits.len() == 1 || !digits.starts_with('0')) } else { digits.len() <= 4 }
+    })
 }
 
 fn clock_minutes(text: &str) -> Option<u32> {
