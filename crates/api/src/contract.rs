@@ -173,7 +173,8 @@ pub fn phase(object: &Value) -> Option<&str> {
 
 /// Address of the API server of a Cluster, once it is known.
 pub fn control_plane_endpoint(cluster: &Value) -> Option<(&str, u16)> {
-    let host = cluster.pointer("/spec/controlPlaneEndpoint/host").and_then(Value::as_str).filter(|host| !host.is_empty())?;
+    let host =
+        cluster.pointer("/spec/controlPlaneEndpoint/host").and_then(Value::as_str).filter(|host| !host.is_empty())?;
     let port = cluster.pointer("/spec/controlPlaneEndpoint/port").and_then(Value::as_u64)?;
     Some((host, u16::try_from(port).ok()?))
 }
@@ -217,8 +218,14 @@ mod tests {
             },
         });
         assert_eq!(replicas(&deployment), Replicas { desired: 3, total: 4, ready: 2, available: 1, up_to_date: 3 });
-        assert_eq!(summary(&deployment).map(|condition| (condition.reason, condition.is_good())), Some(("NotAvailable", false)));
-        assert_eq!(find_condition(&deployment, condition::ROLLING_OUT).map(|condition| condition.is_good()), Some(true));
+        assert_eq!(
+            summary(&deployment).map(|condition| (condition.reason, condition.is_good())),
+            Some(("NotAvailable", false))
+        );
+        assert_eq!(
+            find_condition(&deployment, condition::ROLLING_OUT).map(|condition| condition.is_good()),
+            Some(true)
+        );
         assert_eq!(owner_uid(&deployment), Some("b"));
         assert!(!is_observed(&deployment));
         let empty = json!({});

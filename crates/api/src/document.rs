@@ -103,7 +103,8 @@ pub fn read(name: &str, bytes: &[u8]) -> Result<Vec<Document>, DocumentError> {
     let mut problems = Vec::new();
     for (index, (node, value)) in parsed.into_iter().enumerate() {
         let found = check_with(&value, &|pointer| node.as_ref()?.find(pointer)?.text());
-        let mut document = Document { object: Object::Other(Value::Null), value, node, source: Arc::clone(&source), index };
+        let mut document =
+            Document { object: Object::Other(Value::Null), value, node, source: Arc::clone(&source), index };
         match found {
             Ok((object, value)) => {
                 document.object = object;
@@ -115,7 +116,13 @@ pub fn read(name: &str, bytes: &[u8]) -> Result<Vec<Document>, DocumentError> {
     }
     if documents.is_empty() && problems.is_empty() {
         let message = "the text has no document".to_owned();
-        let empty = FieldProblem::new(ProblemCode::MalformedDocument, &FieldPath::root(), None, "at least one document", message);
+        let empty = FieldProblem::new(
+            ProblemCode::MalformedDocument,
+            &FieldPath::root(),
+            None,
+            "at least one document",
+            message,
+        );
         problems.push(LocatedProblem { problem: empty, document: 0, span: None, excerpt: None });
     }
     // From top to bottom, as people read.
@@ -126,7 +133,9 @@ pub fn read(name: &str, bytes: &[u8]) -> Result<Vec<Document>, DocumentError> {
 /// Reads the text as YAML; as JSON where it looks like it and YAML is stricter about white space.
 fn parse(source: &Source) -> Result<Vec<(Option<Node>, Value)>, LocatedProblem> {
     match yaml::parse(source) {
-        Ok(nodes) => Ok(nodes.into_iter().map(|node| (node.to_value(), node)).map(|(value, node)| (Some(node), value)).collect()),
+        Ok(nodes) => {
+            Ok(nodes.into_iter().map(|node| (node.to_value(), node)).map(|(value, node)| (Some(node), value)).collect())
+        }
         Err(problem) => {
             let text = source.text().trim_start();
             if !text.starts_with('{') || problem.problem.code == ProblemCode::DocumentTooLarge {
@@ -135,7 +144,9 @@ fn parse(source: &Source) -> Result<Vec<(Option<Node>, Value)>, LocatedProblem> 
             let values: Result<Vec<Value>, _> = serde_json::Deserializer::from_str(text).into_iter().collect();
             match values {
                 // A key that occurs twice is found by the YAML reader only: its verdict stands.
-                Ok(values) if !problem.problem.rule.contains("once") => Ok(values.into_iter().map(|value| (None, value)).collect()),
+                Ok(values) if !problem.problem.rule.contains("once") => {
+                    Ok(values.into_iter().map(|value| (None, value)).collect())
+                }
                 _ => Err(problem),
             }
         }
@@ -158,7 +169,11 @@ impl Document {
 
     fn locate_one(&self, problem: FieldProblem) -> LocatedProblem {
         let on_key = problem.code == ProblemCode::UnknownField;
-        let span = self.node.as_ref().and_then(|node| node.locate(&problem.pointer, on_key)).map(|range| self.source.span(range));
+        let span = self
+            .node
+            .as_ref()
+            .and_then(|node| node.locate(&problem.pointer, on_key))
+            .map(|range| self.source.span(range));
         let excerpt = span.as_ref().map(|span| self.source.excerpt(span));
         LocatedProblem { problem, document: self.index, span, excerpt }
     }
@@ -211,7 +226,13 @@ fn check_with(value: &Value, written: &WrittenText<'_>) -> Result<(Object, Value
     };
     match object {
         Ok(object) => Ok((object, cleaned)),
-        Err(error) => Err(vec![FieldProblem::new(ProblemCode::WrongType, &root, None, "the types of the schema", error.to_string())]),
+        Err(error) => Err(vec![FieldProblem::new(
+            ProblemCode::WrongType,
+            &root,
+            None,
+            "the types of the schema",
+            error.to_string(),
+        )]),
     }
 }
 
@@ -231,7 +252,10 @@ fn kind(fields: &serde_json::Map<String, Value>) -> Result<Kind, Vec<FieldProble
         if text(name).is_none_or(str::is_empty) {
             let message = format!("is missing; write {name}: {example}");
             let code = if fields.contains_key(name) { ProblemCode::WrongType } else { ProblemCode::MissingField };
-            problems.push(FieldProblem::new(code, &root.child(name), fields.get(name).cloned(), "is required", message).accepting(example));
+            problems.push(
+                FieldProblem::new(code, &root.child(name), fields.get(name).cloned(), "is required", message)
+                    .accepting(example),
+            );
         }
     }
     let (Some(version), Some(kind)) = (text("apiVersion"), text("kind")) else { return Err(problems) };
@@ -249,14 +273,30 @@ fn kind(fields: &serde_json::Map<String, Value>) -> Result<Kind, Vec<FieldProble
     if version != wanted {
         let message = format!("apiVersion `{version}` is not served; write {wanted}");
         problems.push(
-            FieldProblem::new(ProblemCode::UnknownKind, &root.child("apiVersion"), Some(version.into()), "a served version", message).accepting(wanted),
+            FieldProblem::new(
+                ProblemCode::UnknownKind,
+                &root.child("apiVersion"),
+                Some(version.into()),
+                "a served version",
+                message,
+            )
+            .accepting(wanted),
         );
     }
     if !is_ours {
         let hint = if kind == "Cluster" { Some(KINDS[0]) } else { closest(kind, KINDS) };
         let hint = hint.map(|name| format!("; did you mean {name}?")).unwrap_or_default();
         let message = format!("there is no kind `{kind}` in {GROUP}{hint}; there are: {}", list(&KINDS));
-        problems.push(FieldProblem::new(ProblemCode::UnknownKind, &root.child("kind"), Some(kind.into()), "a kind of Kogge", message).accepting(list(&KINDS)));
+        problems.push(
+            FieldProblem::new(
+                ProblemCode::UnknownKind,
+                &root.child("kind"),
+                Some(kind.into()),
+                "a kind of Kogge",
+                message,
+            )
+            .accepting(list(&KINDS)),
+        );
     }
     match kind {
         _ if !problems.is_empty() => Err(problems),

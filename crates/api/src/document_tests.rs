@@ -23,24 +23,28 @@ fn the_minimal_document_is_read_with_its_defaults() {
     let cluster = documents[0].cluster().unwrap();
     assert_eq!(cluster.spec.control_plane.count, 3);
     assert_eq!(cluster.spec.workers[0].name, "default");
-    assert_eq!(documents[0].span("/spec/kubernetes/version"), Some(Span { offset: MINIMAL.find("\"1.34\"").unwrap(), length: 6, line: 9, column: 14 }));
+    assert_eq!(
+        documents[0].span("/spec/kubernetes/version"),
+        Some(Span { offset: MINIMAL.find("\"1.34\"").unwrap(), length: 6, line: 9, column: 14 })
+    );
 }
 
 #[test]
 fn a_version_as_a_number_is_refused_with_the_fix_spelled_out() {
-    assert_snapshot!(replaced("\"1.34\"", "1.30"), @"");
+    assert_snapshot!(replaced("\"1.34\"", "1.30"));
 }
 
 #[test]
 fn unknown_fields_are_refused_with_the_one_that_was_meant() {
-    let text = MINIMAL.replace("metadata:\n", "metdata: {}\nmetadata:\n  lables: {}\n") + "  contolPlane: {}\n  workers:\n    - name: a\n      flavor: x\n    - nme: b\n";
-    assert_snapshot!(answer(&text), @"");
+    let text = MINIMAL.replace("metadata:\n", "metdata: {}\nmetadata:\n  lables: {}\n")
+        + "  contolPlane: {}\n  workers:\n    - name: a\n      flavor: x\n    - nme: b\n";
+    assert_snapshot!(answer(&text));
 }
 
 #[test]
 fn wrong_types_words_and_missing_fields_are_all_told_at_once() {
     let text = "apiVersion: kogge.dev/v1alpha1\nkind: KubernetesCluster\nmetadata: {name: 12, labels: {a: yes}}\nspec:\n  provider: sim\n  kubernetes: {allowPreview: \"true\"}\n  controlPlane: {count: \"3\", zones: sim-a, antiAffinity: required}\n  workers:\n    name: a\n  addons: [harbor]\n  network:\n    dnsServers: 192.0.2.1\n";
-    assert_snapshot!(answer(text), @"");
+    assert_snapshot!(answer(text));
 }
 
 #[test]
@@ -59,12 +63,15 @@ fn texts_that_are_no_document_are_refused_with_their_place() {
         ("no kind", MINIMAL.replace("kind: KubernetesCluster\n", "")),
         ("other kind", MINIMAL.replace("KubernetesCluster", "Cluster")),
         ("other version", MINIMAL.replace("v1alpha1", "v1")),
-        ("group with a slip", MINIMAL.replace("kogge.dev", "koge.dev").replace("KubernetesCluster", "KubernetesCluter")),
+        (
+            "group with a slip",
+            MINIMAL.replace("kogge.dev", "koge.dev").replace("KubernetesCluster", "KubernetesCluter"),
+        ),
         ("long line", long),
         ("json", "{\"apiVersion\": \"kogge.dev/v1alpha1\",}}".into()),
         ("json twice", "{\"kind\": \"a\", \"kind\": \"b\"}".into()),
     ];
-    assert_snapshot!(cases.map(|(name, text)| format!("# {name}\n{}", answer(&text))).join("\n"), @"");
+    assert_snapshot!(cases.map(|(name, text)| format!("# {name}\n{}", answer(&text))).join("\n"));
 }
 
 #[test]
@@ -72,7 +79,7 @@ fn of_several_documents_with_one_bad_none_is_read() {
     let second = MINIMAL.replace("demo", "second");
     assert_eq!(answer(&format!("{MINIMAL}---\n{second}---\n# nothing\n---\n")), "2 read");
     let bad = second.replace("  profile: sim", "  profil: sim");
-    assert_snapshot!(answer(&format!("{MINIMAL}---\n{bad}")), @"");
+    assert_snapshot!(answer(&format!("{MINIMAL}---\n{bad}")));
 }
 
 #[test]
@@ -80,8 +87,8 @@ fn bytes_that_are_not_utf8_and_byte_order_marks_are_told_apart() {
     assert_eq!(answer(&format!("\u{feff}{MINIMAL}")), "1 read");
     let mut bytes = MINIMAL.as_bytes().to_vec();
     bytes[40] = 0xff;
-    assert_snapshot!(read("cluster.yaml", &bytes).unwrap_err().to_string(), @"");
-    assert_snapshot!(read("big.yaml", &vec![b' '; MAX_BYTES + 1]).unwrap_err().to_string(), @"");
+    assert_snapshot!(read("cluster.yaml", &bytes).unwrap_err().to_string());
+    assert_snapshot!(read("big.yaml", &vec![b' '; MAX_BYTES + 1]).unwrap_err().to_string());
 }
 
 #[test]
@@ -90,15 +97,17 @@ fn aliases_and_nesting_are_bounded() {
     for (name, before) in ["b", "c", "d", "e", "f", "g", "h"].iter().zip(["a", "b", "c", "d", "e", "f", "g"]) {
         bomb += &format!("{name}: &{name} [{}]\n", vec![format!("*{before}"); 10].join(", "));
     }
-    assert_snapshot!(answer(&bomb), @"");
-    assert_snapshot!(answer(&format!("a: {}", "[".repeat(100))).lines().next().unwrap_or_default(), @"");
+    assert_snapshot!(answer(&bomb));
+    assert_snapshot!(answer(&format!("a: {}", "[".repeat(100))).lines().next().unwrap_or_default());
 }
 
 #[test]
 fn json_aliases_and_merge_keys_are_read_as_kubernetes_reads_them() {
     let json = "{\n\t\"apiVersion\": \"kogge.dev/v1alpha1\", \"kind\": \"KubernetesCluster\", \"metadata\": {\"name\": \"demo\"},\n\t\"spec\": {\"provider\": {\"profile\": \"sim\", \"region\": null}, \"kubernetes\": {\"version\": \"1.34\"}}}";
     assert_eq!(answer(json), "1 read");
-    let text = format!("{MINIMAL}  workers:\n    - &pool {{name: a, count: 0o3, machineFlavor: x}}\n    - <<: *pool\n      name: b\n");
+    let text = format!(
+        "{MINIMAL}  workers:\n    - &pool {{name: a, count: 0o3, machineFlavor: x}}\n    - <<: *pool\n      name: b\n"
+    );
     let documents = read("cluster.yaml", text.as_bytes()).unwrap();
     let pools = &documents[0].cluster().unwrap().spec.workers;
     assert_eq!((pools[1].name.as_str(), pools[1].count, pools[1].machine_flavor.as_deref()), ("b", Some(3), Some("x")));
@@ -126,7 +135,8 @@ fn the_examples_and_the_built_in_profile_are_valid() {
         let problems = crate::validation::validate(documents[0].cluster().unwrap(), None, Some(&profile), today);
         assert_eq!(problems, [], "{name}");
     }
-    let read = read("sim.yaml", crate::provider_profile::SIMULATION.as_bytes()).unwrap_or_else(|error| panic!("{error}"));
+    let read =
+        read("sim.yaml", crate::provider_profile::SIMULATION.as_bytes()).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(read[0].object, Object::Profile(Box::new(profile)));
 }
 

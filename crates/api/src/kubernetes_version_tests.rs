@@ -20,7 +20,7 @@ fn a_request_stands_for_the_newest_version_it_accepts() {
             .iter()
             .map(|text| format!("{text:?} -> {}", resolved(text)))
             .collect();
-    insta::assert_snapshot!(lines.join("\n"), @r#""#);
+    insta::assert_snapshot!(lines.join("\n"));
 }
 
 #[test]

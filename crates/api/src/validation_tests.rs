@@ -9,7 +9,9 @@ use crate::provider_profile::simulation;
 const TODAY: Date = date(2026, 11, 21);
 
 fn cluster(spec: &str) -> KubernetesCluster {
-    let text = format!("{{apiVersion: kogge.dev/v1alpha1, kind: KubernetesCluster, metadata: {{name: demo}}, spec: {{provider: {{profile: sim}}, kubernetes: {{version: \"1.35\"}}, {spec}}}}}");
+    let text = format!(
+        "{{apiVersion: kogge.dev/v1alpha1, kind: KubernetesCluster, metadata: {{name: demo}}, spec: {{provider: {{profile: sim}}, kubernetes: {{version: \"1.35\"}}, {spec}}}}}"
+    );
     serde_saphyr::from_str(&text).unwrap_or_else(|error| panic!("{text}: {error}"))
 }
 
@@ -37,7 +39,7 @@ fn versions_are_refused_with_what_is_offered() {
         description.spec.kubernetes.version = text.into();
         findings(&description, None)
     };
-    assert_snapshot!(["1.29", "v1.34.7", "1.34", "1.35.x", "one", "2.1", ""].map(version).join("\n---\n"), @"");
+    assert_snapshot!(["1.29", "v1.34.7", "1.34", "1.35.x", "one", "2.1", ""].map(version).join("\n---\n"));
 }
 
 #[test]
@@ -46,8 +48,10 @@ fn upgrades_go_one_minor_at_a_time_and_never_down() {
         let mut previous = cluster("");
         previous.spec.kubernetes.version = from.into();
         if let Some(running) = running {
-            let kubernetes = crate::kubernetes_cluster::KubernetesStatus { version: Some(running.into()), target_version: None };
-            previous.status = Some(crate::KubernetesClusterStatus { kubernetes: Some(kubernetes), ..Default::default() });
+            let kubernetes =
+                crate::kubernetes_cluster::KubernetesStatus { version: Some(running.into()), target_version: None };
+            previous.status =
+                Some(crate::KubernetesClusterStatus { kubernetes: Some(kubernetes), ..Default::default() });
         }
         let mut description = cluster("");
         description.spec.kubernetes.version = to.into();
@@ -64,7 +68,7 @@ fn upgrades_go_one_minor_at_a_time_and_never_down() {
         step("v1.35.0", Some("v1.35.0"), "v1.35.1"),
         step("1.35", None, "1.36"),
     ];
-    assert_snapshot!(steps.join("\n"), @"");
+    assert_snapshot!(steps.join("\n"));
 }
 
 #[test]
@@ -89,7 +93,7 @@ fn machines_and_pools_are_checked_against_rules_and_profile() {
         "workers: [{name: web, taints: [{key: a, effect: NoSchedule}, {key: a, effect: NoSchedule}]}]",
         "workers: []",
     ];
-    assert_snapshot!(cases.map(|case| format!("# {case}\n{}", of(case))).join("\n"), @"");
+    assert_snapshot!(cases.map(|case| format!("# {case}\n{}", of(case))).join("\n"));
 }
 
 #[test]
@@ -113,7 +117,7 @@ fn networks_are_canonical_apart_and_large_enough() {
         "apiServer: {allowedCIDRs: [203.0.113.7]}",
         "apiServer: {certSANs: ['api.example.com', '*.example.com', '192.0.2.1', 'not a name']}",
     ];
-    assert_snapshot!(cases.map(|case| format!("# {case}\n{}", of(case))).join("\n"), @"");
+    assert_snapshot!(cases.map(|case| format!("# {case}\n{}", of(case))).join("\n"));
 }
 
 #[test]
@@ -146,13 +150,14 @@ fn addons_registries_times_and_addresses_are_checked() {
         };
         format!("# {case}\n{}", findings(&description, None))
     });
-    assert_snapshot!(cases.join("\n"), @"");
+    assert_snapshot!(cases.join("\n"));
 }
 
 #[test]
 fn a_profile_without_features_refuses_their_use_by_name() {
     let mut profile = simulation();
-    profile.spec.capabilities = crate::provider_profile::Capabilities { addons: Some(Vec::new()), ..Default::default() };
+    profile.spec.capabilities =
+        crate::provider_profile::Capabilities { addons: Some(Vec::new()), ..Default::default() };
     let description = cluster(
         "controlPlane: {antiAffinity: Required}, workers: [{name: a, autoscaling: {min: 1, max: 2}, machineMetadata: {a: b}}], \
          network: {ipv6: {nodeCIDR: 'fd00:10:8::/64', podCIDR: 'fd00:10:20::/56', serviceCIDR: 'fd00:10:96::/112'}, proxy: {url: 'http://p:1'}}, \
@@ -160,8 +165,9 @@ fn a_profile_without_features_refuses_their_use_by_name() {
          registries: {mirrors: [{upstream: docker.io, endpoints: [{url: 'http://m'}]}]}, \
          advanced: {nodeImage: a, sshKeyName: b, healthCheck: {}, etcdBackup: {}}",
     );
-    let lines: Vec<String> = validate(&description, None, Some(&profile), TODAY).iter().map(ToString::to_string).collect();
-    assert_snapshot!(lines.join("\n"), @"");
+    let lines: Vec<String> =
+        validate(&description, None, Some(&profile), TODAY).iter().map(ToString::to_string).collect();
+    assert_snapshot!(lines.join("\n"));
     assert_eq!(validate(&cluster(""), None, Some(&profile), TODAY), []);
 }
 
@@ -172,7 +178,7 @@ fn what_is_fixed_stays_fixed_and_removals_need_a_word() {
         "workers: [{name: a}], controlPlane: {count: 1}, network: {nodeCIDR: 10.9.0.0/20, externalNetwork: public}, apiServer: {access: Internal}",
     );
     description.spec.provider.region = Some("sim".into());
-    assert_snapshot!(findings(&description, Some(&previous)), @"");
+    assert_snapshot!(findings(&description, Some(&previous)));
     assert_eq!(confirmation(&description, &previous), ["b", "control-plane"]);
     let mut confirmed = cluster("workers: [{name: a}], controlPlane: {count: 1}");
     confirmed.annotations_mut().insert(crate::CONFIRM_REMOVAL_ANNOTATION.into(), "b, control-plane".into());
@@ -186,14 +192,16 @@ fn names_of_clusters_are_short_and_plain() {
         description.metadata.name = Some(name.into());
         findings(&description, None)
     };
-    assert_snapshot!(["a-very-long-name-for-a-cluster", "Demo", "a--b", "kogge", "9lives", "", "ok-1"].map(named).join("\n"), @"");
+    assert_snapshot!(
+        ["a-very-long-name-for-a-cluster", "Demo", "a--b", "kogge", "9lives", "", "ok-1"].map(named).join("\n")
+    );
 }
 
 #[test]
 fn a_missing_profile_is_answered_with_those_there_are() {
     let mut description = cluster("");
     description.spec.provider.profile = "simm".into();
-    assert_snapshot!(profile_not_found(&description, ["sim", "cloud-one"]).to_string(), @"");
+    assert_snapshot!(profile_not_found(&description, ["sim", "cloud-one"]).to_string());
 }
 
 #[test]

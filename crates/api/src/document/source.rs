@@ -45,7 +45,14 @@ impl fmt::Display for Excerpt {
         for (offset, line) in self.lines.iter().enumerate() {
             write!(formatter, "\n{:>margin$} | {line}", self.first_line + offset)?;
         }
-        write!(formatter, "\n{:margin$} | {:indent$}{}", "", "", "^".repeat(self.width.max(1)), indent = self.column.saturating_sub(1))
+        write!(
+            formatter,
+            "\n{:margin$} | {:indent$}{}",
+            "",
+            "",
+            "^".repeat(self.width.max(1)),
+            indent = self.column.saturating_sub(1)
+        )
     }
 }
 
@@ -110,7 +117,14 @@ impl Source {
     }
 
     /// A problem with the text as such, with its place.
-    pub(super) fn problem_at(&self, range: Range, document: usize, code: ProblemCode, rule: &str, message: &str) -> LocatedProblem {
+    pub(super) fn problem_at(
+        &self,
+        range: Range,
+        document: usize,
+        code: ProblemCode,
+        rule: &str,
+        message: &str,
+    ) -> LocatedProblem {
         let span = self.span(range);
         let mut located = Self::problem(code, rule, format!("line {}, column {}: {message}", span.line, span.column));
         located.document = document;
@@ -131,7 +145,11 @@ impl Source {
         let line = self.line(number);
         let byte_of = |column: usize| line.char_indices().nth(column).map_or(line.len(), |(at, _)| at);
         let start = byte_of(range.column);
-        let end = if range.end_line == range.line { byte_of(range.end_column).max(start) } else { line.trim_end().len().max(start) };
+        let end = if range.end_line == range.line {
+            byte_of(range.end_column).max(start)
+        } else {
+            line.trim_end().len().max(start)
+        };
         let length = (end - start).max(usize::from(start < line.len()));
         Span { offset: self.lines[number - 1] + start, length, line: number, column: line[..start].chars().count() + 1 }
     }
@@ -141,7 +159,14 @@ impl Source {
         let first_line = span.line.saturating_sub(2).max(1);
         // A long line is shown from shortly before the place.
         let cut = if span.column > SHOWN { span.column - SHOWN / 2 } else { 0 };
-        let shown = |number| self.line(number).chars().skip(cut).take(SHOWN).map(|shown| if shown == '\t' { ' ' } else { shown }).collect();
+        let shown = |number| {
+            self.line(number)
+                .chars()
+                .skip(cut)
+                .take(SHOWN)
+                .map(|shown| if shown == '\t' { ' ' } else { shown })
+                .collect()
+        };
         let place = &self.text[span.offset..(span.offset + span.length).min(self.text.len())];
         Excerpt {
             name: self.name.clone(),

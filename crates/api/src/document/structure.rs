@@ -25,7 +25,12 @@ const METADATA: [(&str, &str); 14] = [
 ];
 
 /// Checks an object: `apiVersion`, `kind`, `metadata`, `spec`; what the server writes into `status` is not looked at.
-pub(super) fn check_object(fields: &Map<String, Value>, schema: &Value, written: &WrittenText<'_>, problems: &mut Vec<FieldProblem>) {
+pub(super) fn check_object(
+    fields: &Map<String, Value>,
+    schema: &Value,
+    written: &WrittenText<'_>,
+    problems: &mut Vec<FieldProblem>,
+) {
     let root = FieldPath::root();
     let known = ["apiVersion", "kind", "metadata", "spec", "status"];
     for (name, value) in fields {
@@ -57,10 +62,13 @@ fn metadata(value: &Value, path: &FieldPath, written: &WrittenText<'_>, problems
         let path = path.child(name);
         match METADATA.iter().find(|(known, _)| known == name) {
             None => {
-                let known: Vec<&str> = METADATA.iter().filter(|(_, form)| *form != "any").map(|(name, _)| *name).collect();
+                let known: Vec<&str> =
+                    METADATA.iter().filter(|(_, form)| *form != "any").map(|(name, _)| *name).collect();
                 problems.push(unknown(name, &FieldPath::root().child("metadata"), &known));
             }
-            Some((_, "string")) if !value.is_string() && !value.is_null() => problems.push(wrong_type(value, "string", &path, written)),
+            Some((_, "string")) if !value.is_string() && !value.is_null() => {
+                problems.push(wrong_type(value, "string", &path, written))
+            }
             Some((_, "texts")) => match value.as_object() {
                 Some(entries) => {
                     for (key, value) in entries.iter().filter(|(_, value)| !value.is_string() && !value.is_null()) {
@@ -93,7 +101,13 @@ fn check(value: &Value, schema: &Value, path: &FieldPath, written: &WrittenText<
     }
 }
 
-fn object(fields: &Map<String, Value>, schema: &Value, path: &FieldPath, written: &WrittenText<'_>, problems: &mut Vec<FieldProblem>) {
+fn object(
+    fields: &Map<String, Value>,
+    schema: &Value,
+    path: &FieldPath,
+    written: &WrittenText<'_>,
+    problems: &mut Vec<FieldProblem>,
+) {
     if let Some(properties) = schema.get("properties").and_then(Value::as_object) {
         for (name, value) in fields {
             match properties.get(name) {
@@ -122,9 +136,19 @@ fn word(text: &str, schema: &Value, path: &FieldPath, problems: &mut Vec<FieldPr
     let Some(words) = schema.get("enum").and_then(Value::as_array) else { return };
     let words: Vec<&str> = words.iter().filter_map(Value::as_str).collect();
     if !words.contains(&text) {
-        let hint = closest(text, words.iter().copied()).map(|word| format!(" (did you mean `{word}`?)")).unwrap_or_default();
+        let hint =
+            closest(text, words.iter().copied()).map(|word| format!(" (did you mean `{word}`?)")).unwrap_or_default();
         let message = format!("`{text}` is not possible here{hint}; use one of: {}", list(&words));
-        problems.push(FieldProblem::new(ProblemCode::InvalidDescription, path, Some(text.into()), "one of a set of words", message).accepting(list(&words)));
+        problems.push(
+            FieldProblem::new(
+                ProblemCode::InvalidDescription,
+                path,
+                Some(text.into()),
+                "one of a set of words",
+                message,
+            )
+            .accepting(list(&words)),
+        );
     }
 }
 
@@ -169,8 +193,12 @@ fn wrong_type(value: &Value, expected: &str, path: &FieldPath, written: &Written
     let fix = match (expected, value) {
         ("string", Value::Number(_) | Value::Bool(_)) => Some(format!("\"{text}\"")),
         ("integer" | "number", Value::String(found)) if found.parse::<f64>().is_ok() => Some(found.clone()),
-        ("integer", Value::Number(number)) => number.as_f64().filter(|number| number.fract() == 0.0).map(|number| format!("{number}")),
-        ("boolean", Value::String(found)) if matches!(found.to_lowercase().as_str(), "true" | "false" | "yes" | "no" | "on" | "off") => {
+        ("integer", Value::Number(number)) => {
+            number.as_f64().filter(|number| number.fract() == 0.0).map(|number| format!("{number}"))
+        }
+        ("boolean", Value::String(found))
+            if matches!(found.to_lowercase().as_str(), "true" | "false" | "yes" | "no" | "on" | "off") =>
+        {
             Some(found.to_lowercase())
         }
         ("array", Value::String(found)) => Some(format!("[{found}]")),
@@ -189,7 +217,8 @@ fn wrong_type(value: &Value, expected: &str, path: &FieldPath, written: &Written
         (None, _) => String::new(),
     };
     let message = format!("must be {wanted}, but {found}{advice}");
-    FieldProblem::new(ProblemCode::WrongType, path, Some(value.clone()), wanted, message).accepting(fix.unwrap_or_else(|| wanted.into()))
+    FieldProblem::new(ProblemCode::WrongType, path, Some(value.clone()), wanted, message)
+        .accepting(fix.unwrap_or_else(|| wanted.into()))
 }
 
 /// A value for a message: not more than a line of it.
@@ -205,8 +234,14 @@ fn unknown(name: &str, parent: &FieldPath, known: &[&str]) -> FieldProblem {
         Some(close) => format!("did you mean `{close}`?"),
         None => format!("there are: {}", list(known)),
     };
-    FieldProblem::new(ProblemCode::UnknownField, &parent.child(name), None, "a known field", format!("there is no field `{name}`; {hint}"))
-        .accepting(list(known))
+    FieldProblem::new(
+        ProblemCode::UnknownField,
+        &parent.child(name),
+        None,
+        "a known field",
+        format!("there is no field `{name}`; {hint}"),
+    )
+    .accepting(list(known))
 }
 
 fn missing(name: &str, parent: &FieldPath) -> FieldProblem {

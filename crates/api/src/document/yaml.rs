@@ -38,7 +38,13 @@ struct Entry {
 
 /// Reads all documents of a text.
 pub(super) fn parse(source: &Source) -> Result<Vec<Node>, LocatedProblem> {
-    let mut composer = Composer { parser: Parser::new_from_str(source.text()), source, anchors: HashMap::new(), nodes: 0, document: 0 };
+    let mut composer = Composer {
+        parser: Parser::new_from_str(source.text()),
+        source,
+        anchors: HashMap::new(),
+        nodes: 0,
+        document: 0,
+    };
     let mut documents = Vec::new();
     loop {
         match composer.next()? {
@@ -71,7 +77,10 @@ impl<'a> Composer<'a> {
         match self.parser.next_event() {
             Some(Ok((event, span))) => {
                 let (start, end) = (span.start, span.end);
-                Ok((event, Range { line: start.line(), column: start.col(), end_line: end.line(), end_column: end.col() }))
+                Ok((
+                    event,
+                    Range { line: start.line(), column: start.col(), end_line: end.line(), end_column: end.col() },
+                ))
             }
             Some(Err(error)) => {
                 let at = error.marker();
@@ -106,7 +115,12 @@ impl<'a> Composer<'a> {
             Event::Alias(anchor) => {
                 let Some(target) = self.anchors.get(&anchor) else {
                     let message = "the alias refers to a value that is not complete yet";
-                    return Err(self.problem(range, ProblemCode::MalformedDocument, "aliases of complete values", message));
+                    return Err(self.problem(
+                        range,
+                        ProblemCode::MalformedDocument,
+                        "aliases of complete values",
+                        message,
+                    ));
                 };
                 let size = target.size();
                 let content = target.content.clone();
@@ -123,7 +137,12 @@ impl<'a> Composer<'a> {
                 (self.mapping(depth)?, anchor)
             }
             _ => {
-                return Err(self.problem(range, ProblemCode::MalformedDocument, "the syntax of YAML", "a value is expected here"));
+                return Err(self.problem(
+                    range,
+                    ProblemCode::MalformedDocument,
+                    "the syntax of YAML",
+                    "a value is expected here",
+                ));
             }
         };
         let node = Node { content, range };
@@ -134,15 +153,28 @@ impl<'a> Composer<'a> {
         Ok(node)
     }
 
-    fn scalar(&self, text: &str, style: ScalarStyle, tag: Option<&Tag>, range: Range) -> Result<Content, LocatedProblem> {
+    fn scalar(
+        &self,
+        text: &str,
+        style: ScalarStyle,
+        tag: Option<&Tag>,
+        range: Range,
+    ) -> Result<Content, LocatedProblem> {
         let value = match tag {
             None if style != ScalarStyle::Plain => Value::String(text.into()),
             Some(tag) if tag.is_yaml_core_schema() && tag.suffix == "str" => Value::String(text.into()),
-            Some(tag) if !(tag.is_yaml_core_schema() && matches!(tag.suffix.as_str(), "null" | "bool" | "int" | "float")) => {
+            Some(tag)
+                if !(tag.is_yaml_core_schema() && matches!(tag.suffix.as_str(), "null" | "bool" | "int" | "float")) =>
+            {
                 return Err(self.unknown_tag(tag, range));
             }
             _ => scalar::resolve(text).map_err(|scalar::NotJson| {
-                self.problem(range, ProblemCode::MalformedDocument, "a number that JSON can hold", &format!("{text} is no number JSON can hold"))
+                self.problem(
+                    range,
+                    ProblemCode::MalformedDocument,
+                    "a number that JSON can hold",
+                    &format!("{text} is no number JSON can hold"),
+                )
             })?,
         };
         Ok(Content::Scalar { value, text: text.into() })
@@ -182,7 +214,14 @@ impl<'a> Composer<'a> {
             let is_plain = matches!(&event, Event::Scalar(_, ScalarStyle::Plain, _, None));
             let key = match self.node(event, key_range, depth + 1)?.content {
                 Content::Scalar { text, .. } => text,
-                _ => return Err(self.problem(key_range, ProblemCode::MalformedDocument, "plain keys", "a key must be a plain text")),
+                _ => {
+                    return Err(self.problem(
+                        key_range,
+                        ProblemCode::MalformedDocument,
+                        "plain keys",
+                        "a key must be a plain text",
+                    ));
+                }
             };
             let (event, range) = self.next()?;
             let value = self.node(event, range, depth + 1)?;
@@ -215,7 +254,14 @@ impl<'a> Composer<'a> {
                     self.merge(item, merged)?;
                 }
             }
-            _ => return Err(self.problem(range, ProblemCode::MalformedDocument, "mappings to merge", "`<<` takes a mapping or a list of mappings")),
+            _ => {
+                return Err(self.problem(
+                    range,
+                    ProblemCode::MalformedDocument,
+                    "mappings to merge",
+                    "`<<` takes a mapping or a list of mappings",
+                ));
+            }
         }
         Ok(())
     }
@@ -236,9 +282,9 @@ impl Node {
         match &self.content {
             Content::Scalar { value, .. } => value.clone(),
             Content::Sequence(items) => Value::Array(items.iter().map(Self::to_value).collect()),
-            Content::Mapping(entries) => {
-                Value::Object(entries.iter().map(|entry| (entry.key.clone(), entry.value.to_value())).collect::<Map<_, _>>())
-            }
+            Content::Mapping(entries) => Value::Object(
+                entries.iter().map(|entry| (entry.key.clone(), entry.value.to_value())).collect::<Map<_, _>>(),
+            ),
         }
     }
 
@@ -275,7 +321,11 @@ impl Node {
         for step in pointer.split('/').skip(1) {
             if let Some((key_range, next)) = node.step(step) {
                 node = next;
-                key = key_range.or(Some(Range { end_line: next.range.line, end_column: next.range.column + 1, ..next.range }));
+                key = key_range.or(Some(Range {
+                    end_line: next.range.line,
+                    end_column: next.range.column + 1,
+                    ..next.range
+                }));
             } else {
                 complete = false;
                 break;
@@ -284,7 +334,9 @@ impl Node {
         let is_scalar = matches!(&node.content, Content::Scalar { text, .. } if !text.is_empty());
         match key {
             Some(key) if on_key || !complete || !is_scalar => Some(key),
-            None if !is_scalar => Some(Range { end_line: self.range.line, end_column: self.range.column + 1, ..self.range }),
+            None if !is_scalar => {
+                Some(Range { end_line: self.range.line, end_column: self.range.column + 1, ..self.range })
+            }
             _ => Some(node.range),
         }
     }

@@ -228,9 +228,13 @@ mod tests {
 
     #[test]
     fn names_that_are_none_are_refused_with_their_part() {
-        let answer = |name: &str| name.parse::<FlavorName>().map(|name| name.to_string()).map_err(|error| error.to_string());
+        let answer =
+            |name: &str| name.parse::<FlavorName>().map(|name| name.to_string()).map_err(|error| error.to_string());
         assert_eq!(answer("m1.small"), Err("flavor names by the SCS standard start with SCS-".into()));
-        assert_eq!(answer("SCS-4X-16"), Err("\"4X\" is not a number of processors with one of the letters V, L, T, C".into()));
+        assert_eq!(
+            answer("SCS-4X-16"),
+            Err("\"4X\" is not a number of processors with one of the letters V, L, T, C".into())
+        );
         assert_eq!(answer("SCS-4V-1.3"), Err("\"1.3\" is not an amount of memory in GiB".into()));
         assert_eq!(answer("SCS-4V-16-0"), Err("\"0\" is not a disk size in GB".into()));
         assert_eq!(answer("SCS-16Ti-64uo-3x500p_kvm_i3"), Ok("SCS-16Ti-64uo-3x500p_kvm_i3".into()));
