@@ -16,7 +16,6 @@ pub mod maintenance;
 pub mod plan;
 pub mod release;
 pub mod render;
-pub mod version;
 
 pub use catalogue::StackCatalogue;
 pub use plan::{ClusterPlanInput, ObservedState, plan};

@@ -5,8 +5,10 @@
 //! one the cluster was last written with.
 
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use kogge_api::KubernetesCluster;
 use kogge_api::kubernetes_cluster::{KubernetesClusterSpec, StackReference};
+use kogge_api::kubernetes_version::{self, KubernetesVersion, ResolveError, VersionRequest};
 use kogge_api::plan::{Action, Change, Effect, ObjectReference, Plan, Step, Write};
 use kogge_api::problem::ProblemCode;
 use kogge_api::provider_profile::ProviderProfileSpec;
@@ -17,7 +19,6 @@ use crate::description::{self, CompleteDescriptionError, changes};
 use crate::maintenance::{WindowState, opens};
 use crate::release::StackRelease;
 use crate::render::{self, CLUSTER_API_VERSION, RenderError, RenderInput, content_of};
-use crate::version::{self, KubernetesVersion, RequestedVersion};
 
 mod difference;
 mod observed;
@@ -99,7 +100,7 @@ fn target<'a>(input: &ClusterPlanInput<'a>) -> Result<Target<'a>, Vec<Step>> {
     } else {
         completed(input, applied.as_ref())?
     };
-    let wanted = version::resolve(&spec.kubernetes, &input.profile.versions, running)
+    let wanted = wanted_version(input, &spec, running)
         .map_err(|error| refuse(ProblemCode::VersionNotOffered, "spec.kubernetes.version", error.to_string()))?;
     let version = match running {
         Some(running) if spec.paused => running,
@@ -145,6 +146,34 @@ fn completed(
     Ok(spec)
 }
 
+/// The version the description asks for, not looking at the way there: the newest on offer, or the running one if that is
+/// asked for too and newer or no longer offered.
+fn wanted_version(
+    input: &ClusterPlanInput<'_>,
+    spec: &KubernetesClusterSpec,
+    running: Option<KubernetesVersion>,
+) -> Result<KubernetesVersion, ResolveError> {
+    let request: VersionRequest = spec.kubernetes.version.parse()?;
+    let today = input.now.to_zoned(TimeZone::UTC).date();
+    let newest = kubernetes_version::resolve(request, spec.kubernetes.allow_preview, input.profile, today);
+    match (newest, running.filter(|running| request.accepts(*running))) {
+        (Ok(newest), Some(running)) => Ok(newest.max(running)),
+        (Err(_), Some(running)) => Ok(running),
+        (newest, None) => newest,
+    }
+}
+
+/// The way through the minor versions, for people: `1.33 -> 1.34 -> 1.35`.
+fn upgrade_path(from: KubernetesVersion, to: KubernetesVersion) -> String {
+    let minors: Vec<String> = (from.minor..=to.minor).map(|minor| format!("1.{minor}")).collect();
+    minors.join(" -> ")
+}
+
+/// The minor version of a version as people write it, `1.34`.
+fn minor_name(version: KubernetesVersion) -> String {
+    format!("1.{}", version.minor)
+}
+
 /// The version to go to now: `wanted` if the way is free, `running` if it has to wait.
 fn allowed_version(
     input: &ClusterPlanInput<'_>,
@@ -172,19 +201,17 @@ fn allowed_version(
     if wanted.minor > running.minor + 1 {
         return refuse(ProblemCode::UpgradeSkipsMinor, format!(
             "Kubernetes is upgraded one minor version at a time: {}; set \"1.{}\" first and wait until the cluster is Ready",
-            version::upgrade_path(running, wanted),
+            upgrade_path(running, wanted),
             running.minor + 1
         ));
     }
-    let offered = input.profile.versions.iter().find(|offered| offered.version == running.to_string());
-    if let Some(offered) = offered
-        && !offered.upgrades_to.is_empty()
-        && !offered.upgrades_to.contains(&wanted.to_string())
-    {
-        return refuse(ProblemCode::VersionNotOffered, format!(
-            "the profile offers no upgrade from {running} to {wanted}; it offers: {}",
-            offered.upgrades_to.join(", ")
-        ));
+    if !kubernetes_version::can_upgrade(input.profile, running, wanted) {
+        let offer = input.profile.versions.iter().find(|offered| offered.version == running.to_string());
+        let offered = offer.map(|offer| offer.upgrades_to.join(", ")).unwrap_or_default();
+        return refuse(
+            ProblemCode::VersionNotOffered,
+            format!("the profile offers no upgrade from {running} to {wanted}; it offers: {offered}"),
+        );
     }
     let mut wait = |until: String| {
         let effect = Effect::Deferred { until };
@@ -195,7 +222,7 @@ fn allowed_version(
     if wanted.minor > running.minor && input.observed.is_upgrading() {
         return wait(format!("the upgrade to {running} to finish"));
     }
-    let is_floating = matches!(spec.kubernetes.version.parse(), Ok(RequestedVersion::NewestPatch { .. }));
+    let is_floating = spec.kubernetes.version.parse().is_ok_and(VersionRequest::is_floating);
     let asked_for = applied.is_none_or(|applied| applied.kubernetes.version != spec.kubernetes.version);
     if is_floating && !asked_for {
         let maintenance = &spec.maintenance;
@@ -219,7 +246,7 @@ fn choose_release<'a>(
     applied: Option<&KubernetesClusterSpec>,
     version: KubernetesVersion,
 ) -> Result<&'a StackRelease, String> {
-    let minor = version.minor_name();
+    let minor = minor_name(version);
     let stack = spec.stack.as_ref();
     let name = stack.and_then(|stack| stack.name.as_deref()).unwrap_or(&input.profile.stack.name);
     let named = input.cluster.spec.stack.as_ref().and_then(|stack| stack.version.as_deref());
@@ -237,7 +264,7 @@ fn choose_release<'a>(
 
 fn plan_change(input: &ClusterPlanInput<'_>, target: &Target<'_>, plan: &mut Plan) {
     plan.kubernetes_version = target.version.to_string();
-    let minor = target.version.minor_name();
+    let minor = minor_name(target.version);
     let metadata = &input.cluster.metadata;
     let rendered = render::cluster(&RenderInput {
         name: &plan.cluster,
@@ -269,9 +296,7 @@ fn plan_change(input: &ClusterPlanInput<'_>, target: &Target<'_>, plan: &mut Pla
         return;
     }
     let class_name = target.release.class_name(&minor);
-    let stack_objects = render::stack_objects(target.release, &minor, &plan.namespace);
-    let class_content = stack_objects.last().and_then(content_of).unwrap_or_default();
-    if input.observed.published_classes.get(&class_name).map(String::as_str) != Some(class_content) {
+    if input.observed.published_classes.get(&class_name).map(String::as_str) != Some(target.release.content()) {
         plan.steps.push(Step {
             action: Action::PublishStack,
             object: cluster_class(&class_name),
@@ -279,7 +304,8 @@ fn plan_change(input: &ClusterPlanInput<'_>, target: &Target<'_>, plan: &mut Pla
             causes: Vec::new(),
             effect: Effect::None,
         });
-        plan.writes.extend(stack_objects.into_iter().map(Write::Apply));
+        let objects = target.release.objects(&minor, &plan.namespace);
+        plan.writes.extend(objects.into_iter().map(Write::Apply));
     }
     let is_written = input.observed.cluster.as_ref().is_some_and(|cluster| {
         content_of(cluster) == content_of(&desired) && contains(cluster, &desired)

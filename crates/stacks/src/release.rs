@@ -8,7 +8,10 @@ use std::collections::BTreeSet;
 
 use serde::Deserialize;
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
+/// Annotation on what Kogge writes: digest of the content as written, to recognise it without a request.
+pub const CONTENT_ANNOTATION: &str = "kogge.dev/content";
 /// API group of the kinds every stack uses, whatever its provider.
 const CLUSTER_GROUP: &str = "cluster.x-k8s.io";
 
@@ -28,6 +31,7 @@ pub struct StackRelease {
     cluster_class: Value,
     templates: Vec<Value>,
     variables: BTreeSet<String>,
+    content: String,
 }
 
 /// Group, version and kind of an object the stack's provider makes.
@@ -127,7 +131,12 @@ impl StackRelease {
             .iter()
             .filter_map(|variable| variable["name"].as_str().map(str::to_owned))
             .collect();
+        let mut digest = Sha256::new();
+        for object in templates.iter().chain([&cluster_class]) {
+            digest.update(object.to_string().as_bytes());
+        }
         let release = Self {
+            content: short_digest(digest),
             name: identity.name,
             release: identity.release,
             kubernetes_minors: identity.kubernetes_minors,
@@ -161,6 +170,11 @@ impl StackRelease {
     /// Name of the ClusterClass of this release for a minor version, for example `sim-scs-1-34-v1`.
     pub fn class_name(&self, minor: &str) -> String {
         format!("{}-{}-{}", self.name, minor.replace('.', "-"), self.release)
+    }
+
+    /// Digest of all objects of the release: what is published under the name of a class is this, or something else.
+    pub fn content(&self) -> &str {
+        &self.content
     }
 
     /// Name of the node image for an exact version such as `v1.34.2`.
@@ -209,6 +223,7 @@ impl StackRelease {
                 "kogge.dev/stack": self.name,
                 "kogge.dev/stack-release": class_name,
             });
+            object["metadata"]["annotations"] = json!({CONTENT_ANNOTATION: self.content});
         }
         objects
     }
@@ -298,6 +313,11 @@ fn kind_behind_template(reference: &Value) -> ObjectKind {
         version: version.to_owned(),
         kind: kind.strip_suffix("Template").unwrap_or(kind).to_owned(),
     }
+}
+
+/// The first 128 bits of a digest, in hexadecimal.
+pub(crate) fn short_digest(digest: Sha256) -> String {
+    digest.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn visit_template_references(value: &mut Value, visit: &mut impl FnMut(&mut Value)) {

@@ -11,12 +11,10 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::description::{APPLIED_DESCRIPTION_ANNOTATION, seconds};
-use crate::release::StackRelease;
+use crate::release::{CONTENT_ANNOTATION, StackRelease, short_digest};
 
 mod node_files;
 
-/// Annotation on what Kogge writes: digest of the whole object as written, to recognise it without a request.
-pub const CONTENT_ANNOTATION: &str = "kogge.dev/content";
 /// Prefix of the labels that tell which add-ons a cluster has.
 pub const ADDON_LABEL_PREFIX: &str = "addons.kogge.dev/";
 /// API version of Cluster API's core kinds.
@@ -156,22 +154,14 @@ pub fn cluster(input: &RenderInput<'_>) -> Result<Value, RenderError> {
     Ok(object)
 }
 
-/// Renders the templates and the class of the stack release, stamped with their content.
-pub fn stack_objects(release: &StackRelease, minor: &str, namespace: &str) -> Vec<Value> {
-    let mut objects = release.objects(minor, namespace);
-    objects.iter_mut().for_each(stamp);
-    objects
-}
-
-/// The digest [`stamp`] left on an object.
+/// The digest Kogge left on an object it wrote.
 pub fn content_of(object: &Value) -> Option<&str> {
     object.pointer("/metadata/annotations")?.get(CONTENT_ANNOTATION)?.as_str()
 }
 
 /// Writes the digest of an object into its annotations.
 fn stamp(object: &mut Value) {
-    let digest = Sha256::digest(object.to_string().as_bytes());
-    let text: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    let text = short_digest(Sha256::new_with_prefix(object.to_string().as_bytes()));
     object["metadata"]["annotations"][CONTENT_ANNOTATION] = Value::String(text);
 }
 

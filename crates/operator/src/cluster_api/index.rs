@@ -8,7 +8,7 @@ use kogge_api::ProviderProfile;
 use kogge_api::KubernetesCluster;
 use kogge_stacks::ObservedState;
 use kogge_stacks::render::content_of;
-use kogge_stacks::version::KubernetesVersion;
+use kogge_api::kubernetes_version::KubernetesVersion;
 use kube::core::DynamicObject;
 use serde_json::Value;
 
@@ -84,8 +84,6 @@ pub struct Snapshot {
     pub objects: ClusterObjects,
     /// Content of the ClusterClasses in the namespace, by name.
     pub classes: BTreeMap<String, String>,
-    /// ClusterClasses of Kogge no cluster uses or is about to use.
-    pub unused_classes: Vec<String>,
 }
 
 /// A stored description that does not fit the type, for example from a later version.
@@ -270,6 +268,12 @@ impl Index {
         gone.into_iter().map(|(key, _)| key).collect()
     }
 
+    /// ClusterClasses of Kogge in the namespace of a cluster that no cluster uses or is about to use. Goes through all
+    /// clusters.
+    pub fn unused_classes(&self, key: &ClusterKey) -> Vec<String> {
+        self.lock().unused_classes(key)
+    }
+
     /// Everything about one cluster.
     pub fn snapshot(&self, key: &ClusterKey) -> Snapshot {
         let contents = self.lock();
@@ -281,7 +285,6 @@ impl Index {
             profile,
             profile_names: contents.profiles.keys().cloned().collect(),
             objects: contents.clusters.get(key).cloned().unwrap_or_default(),
-            unused_classes: contents.unused_classes(key),
             classes: classes.map(|((_, name), (content, _))| (name.clone(), content.clone())).collect(),
             description,
         }
@@ -371,7 +374,7 @@ impl Snapshot {
             machine_versions,
             replicas: replicas.map(|group| (group.topology_name.clone(), group.replicas.desired)).collect(),
             published_classes: self.classes.clone(),
-            unused_classes: self.unused_classes.clone(),
+            unused_classes: Vec::new(),
         }
     }
 }

@@ -129,7 +129,7 @@ async fn reconcile(context: &Context, key: &ClusterKey) -> Result<Next, Reconcil
         context.queue.add(key.clone());
         return Ok(Next::After(RESYNC));
     }
-    let prepared = prepare(context, cluster, &snapshot, now);
+    let prepared = prepare(context, key, cluster, &snapshot, now);
     let is_deleting = cluster.metadata.deletion_timestamp.is_some();
     if is_deleting && !has_finalizer(cluster) {
         return Ok(Next::After(RESYNC));
@@ -148,7 +148,8 @@ async fn reconcile(context: &Context, key: &ClusterKey) -> Result<Next, Reconcil
         cluster,
         objects: &snapshot.objects,
         plan: &prepared.plan,
-        executed: applied,
+        profile: snapshot.profile.as_deref(),
+        executed: applied && concerns_cluster(&prepared.plan),
         findings: &found,
         refusals: &prepared.refusals,
         settled_since: None,
@@ -175,7 +176,13 @@ struct Prepared {
 }
 
 /// Validates and plans (no client required).
-fn prepare(context: &Context, cluster: &KubernetesCluster, snapshot: &Snapshot, now: Timestamp) -> Prepared {
+fn prepare(
+    context: &Context,
+    key: &ClusterKey,
+    cluster: &KubernetesCluster,
+    snapshot: &Snapshot,
+    now: Timestamp,
+) -> Prepared {
     let is_deleting = cluster.metadata.deletion_timestamp.is_some();
     let exists = snapshot.objects.cluster.is_some();
     let profile = snapshot.profile.as_deref();
@@ -191,20 +198,23 @@ fn prepare(context: &Context, cluster: &KubernetesCluster, snapshot: &Snapshot, 
         ..Plan::default()
     };
     if refusals.is_empty() {
-        plan_of_run = plan(&ClusterPlanInput {
-            cluster,
-            profile: profile.map_or(&default, |profile| &profile.spec),
-            catalogue: &context.catalogue,
-            observed: &snapshot.observed(),
-            now,
-        });
+        let mut observed = snapshot.observed();
+        let profile = profile.map_or(&default, |profile| &profile.spec);
+        let catalogue = &context.catalogue;
+        plan_of_run = plan(&ClusterPlanInput { cluster, profile, catalogue, observed: &observed, now });
+        // Looking for classes nobody uses goes through all clusters, so only who has nothing else to do looks.
+        let kept = usize::from(!is_deleting);
+        if plan_of_run.is_empty() && snapshot.classes.len() > kept {
+            observed.unused_classes = context.index.unused_classes(key);
+            plan_of_run = plan(&ClusterPlanInput { cluster, profile, catalogue, observed: &observed, now });
+        }
         for step in &plan_of_run.steps {
             if let Effect::Refused { code, reason } = &step.effect {
                 refusals.push(validate::finding(cluster, *code, reason.clone()));
             }
         }
     }
-    Prepared { plan: plan_of_run, findings: findings(&snapshot.objects, is_deleting), refusals }
+    Prepared { plan: plan_of_run, findings: findings(&snapshot.objects, is_deleting, now), refusals }
 }
 
 /// Executes the plan. Tells whether something was written, and what went wrong.
@@ -245,6 +255,11 @@ fn refused_by_backend(cluster: &KubernetesCluster, failure: &ApplyError) -> Opti
         _ => ProblemCode::BackendUnavailable,
     };
     Some(validate::finding(cluster, code, message))
+}
+
+/// Whether a plan does something to the cluster, and not only tidies up around it.
+fn concerns_cluster(plan: &Plan) -> bool {
+    plan.steps.iter().any(|step| step.action != Action::RetireStack)
 }
 
 /// When to look again without being woken.

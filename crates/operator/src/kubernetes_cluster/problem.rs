@@ -26,16 +26,19 @@ pub struct Finding {
     pub since: Option<Timestamp>,
 }
 
+/// How long a running machine may take to become a node before it is worth a word. Replacing it is the health check's
+/// business and comes later.
+const BOOTED_WITHIN: SignedDuration = SignedDuration::from_mins(10);
 /// How long nothing may happen while something should.
 const NO_PROGRESS_AFTER: SignedDuration = SignedDuration::from_mins(20);
 
 /// Everything that is wrong with the objects of a cluster.
-pub fn findings(objects: &ClusterObjects, is_deleting: bool) -> Vec<Finding> {
+pub fn findings(objects: &ClusterObjects, is_deleting: bool, now: Timestamp) -> Vec<Finding> {
     let mut findings: Vec<Finding> = objects.infrastructure.values().filter_map(of_infrastructure).collect();
     let is_known = |name: &str, findings: &[Finding]| findings.iter().any(|finding| finding.object.name == name);
     for machine in objects.machines.values() {
         if !is_known(&machine.name, &findings) {
-            findings.extend(of_machine(machine));
+            findings.extend(of_machine(machine, now));
         }
     }
     if let Some(cluster) = objects.cluster.as_deref() {
@@ -106,19 +109,25 @@ fn of_infrastructure(object: &Infrastructure) -> Option<Finding> {
     unknown
 }
 
-fn of_machine(machine: &Machine) -> Option<Finding> {
+fn of_machine(machine: &Machine, now: Timestamp) -> Option<Finding> {
     let finding = |condition: &Condition, code, message: String| Finding {
         code,
         message,
         object: ProblemObject { kind: "Machine".to_owned(), name: machine.name.clone() },
         since: condition.since,
     };
+    let unhealthy = condition(&machine.conditions, "HealthCheckSucceeded").filter(|check| check.status == "False");
     if machine.deleted_at.is_some() {
         let draining = condition(&machine.conditions, "Deleting")?;
-        let is_blocked = draining.message.to_lowercase().contains("disruption budget");
-        return is_blocked.then(|| finding(draining, ProblemCode::DrainBlocked, draining.message.clone()));
+        if draining.message.to_lowercase().contains("disruption budget") {
+            return Some(finding(draining, ProblemCode::DrainBlocked, draining.message.clone()));
+        }
+        // A lost node is being replaced; a machine that never became one will probably not be the last.
+        return unhealthy
+            .filter(|_| !machine.has_node)
+            .map(|check| finding(check, ProblemCode::MachineNotBooting, check.message.clone()));
     }
-    if let Some(check) = condition(&machine.conditions, "HealthCheckSucceeded").filter(|check| check.status == "False") {
+    if let Some(check) = unhealthy {
         let code = if machine.has_node { ProblemCode::NodeLost } else { ProblemCode::MachineNotBooting };
         return Some(finding(check, code, check.message.clone()));
     }
@@ -133,9 +142,28 @@ fn of_machine(machine: &Machine) -> Option<Finding> {
         return Some(finding(lost, ProblemCode::NodeLost, message));
     }
     let mut failing = machine.conditions.iter().filter(|condition| condition.status == "False");
-    failing.find_map(|condition| {
+    let told = failing.find_map(|condition| {
         let code = classify(&condition.reason, &condition.message)?;
         Some(finding(condition, code, condition.message.clone()))
+    });
+    told.or_else(|| {
+        let provisioned = condition(&machine.conditions, "InfrastructureReady").filter(|ready| ready.status == "True")?;
+        let is_late = provisioned.since.is_some_and(|since| now.duration_since(since) > BOOTED_WITHIN);
+        let message = format!("machine {} runs, but has not become a node", machine.name);
+        is_late.then(|| finding(provisioned, ProblemCode::MachineNotBooting, message))
+    })
+}
+
+/// A problem that outlives the machine it was seen on: while machines of a cluster do not become nodes and are replaced
+/// one after the other, each new one looks innocent until its time is up.
+pub fn still_not_booting(objects: &ClusterObjects, previous: &[ClusterProblem]) -> Option<Finding> {
+    let known = previous.iter().find(|problem| problem.code == ProblemCode::MachineNotBooting.as_str())?;
+    let is_waiting = objects.machines.values().any(|machine| machine.deleted_at.is_none() && !machine.has_node);
+    is_waiting.then(|| Finding {
+        code: ProblemCode::MachineNotBooting,
+        message: known.message.clone(),
+        object: known.object.clone().unwrap_or_default(),
+        since: known.since,
     })
 }
 

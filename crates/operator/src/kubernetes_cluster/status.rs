@@ -7,17 +7,17 @@
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
-use kogge_api::KubernetesCluster;
+use kogge_api::{KubernetesCluster, ProviderProfile};
 use kogge_api::kubernetes_cluster::{
     ApiServerStatus, ControlPlaneStatus, KubernetesClusterStatus, KubernetesStatus, LocalReference, OperationState, Phase,
     PlanSummary, StackStatus, WorkerPoolStatus,
 };
-use kogge_api::plan::{Effect, Plan};
+use kogge_api::plan::{Action, Effect, Plan, Step};
 use kogge_api::problem::ProblemCode;
 use kogge_stacks::render::POOL_LABEL;
 use serde_json::Value;
 
-use super::problem::{Finding, no_progress, problems};
+use super::problem::{Finding, no_progress, problems, still_not_booting};
 use crate::cluster_api::index::ClusterObjects;
 use crate::cluster_api::object::{MachineGroup, Replicas, condition, is_true};
 
@@ -37,6 +37,8 @@ pub struct StatusInput<'a> {
     pub objects: &'a ClusterObjects,
     /// The plan of this run, executed or not.
     pub plan: &'a Plan,
+    /// The profile, if there is one.
+    pub profile: Option<&'a ProviderProfile>,
     /// Whether the plan's writes have just been made.
     pub executed: bool,
     /// What is wrong with the objects.
@@ -53,9 +55,8 @@ pub struct StatusInput<'a> {
 pub fn is_settled(input: &StatusInput<'_>) -> bool {
     let objects = input.objects;
     let Some(cluster) = objects.cluster.as_deref() else { return false };
-    let has_work = input.executed
-        || !input.plan.writes.is_empty()
-        || input.plan.steps.iter().any(|step| !matches!(step.effect, Effect::Deferred { .. }));
+    let is_work = |step: &Step| step.action != Action::RetireStack && !matches!(step.effect, Effect::Deferred { .. });
+    let has_work = input.executed || input.plan.steps.iter().any(is_work);
     if has_work || !input.refusals.is_empty() || input.cluster.metadata.deletion_timestamp.is_some() {
         return false;
     }
@@ -96,6 +97,9 @@ pub fn status(input: &StatusInput<'_>) -> KubernetesClusterStatus {
     let settled = agrees && (previous.phase == Some(Phase::Ready) || held.is_some_and(|held| held >= SETTLING_TIME));
 
     let mut wrong: Vec<Finding> = input.refusals.iter().chain(input.findings).cloned().collect();
+    if !settled && !wrong.iter().any(|finding| finding.code == ProblemCode::MachineNotBooting) {
+        wrong.extend(still_not_booting(input.objects, &previous.problems));
+    }
     let operation = operation::next(input, &previous, settled);
     if let Some(running) = &operation
         && running.state == OperationState::Running
@@ -173,7 +177,6 @@ fn was_made(previous: &KubernetesClusterStatus) -> bool {
 
 fn is_changing(input: &StatusInput<'_>, previous: &KubernetesClusterStatus) -> bool {
     input.executed
-        || !input.plan.writes.is_empty()
         || previous.operation.as_ref().is_some_and(|operation| operation.finished_at.is_none())
 }
 
@@ -325,7 +328,7 @@ fn pools_by_deployment(cluster: &Value) -> BTreeMap<String, String> {
 }
 
 fn lowest<'a>(versions: impl Iterator<Item = &'a str>) -> Option<String> {
-    let parsed = versions.filter_map(|text| text.parse::<kogge_stacks::version::KubernetesVersion>().ok());
+    let parsed = versions.filter_map(|text| text.parse::<kogge_api::kubernetes_version::KubernetesVersion>().ok());
     parsed.min().map(|version| version.to_string())
 }
 

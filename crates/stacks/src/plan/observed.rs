@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::description::APPLIED_DESCRIPTION_ANNOTATION;
 use crate::render::{POOL_LABEL, content_of};
-use crate::version::KubernetesVersion;
+use kogge_api::kubernetes_version::KubernetesVersion;
 
 /// What is known of a cluster's Cluster API objects.
 #[derive(Clone, Debug, Default, PartialEq)]

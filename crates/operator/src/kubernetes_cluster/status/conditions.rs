@@ -2,6 +2,7 @@
 
 use jiff::{Timestamp, TimestampRound, Unit};
 use kogge_api::kubernetes_cluster::{Condition, KubernetesClusterStatus, Phase, condition};
+use kogge_api::kubernetes_version::{self, KubernetesVersion};
 use kogge_api::plan::{Action, Effect};
 use kogge_api::problem::ProblemCode;
 use serde_json::Value;
@@ -145,8 +146,27 @@ fn upgrade_available(input: &StatusInput<'_>) -> Conclusion {
             let change = step.causes.first().map(ToString::to_string).unwrap_or_default();
             Conclusion::new(condition::UPGRADE_AVAILABLE, Some(true), "Waiting", format!("{change}, waits for {until}"))
         }
-        None => Conclusion::new(condition::UPGRADE_AVAILABLE, Some(false), "UpToDate", ""),
+        None => match newest_upgrade(input) {
+            Some(version) => {
+                let message = format!("{version} is offered");
+                Conclusion::new(condition::UPGRADE_AVAILABLE, Some(true), "NewerVersionOffered", message)
+            }
+            None => Conclusion::new(condition::UPGRADE_AVAILABLE, Some(false), "UpToDate", ""),
+        },
     }
+}
+
+/// The newest version the cluster could be brought to in one step.
+fn newest_upgrade(input: &StatusInput<'_>) -> Option<KubernetesVersion> {
+    let cluster = input.objects.cluster.as_deref()?;
+    let running: KubernetesVersion = cluster.pointer("/spec/topology/version")?.as_str()?.parse().ok()?;
+    let profile = &input.profile?.spec;
+    let is_allowed = |offer: &&kubernetes_version::Offer<'_>| {
+        (input.cluster.spec.kubernetes.allow_preview || !offer.details.preview)
+            && offer.version > running
+            && kubernetes_version::can_upgrade(profile, running, offer.version)
+    };
+    kubernetes_version::offers(profile).iter().rev().find(is_allowed).map(|offer| offer.version)
 }
 
 fn single_point_of_failure(input: &StatusInput<'_>) -> Conclusion {
