@@ -108,7 +108,8 @@ async fn follow_descriptions(
     let api: Api<Guarded> = Api::all(client);
     let mut seen: Vec<ClusterKey> = Vec::new();
     let mut has_listed = false;
-    let key_of = |object: &Guarded| ClusterKey { namespace: object.namespace().unwrap_or_default(), name: object.name_any() };
+    let key_of =
+        |object: &Guarded| ClusterKey { namespace: object.namespace().unwrap_or_default(), name: object.name_any() };
     let put = |object: Guarded| {
         let key = key_of(&object);
         let description = object.0.map_err(|invalid| InvalidDescription {

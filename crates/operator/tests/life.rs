@@ -84,7 +84,8 @@ async fn killed_at_any_point_it_ends_where_it_would_have_ended() {
         world.wait_ready().await;
         operator.abort();
     }
-    let without_content = |objects: Vec<Value>| -> Vec<String> { objects.iter().map(|object| object["spec"].to_string()).collect() };
+    let without_content =
+        |objects: Vec<Value>| -> Vec<String> { objects.iter().map(|object| object["spec"].to_string()).collect() };
     assert_eq!(without_content(world.made().await), without_content(undisturbed.made().await));
 }
 
@@ -95,7 +96,10 @@ async fn an_unknown_profile_fails_and_heals_when_it_is_named_right() {
     world.describe(json!({"provider": {"profile": "nowhere"}, "kubernetes": {"version": "1.34"}})).await;
     let failed = world.wait("Failed", |cluster| phase(cluster) == Some(Phase::Failed)).await;
     let problem = failed.status.unwrap().problems.remove(0);
-    assert_eq!((problem.code.as_str(), problem.message.as_str()), ("ProfileNotFound", "spec.provider.profile: there is no profile `nowhere`; offered: sim"));
+    assert_eq!(
+        (problem.code.as_str(), problem.message.as_str()),
+        ("ProfileNotFound", "spec.provider.profile: there is no profile `nowhere`; offered: sim")
+    );
     world.clusters().delete("demo", &DeleteParams::default()).await.unwrap();
     tokio::time::sleep(Duration::from_millis(300)).await;
     world.describe(minimal()).await;
@@ -114,9 +118,7 @@ async fn a_failing_cloud_is_told_with_its_own_words_and_forgotten_when_it_heals(
     });
     let machines = world.api("SimulatedMachine");
     machines.patch("demo-1", &PatchParams::apply("test"), &Patch::Apply(&machine)).await.unwrap();
-    let condition = |status: &str, reason: &str, message: &str| {
-        json!({"status": {"conditions": [{"type": "Ready", "status": status, "reason": reason, "message": message, "lastTransitionTime": "2026-01-01T00:00:00Z"}]}})
-    };
+    let condition = |status: &str, reason: &str, message: &str| json!({"status": {"conditions": [{"type": "Ready", "status": status, "reason": reason, "message": message, "lastTransitionTime": "2026-01-01T00:00:00Z"}]}});
     let words = "Quota exceeded for instances: Requested 1, but already used 10 of 10 instances";
     let failing = condition("False", "InstanceCreateFailed", words);
     machines.patch_status("demo-1", &PatchParams::default(), &Patch::Merge(failing)).await.unwrap();

@@ -61,7 +61,8 @@ pub fn complete(
     if control_plane.machine_flavor.is_none() {
         let kept = applied.and_then(|applied| applied.control_plane.machine_flavor.clone());
         let flavor = kept.or_else(|| profile.default_control_plane_flavor().map(|flavor| flavor.name.clone()));
-        control_plane.machine_flavor = Some(flavor.ok_or(CompleteDescriptionError::NoDefaultFlavor("the control plane"))?);
+        control_plane.machine_flavor =
+            Some(flavor.ok_or(CompleteDescriptionError::NoDefaultFlavor("the control plane"))?);
     }
     if control_plane.zones.is_empty() {
         control_plane.zones = match applied {

@@ -8,8 +8,7 @@ use kogge_api::kubernetes_cluster::{Day, MaintenanceWindow};
 /// Whether `now` lies in the window, and if not, when it opens next. A window that cannot be read (unknown time zone)
 /// is never open.
 pub fn opens(window: &MaintenanceWindow, now: Timestamp) -> WindowState {
-    let (Ok(zone), Some(begin), Some(end)) =
-        (TimeZone::get(&window.timezone), time(&window.begin), time(&window.end))
+    let (Ok(zone), Some(begin), Some(end)) = (TimeZone::get(&window.timezone), time(&window.begin), time(&window.end))
     else {
         return WindowState::Closed { opens: None };
     };

@@ -128,14 +128,13 @@ fn completed(
     input: &ClusterPlanInput<'_>,
     applied: Option<&KubernetesClusterSpec>,
 ) -> Result<KubernetesClusterSpec, Vec<Step>> {
-    let mut spec = description::complete(&input.cluster.spec, input.profile, applied)
-        .map_err(|error| {
-            let (code, field) = match error {
-                CompleteDescriptionError::UnknownRegion(_) => (ProblemCode::ZoneNotOffered, "spec.provider.region"),
-                CompleteDescriptionError::NoDefaultFlavor(_) => (ProblemCode::FlavorNotOffered, "spec"),
-            };
-            vec![refusal::step(input, code, field, error.to_string())]
-        })?;
+    let mut spec = description::complete(&input.cluster.spec, input.profile, applied).map_err(|error| {
+        let (code, field) = match error {
+            CompleteDescriptionError::UnknownRegion(_) => (ProblemCode::ZoneNotOffered, "spec.provider.region"),
+            CompleteDescriptionError::NoDefaultFlavor(_) => (ProblemCode::FlavorNotOffered, "spec"),
+        };
+        vec![refusal::step(input, code, field, error.to_string())]
+    })?;
     // The release in use is part of what was applied; a release nobody names stays what it is.
     if let (Some(stack), Some(kept)) = (&mut spec.stack, applied.and_then(|applied| applied.stack.as_ref()))
         && stack.version.is_none()
@@ -194,16 +193,22 @@ fn allowed_version(
         Err(vec![step])
     };
     if wanted < running {
-        return refuse(ProblemCode::Downgrade, format!(
-            "Kubernetes cannot be downgraded from {running} to {wanted}; create a new cluster with {wanted} instead"
-        ));
+        return refuse(
+            ProblemCode::Downgrade,
+            format!(
+                "Kubernetes cannot be downgraded from {running} to {wanted}; create a new cluster with {wanted} instead"
+            ),
+        );
     }
     if wanted.minor > running.minor + 1 {
-        return refuse(ProblemCode::UpgradeSkipsMinor, format!(
-            "Kubernetes is upgraded one minor version at a time: {}; set \"1.{}\" first and wait until the cluster is Ready",
-            upgrade_path(running, wanted),
-            running.minor + 1
-        ));
+        return refuse(
+            ProblemCode::UpgradeSkipsMinor,
+            format!(
+                "Kubernetes is upgraded one minor version at a time: {}; set \"1.{}\" first and wait until the cluster is Ready",
+                upgrade_path(running, wanted),
+                running.minor + 1
+            ),
+        );
     }
     if !kubernetes_version::can_upgrade(input.profile, running, wanted) {
         let offer = input.profile.versions.iter().find(|offered| offered.version == running.to_string());
@@ -215,7 +220,10 @@ fn allowed_version(
     }
     let mut wait = |until: String| {
         let effect = Effect::Deferred { until };
-        let step = Step { causes: vec![change.clone()], ..steps::on_cluster(input, Action::UpgradeControlPlane, vec![], effect) };
+        let step = Step {
+            causes: vec![change.clone()],
+            ..steps::on_cluster(input, Action::UpgradeControlPlane, vec![], effect)
+        };
         deferred.push(step);
         Ok(running)
     };
@@ -271,9 +279,12 @@ fn plan_change(input: &ClusterPlanInput<'_>, target: &Target<'_>, plan: &mut Pla
         namespace: &plan.namespace,
         uid: metadata.uid.as_deref().unwrap_or_default(),
         spec: &target.effective,
-        rollout: input.cluster.metadata.annotations.as_ref().and_then(|annotations| {
-            annotations.get(kogge_api::ROLLOUT_ANNOTATION).map(String::as_str)
-        }),
+        rollout: input
+            .cluster
+            .metadata
+            .annotations
+            .as_ref()
+            .and_then(|annotations| annotations.get(kogge_api::ROLLOUT_ANNOTATION).map(String::as_str)),
         profile_variables: &input.profile.defaults.variables,
         release: target.release,
         version: &plan.kubernetes_version,
@@ -307,9 +318,11 @@ fn plan_change(input: &ClusterPlanInput<'_>, target: &Target<'_>, plan: &mut Pla
         let objects = target.release.objects(&minor, &plan.namespace);
         plan.writes.extend(objects.into_iter().map(Write::Apply));
     }
-    let is_written = input.observed.cluster.as_ref().is_some_and(|cluster| {
-        content_of(cluster) == content_of(&desired) && contains(cluster, &desired)
-    });
+    let is_written = input
+        .observed
+        .cluster
+        .as_ref()
+        .is_some_and(|cluster| content_of(cluster) == content_of(&desired) && contains(cluster, &desired));
     if !is_written {
         let difference = difference::between(input.observed, &desired, target.release);
         plan.steps.extend(steps::all(input, target.applied.as_ref(), &target.effective, &difference, &desired));
@@ -361,7 +374,11 @@ fn retire(input: &ClusterPlanInput<'_>, class_name: &str, plan: &mut Plan) {
 }
 
 fn cluster_class(name: &str) -> ObjectReference {
-    ObjectReference { api_version: CLUSTER_API_VERSION.to_owned(), kind: "ClusterClass".to_owned(), name: name.to_owned() }
+    ObjectReference {
+        api_version: CLUSTER_API_VERSION.to_owned(),
+        kind: "ClusterClass".to_owned(),
+        name: name.to_owned(),
+    }
 }
 
 fn reference_to(object: &Value) -> ObjectReference {

@@ -107,14 +107,15 @@ impl StackRelease {
         let mut cluster_class = None;
         let mut templates = Vec::new();
         for (file, content) in files {
-            let invalid =
-                |reason: String| ReadReleaseError::InvalidFile { file: file.to_owned(), reason };
+            let invalid = |reason: String| ReadReleaseError::InvalidFile { file: file.to_owned(), reason };
             if file == "stack.yaml" {
                 identity = Some(serde_saphyr::from_str(content).map_err(|error| invalid(error.to_string()))?);
                 continue;
             }
             let object: Value = serde_saphyr::from_str(content).map_err(|error| invalid(error.to_string()))?;
-            if name_of(&object).is_empty() || text(&object, "/kind").is_empty() || text(&object, "/apiVersion").is_empty()
+            if name_of(&object).is_empty()
+                || text(&object, "/kind").is_empty()
+                || text(&object, "/apiVersion").is_empty()
             {
                 return Err(invalid("an object needs apiVersion, kind and metadata.name".to_owned()));
             }
@@ -298,9 +299,9 @@ impl StackRelease {
     }
 
     fn template(&self, reference: &Value) -> Option<&Value> {
-        self.templates.iter().find(|template| {
-            template["kind"] == reference["kind"] && name_of(template) == text(reference, "/name")
-        })
+        self.templates
+            .iter()
+            .find(|template| template["kind"] == reference["kind"] && name_of(template) == text(reference, "/name"))
     }
 }
 

@@ -93,9 +93,7 @@ pub fn cluster(input: &RenderInput<'_>) -> Result<Value, RenderError> {
                 deployment["healthCheck"] = merged_health_check(input.release.worker_health_check(), check)?;
             }
             if machine_deployments.iter().any(|known| known["name"] == deployment["name"]) {
-                return Err(RenderError::AmbiguousPoolName(
-                    deployment["name"].as_str().unwrap_or_default().to_owned(),
-                ));
+                return Err(RenderError::AmbiguousPoolName(deployment["name"].as_str().unwrap_or_default().to_owned()));
             }
             machine_deployments.push(deployment);
         }

@@ -148,8 +148,10 @@ fn lowering_the_control_plane_count_needs_a_confirmation() {
 
 #[test]
 fn adding_and_removing_pools_with_the_removal_confirmed() {
-    let both = json!({"workers": [{"name": "web", "count": 4, "zones": ["sim-a", "sim-b"]}, {"name": "batch", "count": 1}]});
-    let world = World::with(&description(&json!({"workers": [{"name": "web", "count": 4, "zones": ["sim-a", "sim-b"]}]})));
+    let both =
+        json!({"workers": [{"name": "web", "count": 4, "zones": ["sim-a", "sim-b"]}, {"name": "batch", "count": 1}]});
+    let world =
+        World::with(&description(&json!({"workers": [{"name": "web", "count": 4, "zones": ["sim-a", "sim-b"]}]})));
     insta::assert_snapshot!(text(&world.plan(&description(&both))));
     let world = World::with(&description(&both));
     let wanted = description(&json!({"workers": [{"name": "web", "count": 4, "zones": ["sim-a", "sim-b"]}]}));
@@ -159,7 +161,8 @@ fn adding_and_removing_pools_with_the_removal_confirmed() {
 
 #[test]
 fn several_changes_of_the_make_are_one_rolling_replacement() {
-    let world = World::with(&description(&json!({"workers": [{"name": "web", "count": 5}, {"name": "other", "count": 2}]})));
+    let world =
+        World::with(&description(&json!({"workers": [{"name": "web", "count": 5}, {"name": "other", "count": 2}]})));
     let wanted = description(&json!({
         "workers": [
             {"name": "web", "count": 5, "machineFlavor": "SCS-4V-16", "rootDiskGiB": 80, "machineMetadata": {"cost": "1"}},
@@ -345,7 +348,12 @@ fn the_built_in_release_is_what_its_folder_says() {
     let read = kogge_stacks::catalogue::read_folder(&folder).unwrap();
     assert_eq!(StackCatalogue::default().releases(), [read.clone()]);
     let kinds: Vec<String> = read.machine_kinds().into_iter().map(|kind| kind.kind).collect();
-    insta::assert_debug_snapshot!((kinds, read.cluster_kind(), read.class_name("1.34"), read.variable_scope("nodeImage")));
+    insta::assert_debug_snapshot!((
+        kinds,
+        read.cluster_kind(),
+        read.class_name("1.34"),
+        read.variable_scope("nodeImage")
+    ));
 }
 
 #[test]
@@ -353,5 +361,8 @@ fn a_class_with_a_missing_template_is_no_release() {
     let identity = "{name: a, release: v1, kubernetesMinors: ['1.34'], nodeImage: x, workerClass: w}";
     let class = "{apiVersion: cluster.x-k8s.io/v1beta2, kind: ClusterClass, metadata: {name: c}, spec: {infrastructure: {templateRef: {kind: T, name: t}}, workers: {machineDeployments: [{class: w}]}}}";
     let read = kogge_stacks::StackRelease::from_files([("stack.yaml", identity), ("class.yaml", class)]);
-    assert_eq!(read.unwrap_err().to_string(), "the cluster class refers to T `t`, which the stack release does not contain");
+    assert_eq!(
+        read.unwrap_err().to_string(),
+        "the cluster class refers to T `t`, which the stack release does not contain"
+    );
 }

@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use kogge_api::ProviderProfile;
 use kogge_api::KubernetesCluster;
+use kogge_api::ProviderProfile;
+use kogge_api::kubernetes_version::KubernetesVersion;
 use kogge_stacks::ObservedState;
 use kogge_stacks::render::content_of;
-use kogge_api::kubernetes_version::KubernetesVersion;
 use kube::core::DynamicObject;
 use serde_json::Value;
 
@@ -324,13 +324,20 @@ impl Contents {
             let cluster = objects.cluster.as_deref();
             cluster.is_some_and(|cluster| cluster["spec"]["topology"]["classRef"]["name"] == name.as_str())
         };
-        self.clusters.iter().filter(|(key, objects)| key.namespace == *namespace && uses(objects)).map(|(key, _)| key.clone()).collect()
+        self.clusters
+            .iter()
+            .filter(|(key, objects)| key.namespace == *namespace && uses(objects))
+            .map(|(key, _)| key.clone())
+            .collect()
     }
 
     /// Classes nobody needs. While another description of the namespace has no Cluster yet, it may be about to need any.
     fn unused_classes(&self, asking: &ClusterKey) -> Vec<String> {
-        let mut unused: BTreeSet<&String> =
-            self.classes_in(&asking.namespace).filter(|(_, (_, is_ours))| *is_ours).map(|((_, name), _)| name).collect();
+        let mut unused: BTreeSet<&String> = self
+            .classes_in(&asking.namespace)
+            .filter(|(_, (_, is_ours))| *is_ours)
+            .map(|((_, name), _)| name)
+            .collect();
         if unused.is_empty() {
             return Vec::new();
         }
@@ -357,7 +364,8 @@ impl Contents {
 impl Snapshot {
     /// The state a plan starts from.
     pub fn observed(&self) -> ObservedState {
-        let version = |text: &Option<String>| -> Option<KubernetesVersion> { text.as_deref().and_then(|text| text.parse().ok()) };
+        let version =
+            |text: &Option<String>| -> Option<KubernetesVersion> { text.as_deref().and_then(|text| text.parse().ok()) };
         let objects = &self.objects;
         let mut machine_versions = Vec::new();
         if let Some(control_plane) = &objects.control_plane {

@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures::{Stream, StreamExt, pin_mut};
+use kogge_stacks::StackCatalogue;
 use kube::api::ApiResource;
 use kube::core::{DynamicObject, GroupVersionKind};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client};
-use kogge_stacks::StackCatalogue;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 

@@ -62,9 +62,11 @@ async fn apply_object(client: &Client, namespace: &str, object: &Value) -> Resul
     let resource = resource(&text(&object["apiVersion"]), &kind);
     let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &resource);
     let parameters = PatchParams::apply(FIELD_MANAGER).force();
-    api.patch(&name, &parameters, &Patch::Apply(object))
-        .await
-        .map_err(|source| ApplyError::ApplyObject { kind, name, source: Box::new(source) })
+    api.patch(&name, &parameters, &Patch::Apply(object)).await.map_err(|source| ApplyError::ApplyObject {
+        kind,
+        name,
+        source: Box::new(source),
+    })
 }
 
 async fn delete_object(client: &Client, namespace: &str, reference: &ObjectReference) -> Result<(), ApplyError> {

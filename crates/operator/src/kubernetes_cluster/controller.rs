@@ -66,7 +66,12 @@ struct Memory {
 
 impl Context {
     /// A context for a client.
-    pub fn new(client: Client, catalogue: StackCatalogue, index: Arc<Index>, queue: Arc<WorkQueue<ClusterKey>>) -> Self {
+    pub fn new(
+        client: Client,
+        catalogue: StackCatalogue,
+        index: Arc<Index>,
+        queue: Arc<WorkQueue<ClusterKey>>,
+    ) -> Self {
         let reporter = Reporter { controller: "kogge".to_owned(), instance: None };
         let recorder = Recorder::new(client.clone(), reporter);
         Self { client, catalogue, index, queue, recorder, memory: Mutex::new(HashMap::new()) }
@@ -251,7 +256,9 @@ fn refused_by_backend(cluster: &KubernetesCluster, failure: &ApplyError) -> Opti
         // A conflict or a namespace that goes away passes by itself.
         kube::Error::Api(status) if status.code == 409 => return None,
         kube::Error::Api(status) if status.code == 404 => ProblemCode::BackendUnavailable,
-        kube::Error::Api(status) if (400..500).contains(&status.code) && status.code != 429 => ProblemCode::BackendRefused,
+        kube::Error::Api(status) if (400..500).contains(&status.code) && status.code != 429 => {
+            ProblemCode::BackendRefused
+        }
         _ => ProblemCode::BackendUnavailable,
     };
     Some(validate::finding(cluster, code, message))
@@ -329,7 +336,8 @@ async fn is_really_gone(context: &Context, key: &ClusterKey) -> Result<bool, Rec
 
 /// Where several clusters share a listener, host and port are not the whole address; the kubeconfig has it.
 async fn complete_endpoint(context: &Context, cluster: &KubernetesCluster, next: &mut KubernetesClusterStatus) {
-    let known = cluster.status.as_ref().and_then(|status| status.api_server.as_ref()).and_then(|known| known.endpoint.clone());
+    let known =
+        cluster.status.as_ref().and_then(|status| status.api_server.as_ref()).and_then(|known| known.endpoint.clone());
     let Some(endpoint) = next.api_server.as_mut().and_then(|server| server.endpoint.as_mut()) else { return };
     let had_kubeconfig = cluster.status.as_ref().is_some_and(|status| status.kubeconfig_secret_ref.is_some());
     if let Some(known) = known.filter(|known| had_kubeconfig && known.starts_with(endpoint.as_str())) {
@@ -360,8 +368,10 @@ async fn complete_endpoint(context: &Context, cluster: &KubernetesCluster, next:
 fn server_of(kubeconfig: &str) -> Option<String> {
     let (_, rest) = kubeconfig.split_once("server")?;
     let from = rest.find("http")?;
-    let address: String =
-        rest[from..].chars().take_while(|character| !character.is_whitespace() && !"\"',}".contains(*character)).collect();
+    let address: String = rest[from..]
+        .chars()
+        .take_while(|character| !character.is_whitespace() && !"\"',}".contains(*character))
+        .collect();
     Some(address)
 }
 

@@ -61,7 +61,13 @@ pub fn classify(reason: &str, message: &str) -> Option<ProblemCode> {
     {
         ProblemCode::CredentialsExpired
     } else if is(&["CredentialsInvalid", "Unauthorized"])
-        || says(&["authentication failed", "requires authentication", "http 401", "unauthorized", "invalid credentials"])
+        || says(&[
+            "authentication failed",
+            "requires authentication",
+            "http 401",
+            "unauthorized",
+            "invalid credentials",
+        ])
     {
         ProblemCode::CredentialsInvalid
     } else if is(&["QuotaExceeded"]) || says(&["quota", "limit exceeded", "resource_limit_exceeded"]) {
@@ -70,12 +76,25 @@ pub fn classify(reason: &str, message: &str) -> Option<ProblemCode> {
         ProblemCode::ImageMissing
     } else if is(&["FlavorNotFound"]) || (says(&["flavor", "server type"]) && is_missing) {
         ProblemCode::FlavorUnavailable
-    } else if is(&["ZoneUnavailable"]) || (says(&["availability zone"]) && says(&["not available", "unavailable", "no valid host"])) {
+    } else if is(&["ZoneUnavailable"])
+        || (says(&["availability zone"]) && says(&["not available", "unavailable", "no valid host"]))
+    {
         ProblemCode::ZoneUnavailable
-    } else if is(&["CapacityExhausted"]) || says(&["no valid host", "not enough hosts", "resource_unavailable", "out of capacity"]) {
+    } else if is(&["CapacityExhausted"])
+        || says(&["no valid host", "not enough hosts", "resource_unavailable", "out of capacity"])
+    {
         ProblemCode::CapacityExhausted
     } else if is(&["CloudAPIUnavailable"])
-        || says(&["http 500", "http 502", "http 503", "http 504", "service unavailable", "bad gateway", "gateway timeout", "internal server error"])
+        || says(&[
+            "http 500",
+            "http 502",
+            "http 503",
+            "http 504",
+            "service unavailable",
+            "bad gateway",
+            "gateway timeout",
+            "internal server error",
+        ])
     {
         ProblemCode::CloudApiErrors
     } else if is(&["CloudAPISlow"]) || says(&["deadline exceeded", "timed out", "timeout awaiting", "slow"]) {
@@ -96,6 +115,10 @@ fn of_infrastructure(object: &Infrastructure) -> Option<Finding> {
         object: ProblemObject { kind: object.kind.clone(), name: object.name.clone() },
         since: condition.since,
     };
+    let is_slow = |condition: &&Condition| condition.status == "True" && condition.reason == "CloudAPISlow";
+    if let Some(slow) = object.conditions.iter().find(is_slow) {
+        return Some(finding(slow, ProblemCode::CloudApiSlow));
+    }
     let mut unknown = None;
     for condition in failing {
         if let Some(code) = classify(&condition.reason, &condition.message) {
@@ -132,13 +155,19 @@ fn of_machine(machine: &Machine, now: Timestamp) -> Option<Finding> {
         return Some(finding(check, code, check.message.clone()));
     }
     if machine.has_node {
-        let lost = ["NodeReady", "NodeHealthy"].iter().filter_map(|name| condition(&machine.conditions, name)).find(|found| {
-            // A node that has never been ready says False; one that went silent says Unknown or is gone.
-            found.reason == "NodeDeleted"
-                || found.message.contains("stopped posting node status")
-                || (found.status == "Unknown" && found.reason.ends_with("Unknown"))
-        })?;
-        let message = if lost.message.is_empty() { format!("Node {} does not answer", machine.name) } else { lost.message.clone() };
+        let lost = ["NodeReady", "NodeHealthy"].iter().filter_map(|name| condition(&machine.conditions, name)).find(
+            |found| {
+                // A node that has never been ready says False; one that went silent says Unknown or is gone.
+                found.reason == "NodeDeleted"
+                    || found.message.contains("stopped posting node status")
+                    || (found.status == "Unknown" && found.reason.ends_with("Unknown"))
+            },
+        )?;
+        let message = if lost.message.is_empty() {
+            format!("Node {} does not answer", machine.name)
+        } else {
+            lost.message.clone()
+        };
         return Some(finding(lost, ProblemCode::NodeLost, message));
     }
     let mut failing = machine.conditions.iter().filter(|condition| condition.status == "False");
@@ -147,7 +176,8 @@ fn of_machine(machine: &Machine, now: Timestamp) -> Option<Finding> {
         Some(finding(condition, code, condition.message.clone()))
     });
     told.or_else(|| {
-        let provisioned = condition(&machine.conditions, "InfrastructureReady").filter(|ready| ready.status == "True")?;
+        let provisioned =
+            condition(&machine.conditions, "InfrastructureReady").filter(|ready| ready.status == "True")?;
         let is_late = provisioned.since.is_some_and(|since| now.duration_since(since) > BOOTED_WITHIN);
         let message = format!("machine {} runs, but has not become a node", machine.name);
         is_late.then(|| finding(provisioned, ProblemCode::MachineNotBooting, message))
@@ -203,7 +233,10 @@ fn deletion_blocked(objects: &ClusterObjects, findings: &[Finding]) -> Option<Fi
     let remaining = objects.infrastructure.len();
     Some(Finding {
         code: ProblemCode::DeletionBlocked,
-        message: format!("{remaining} objects remain at the provider, first {} {}: {}", cloud.object.kind, cloud.object.name, cloud.message),
+        message: format!(
+            "{remaining} objects remain at the provider, first {} {}: {}",
+            cloud.object.kind, cloud.object.name, cloud.message
+        ),
         object: cloud.object.clone(),
         since: cloud.since,
     })
@@ -213,7 +246,8 @@ fn deletion_blocked(objects: &ClusterObjects, findings: &[Finding]) -> Option<Fi
 pub fn last_activity(objects: &ClusterObjects) -> Option<Timestamp> {
     let of_cluster = objects.cluster.as_deref().map(conditions).unwrap_or_default();
     let machines = objects.machines.values().flat_map(|machine| &machine.conditions);
-    let groups = objects.control_plane.iter().chain(objects.machine_deployments.values()).flat_map(|group| &group.conditions);
+    let groups =
+        objects.control_plane.iter().chain(objects.machine_deployments.values()).flat_map(|group| &group.conditions);
     let infrastructure = objects.infrastructure.values().flat_map(|object| &object.conditions);
     of_cluster.iter().chain(machines).chain(groups).chain(infrastructure).filter_map(|condition| condition.since).max()
 }
@@ -270,18 +304,50 @@ mod tests {
     use super::*;
 
     #[rstest]
-    #[case("InstanceCreateFailed", "Quota exceeded for instances: Requested 1, but already used 10 of 10 instances (HTTP 403)", Some(ProblemCode::QuotaExceeded))]
+    #[case(
+        "InstanceCreateFailed",
+        "Quota exceeded for instances: Requested 1, but already used 10 of 10 instances (HTTP 403)",
+        Some(ProblemCode::QuotaExceeded)
+    )]
     #[case("InstanceCreateFailed", "Quota exceeded, too many server groups.", Some(ProblemCode::QuotaExceeded))]
-    #[case("ImageNotFound", "No image matching \"ubuntu-2204-kube-v1.34.2\" was found (HTTP 404)", Some(ProblemCode::ImageMissing))]
+    #[case(
+        "ImageNotFound",
+        "No image matching \"ubuntu-2204-kube-v1.34.2\" was found (HTTP 404)",
+        Some(ProblemCode::ImageMissing)
+    )]
     #[case("InstanceCreateFailed", "Image 6b1f could not be found.", Some(ProblemCode::ImageMissing))]
     #[case("InstanceCreateFailed", "Flavor SCS-9V could not be found.", Some(ProblemCode::FlavorUnavailable))]
-    #[case("ZoneUnavailable", "No valid host was found. There are not enough hosts available in availability zone zone-b. (HTTP 500)", Some(ProblemCode::ZoneUnavailable))]
-    #[case("InstanceCreateFailed", "No valid host was found. There are not enough hosts available.", Some(ProblemCode::CapacityExhausted))]
-    #[case("CloudAPIUnavailable", "Compute API: Bad Gateway: The proxy server received an invalid response from an upstream server. (HTTP 502)", Some(ProblemCode::CloudApiErrors))]
-    #[case("CredentialsInvalid", "Authentication failed: The request you have made requires authentication. (HTTP 401): application credential has expired", Some(ProblemCode::CredentialsExpired))]
-    #[case("CredentialsInvalid", "Authentication failed: The request you have made requires authentication. (HTTP 401)", Some(ProblemCode::CredentialsInvalid))]
+    #[case(
+        "ZoneUnavailable",
+        "No valid host was found. There are not enough hosts available in availability zone zone-b. (HTTP 500)",
+        Some(ProblemCode::ZoneUnavailable)
+    )]
+    #[case(
+        "InstanceCreateFailed",
+        "No valid host was found. There are not enough hosts available.",
+        Some(ProblemCode::CapacityExhausted)
+    )]
+    #[case(
+        "CloudAPIUnavailable",
+        "Compute API: Bad Gateway: The proxy server received an invalid response from an upstream server. (HTTP 502)",
+        Some(ProblemCode::CloudApiErrors)
+    )]
+    #[case(
+        "CredentialsInvalid",
+        "Authentication failed: The request you have made requires authentication. (HTTP 401): application credential has expired",
+        Some(ProblemCode::CredentialsExpired)
+    )]
+    #[case(
+        "CredentialsInvalid",
+        "Authentication failed: The request you have made requires authentication. (HTTP 401)",
+        Some(ProblemCode::CredentialsInvalid)
+    )]
     #[case("CloudAPISlow", "the compute API takes 30 s to answer", Some(ProblemCode::CloudApiSlow))]
-    #[case("OpenStackError", "Post \"https://compute/servers\": net/http: request canceled (Client.Timeout exceeded while awaiting headers): context deadline exceeded", Some(ProblemCode::CloudApiSlow))]
+    #[case(
+        "OpenStackError",
+        "Post \"https://compute/servers\": net/http: request canceled (Client.Timeout exceeded while awaiting headers): context deadline exceeded",
+        Some(ProblemCode::CloudApiSlow)
+    )]
     #[case("WaitingForBootstrapData", "", None)]
     #[case("InstanceNotReady", "Instance is in state BUILD", None)]
     fn the_words_of_clouds_are_understood(

@@ -7,13 +7,13 @@
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
-use kogge_api::{KubernetesCluster, ProviderProfile};
 use kogge_api::kubernetes_cluster::{
-    ApiServerStatus, ControlPlaneStatus, KubernetesClusterStatus, KubernetesStatus, LocalReference, OperationState, Phase,
-    PlanSummary, StackStatus, WorkerPoolStatus,
+    ApiServerStatus, ControlPlaneStatus, KubernetesClusterStatus, KubernetesStatus, LocalReference, OperationState,
+    Phase, PlanSummary, StackStatus, WorkerPoolStatus,
 };
 use kogge_api::plan::{Action, Effect, Plan, Step};
 use kogge_api::problem::ProblemCode;
+use kogge_api::{KubernetesCluster, ProviderProfile};
 use kogge_stacks::render::POOL_LABEL;
 use serde_json::Value;
 
@@ -23,6 +23,8 @@ use crate::cluster_api::object::{MachineGroup, Replicas, condition, is_true};
 
 mod conditions;
 mod operation;
+#[cfg(test)]
+mod tests;
 
 /// How long everything must agree before a cluster is called `Ready`. Objects of different kinds arrive by different
 /// watches; for a moment a new make can look finished because the machines' news is still on its way.
@@ -66,14 +68,17 @@ pub fn is_settled(input: &StatusInput<'_>) -> bool {
     let is_current = topology.is_some_and(|topology| {
         topology.status == "True" && topology.observed_generation.is_none_or(|observed| Some(observed) >= generation)
     });
-    let is_quiet = ["RollingOut", "ScalingUp", "ScalingDown", "Remediating", "Deleting"].iter().all(|name| !is_true(&found, name));
+    let is_quiet =
+        ["RollingOut", "ScalingUp", "ScalingDown", "Remediating", "Deleting"].iter().all(|name| !is_true(&found, name));
     let version = cluster.pointer("/spec/topology/version").and_then(Value::as_str);
     let agrees = |group: &MachineGroup, desired: Option<u32>| {
         let replicas = &group.replicas;
         group.is_current
             && group.version.as_deref() == version
             && desired.is_none_or(|desired| replicas.desired == desired)
-            && [replicas.existing, replicas.ready, replicas.up_to_date, replicas.available].iter().all(|count| *count == replicas.desired)
+            && [replicas.existing, replicas.ready, replicas.up_to_date, replicas.available]
+                .iter()
+                .all(|count| *count == replicas.desired)
     };
     let wanted = topology_replicas(cluster);
     let control_plane = cluster.pointer("/spec/topology/controlPlane/replicas").and_then(Value::as_u64);
@@ -113,9 +118,8 @@ pub fn status(input: &StatusInput<'_>) -> KubernetesClusterStatus {
         wrong.extend(missing_machines(input, operation.as_ref()));
     }
     let problems = problems(&wrong, &previous.problems, input.now);
-    let is_blocked = wrong.iter().any(|finding| {
-        finding.code.definition().severity == kogge_api::problem::Severity::Error
-    });
+    let is_blocked =
+        wrong.iter().any(|finding| finding.code.definition().severity == kogge_api::problem::Severity::Error);
     let operation = operation.map(|mut operation| {
         if operation.state == OperationState::Running && is_blocked {
             operation.state = OperationState::Blocked;
@@ -125,7 +129,8 @@ pub fn status(input: &StatusInput<'_>) -> KubernetesClusterStatus {
 
     let control_plane = control_plane(input);
     let workers = workers(input);
-    let (ready, desired) = workers.iter().fold((0, 0), |(ready, desired), pool| (ready + pool.ready, desired + pool.desired));
+    let (ready, desired) =
+        workers.iter().fold((0, 0), |(ready, desired), pool| (ready + pool.ready, desired + pool.desired));
     let phase = phase(input, &previous, settled, is_blocked);
     let mut status = KubernetesClusterStatus {
         observed_generation: input.cluster.metadata.generation,
@@ -176,8 +181,7 @@ fn was_made(previous: &KubernetesClusterStatus) -> bool {
 }
 
 fn is_changing(input: &StatusInput<'_>, previous: &KubernetesClusterStatus) -> bool {
-    input.executed
-        || previous.operation.as_ref().is_some_and(|operation| operation.finished_at.is_none())
+    input.executed || previous.operation.as_ref().is_some_and(|operation| operation.finished_at.is_none())
 }
 
 /// Machines are missing although nothing is being changed and nothing says why.
@@ -190,7 +194,8 @@ fn missing_machines(
         return None;
     }
     let workers = workers(input);
-    let (ready, desired) = workers.iter().fold((0, 0), |(ready, desired), pool| (ready + pool.ready, desired + pool.desired));
+    let (ready, desired) =
+        workers.iter().fold((0, 0), |(ready, desired), pool| (ready + pool.ready, desired + pool.desired));
     let finding = |code, message| Some(super::validate::finding(input.cluster, code, message));
     let control_plane = control_plane(input);
     if control_plane.ready < control_plane.desired {
@@ -205,7 +210,8 @@ fn missing_machines(
 
 fn control_plane(input: &StatusInput<'_>) -> ControlPlaneStatus {
     let cluster = input.objects.cluster.as_deref();
-    let wanted = cluster.and_then(|cluster| cluster.pointer("/spec/topology/controlPlane/replicas")).and_then(Value::as_u64);
+    let wanted =
+        cluster.and_then(|cluster| cluster.pointer("/spec/topology/controlPlane/replicas")).and_then(Value::as_u64);
     let desired = wanted.and_then(|count| u32::try_from(count).ok()).unwrap_or(input.cluster.spec.control_plane.count);
     let replicas = input.objects.control_plane.as_ref().map(|group| group.replicas.clone()).unwrap_or_default();
     let machines = input.objects.machines.values().filter(|machine| machine.is_control_plane);
@@ -323,7 +329,8 @@ fn topology_replicas(cluster: &Value) -> BTreeMap<String, Option<u32>> {
 
 fn pools_by_deployment(cluster: &Value) -> BTreeMap<String, String> {
     let list = cluster.pointer("/spec/topology/workers/machineDeployments").and_then(Value::as_array);
-    let pool = |item: &Value| item["metadata"]["labels"][POOL_LABEL].as_str().or(item["name"].as_str()).map(str::to_owned);
+    let pool =
+        |item: &Value| item["metadata"]["labels"][POOL_LABEL].as_str().or(item["name"].as_str()).map(str::to_owned);
     list.into_iter().flatten().filter_map(|item| Some((item["name"].as_str()?.to_owned(), pool(item)?))).collect()
 }
 

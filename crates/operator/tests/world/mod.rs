@@ -147,7 +147,11 @@ impl World {
 
 pub fn api(client: &Client, kind: &str) -> Api<DynamicObject> {
     let (group, ..) = KINDS.iter().find(|(_, known, _)| *known == kind).unwrap();
-    Api::namespaced_with(client.clone(), NAMESPACE, &ApiResource::from_gvk(&GroupVersionKind::gvk(group, "v1beta2", kind)))
+    Api::namespaced_with(
+        client.clone(),
+        NAMESPACE,
+        &ApiResource::from_gvk(&GroupVersionKind::gvk(group, "v1beta2", kind)),
+    )
 }
 
 async fn play(client: &Client) -> Result<(), kube::Error> {
@@ -167,8 +171,16 @@ async fn play(client: &Client) -> Result<(), kube::Error> {
         let version = &topology["version"];
         let count = &topology["controlPlane"]["replicas"];
         let label = json!({"cluster.x-k8s.io/cluster-name": name});
-        put(client, "KubeadmControlPlane", &format!("{name}-cp"), &label, &json!({"replicas": count, "version": version}), count, version)
-            .await?;
+        put(
+            client,
+            "KubeadmControlPlane",
+            &format!("{name}-cp"),
+            &label,
+            &json!({"replicas": count, "version": version}),
+            count,
+            version,
+        )
+        .await?;
         let deployments = topology["workers"]["machineDeployments"].as_array().cloned().unwrap_or_default();
         let mut kept = Vec::new();
         for deployment in &deployments {
@@ -187,9 +199,7 @@ async fn play(client: &Client) -> Result<(), kube::Error> {
             }
         }
         let generation = cluster.metadata.generation;
-        let condition = |name: &str, status: &str| {
-            json!({"type": name, "status": status, "reason": name, "message": "", "observedGeneration": generation, "lastTransitionTime": "2026-01-01T00:00:00Z"})
-        };
+        let condition = |name: &str, status: &str| json!({"type": name, "status": status, "reason": name, "message": "", "observedGeneration": generation, "lastTransitionTime": "2026-01-01T00:00:00Z"});
         let status = json!({
             "observedGeneration": generation,
             "initialization": {"infrastructureProvisioned": true, "controlPlaneInitialized": true},

@@ -74,7 +74,12 @@ pub(super) fn between(observed: &ObservedState, desired: &Value, release: &Stack
     compare_pools(observed, new, release, &mut difference);
     let addons = |object: &Value| -> BTreeSet<String> {
         let labels = object["metadata"]["labels"].as_object();
-        labels.into_iter().flatten().filter_map(|(name, _)| name.strip_prefix(ADDON_LABEL_PREFIX)).map(str::to_owned).collect()
+        labels
+            .into_iter()
+            .flatten()
+            .filter_map(|(name, _)| name.strip_prefix(ADDON_LABEL_PREFIX))
+            .map(str::to_owned)
+            .collect()
     };
     let (had, has) = (addons(before), addons(desired));
     difference.enabled_addons = has.difference(&had).cloned().collect();
@@ -106,12 +111,9 @@ fn compare_pools(observed: &ObservedState, new: &Value, release: &StackRelease, 
         for deployment in deployments {
             let Some(old) = known.iter().find(|old| old["name"] == deployment["name"]) else { continue };
             let variables = ["variables", "overrides"];
-            change.make |= !changed_variables(
-                &old[variables[0]][variables[1]],
-                &deployment[variables[0]][variables[1]],
-                release,
-            )
-            .is_empty();
+            change.make |=
+                !changed_variables(&old[variables[0]][variables[1]], &deployment[variables[0]][variables[1]], release)
+                    .is_empty();
             if old["failureDomain"] != deployment["failureDomain"] {
                 change.moved += observed.machines_of(old);
             }
@@ -182,9 +184,9 @@ pub fn contains(observed: &Value, desired: &Value) -> bool {
             observed.get(name).map_or_else(|| is_empty(value), |known| contains(known, value))
         }),
         (Value::Array(observed), Value::Array(desired)) if desired.iter().any(|item| item.get("name").is_some()) => {
-            desired.iter().all(|item| {
-                observed.iter().any(|known| known.get("name") == item.get("name") && contains(known, item))
-            })
+            desired
+                .iter()
+                .all(|item| observed.iter().any(|known| known.get("name") == item.get("name") && contains(known, item)))
         }
         (Value::Array(observed), Value::Array(desired)) => {
             observed.len() == desired.len() && observed.iter().zip(desired).all(|(known, item)| contains(known, item))

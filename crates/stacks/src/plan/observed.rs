@@ -58,12 +58,8 @@ impl ObservedState {
 
     /// The completed description the cluster was last written with.
     pub fn applied_description(&self) -> Option<KubernetesClusterSpec> {
-        let text = self
-            .cluster
-            .as_ref()?
-            .pointer("/metadata/annotations")?
-            .get(APPLIED_DESCRIPTION_ANNOTATION)?
-            .as_str()?;
+        let text =
+            self.cluster.as_ref()?.pointer("/metadata/annotations")?.get(APPLIED_DESCRIPTION_ANNOTATION)?.as_str()?;
         serde_json::from_str(text).ok()
     }
 

@@ -44,7 +44,8 @@ pub(super) fn all(
     }
     let internal = |spec: &KubernetesClusterSpec| spec.api_server.effective_access() == ApiServerAccess::Internal;
     if internal(applied) != internal(effective) {
-        let reason = "apiServer.access cannot be changed from or to Internal after creation; create a new cluster instead";
+        let reason =
+            "apiServer.access cannot be changed from or to Internal after creation; create a new cluster instead";
         refused.push(step(input, ProblemCode::ImmutableField, "spec.apiServer.access", reason.to_owned()));
     }
 
@@ -58,7 +59,11 @@ pub(super) fn all(
                 "removing pool `{pool}` deletes its machines and what is stored on them; confirm it with the annotation \
                  {CONFIRM_REMOVAL_ANNOTATION}: {pool}"
             );
-            refused.push(Step { pool: Some(pool.clone()), causes: vec![change], ..step(input, ProblemCode::ConfirmationRequired, "", reason) });
+            refused.push(Step {
+                pool: Some(pool.clone()),
+                causes: vec![change],
+                ..step(input, ProblemCode::ConfirmationRequired, "", reason)
+            });
         }
     }
     let (from, to) = (applied.control_plane.count, effective.control_plane.count);

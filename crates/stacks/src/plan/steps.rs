@@ -83,7 +83,10 @@ pub(super) fn all(
             && !field.starts_with("spec.addons.")
             && !steps.iter().any(|step| step.causes.iter().any(|cause| cause.field == field))
             && !pool_of(field).is_some_and(|pool| {
-                matches!(difference.pools.get(pool), Some(PoolDifference::Added { .. } | PoolDifference::Removed { .. }))
+                matches!(
+                    difference.pools.get(pool),
+                    Some(PoolDifference::Added { .. } | PoolDifference::Removed { .. })
+                )
             })
     });
     if !unexplained.is_empty() {
@@ -104,7 +107,12 @@ fn creation(
     difference: &Difference,
     changes: &[Change],
 ) -> Vec<Step> {
-    let essential = ["spec.provider.profile", "spec.kubernetes.version", "spec.controlPlane.count", "spec.controlPlane.machineFlavor"];
+    let essential = [
+        "spec.provider.profile",
+        "spec.kubernetes.version",
+        "spec.controlPlane.count",
+        "spec.controlPlane.machineFlavor",
+    ];
     let causes = changes.iter().filter(|change| essential.contains(&change.field.as_str())).cloned().collect();
     let machines = effective.control_plane.count;
     let mut steps = vec![on_cluster(input, Action::CreateCluster, causes, Effect::Create { machines })];
@@ -138,7 +146,9 @@ fn pool_steps(
 ) -> Vec<Step> {
     let of_pool = |field: &str, names: &[&str]| {
         pool_of(field) == Some(pool)
-            && names.iter().any(|name| field.split("].").nth(1).is_some_and(|rest| rest.split(['.', '[']).next() == Some(name)))
+            && names
+                .iter()
+                .any(|name| field.split("].").nth(1).is_some_and(|rest| rest.split(['.', '[']).next() == Some(name)))
     };
     let step = |action, causes, effect| on_cluster(input, action, causes, effect);
     let mut steps = Vec::new();
@@ -251,7 +261,13 @@ fn makes_control_plane(field: &str) -> bool {
 
 /// Fields that change at the provider, without a new machine.
 fn changes_infrastructure(field: &str) -> bool {
-    ["spec.apiServer.access", "spec.apiServer.allowedCIDRs", "spec.network.dnsServers", "spec.provider.", "spec.controlPlane.zones"]
-        .iter()
-        .any(|prefix| field.starts_with(prefix))
+    [
+        "spec.apiServer.access",
+        "spec.apiServer.allowedCIDRs",
+        "spec.network.dnsServers",
+        "spec.provider.",
+        "spec.controlPlane.zones",
+    ]
+    .iter()
+    .any(|prefix| field.starts_with(prefix))
 }

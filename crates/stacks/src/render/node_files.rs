@@ -72,7 +72,11 @@ fn mirror_files(mirror: &RegistryMirror) -> Vec<Value> {
                 MirrorCapability::Push => "\"push\"",
             })
             .collect();
-        hosts.push_str(&format!("\n[host.{}]\n  capabilities = [{}]\n", toml_text(&endpoint.url), capabilities.join(", ")));
+        hosts.push_str(&format!(
+            "\n[host.{}]\n  capabilities = [{}]\n",
+            toml_text(&endpoint.url),
+            capabilities.join(", ")
+        ));
         if endpoint.override_path {
             hosts.push_str("  override_path = true\n");
         }

@@ -32,7 +32,11 @@ pub(super) fn all(
         workers_ready(status),
         upgrade_available(input),
         single_point_of_failure(input),
-        problem(status, condition::CREDENTIALS_INVALID, &[ProblemCode::CredentialsInvalid, ProblemCode::CredentialsExpired]),
+        problem(
+            status,
+            condition::CREDENTIALS_INVALID,
+            &[ProblemCode::CredentialsInvalid, ProblemCode::CredentialsExpired],
+        ),
         problem(status, condition::QUOTA_INSUFFICIENT, &[ProblemCode::QuotaExceeded]),
         paused(input),
     ];
@@ -42,7 +46,12 @@ pub(super) fn all(
 }
 
 impl Conclusion {
-    fn new(condition_type: &'static str, holds: Option<bool>, reason: impl Into<String>, message: impl Into<String>) -> Self {
+    fn new(
+        condition_type: &'static str,
+        holds: Option<bool>,
+        reason: impl Into<String>,
+        message: impl Into<String>,
+    ) -> Self {
         let status = match holds {
             Some(true) => "True",
             Some(false) => "False",
@@ -88,7 +97,9 @@ fn ready(status: &KubernetesClusterStatus, settled: bool) -> Conclusion {
 fn accepted(input: &StatusInput<'_>) -> Conclusion {
     match input.refusals.first() {
         None => Conclusion::new(condition::ACCEPTED, Some(true), "Accepted", ""),
-        Some(refusal) => Conclusion::new(condition::ACCEPTED, Some(false), refusal.code.as_str(), refusal.message.clone()),
+        Some(refusal) => {
+            Conclusion::new(condition::ACCEPTED, Some(false), refusal.code.as_str(), refusal.message.clone())
+        }
     }
 }
 
@@ -120,7 +131,8 @@ fn control_plane_ready(input: &StatusInput<'_>, status: &KubernetesClusterStatus
         (true, false) => "MachinesNotReady",
         (true, true) => "MachinesReady",
     };
-    let message = format!("{} of {} machines ready, {} as described", machines.ready, machines.desired, machines.up_to_date);
+    let message =
+        format!("{} of {} machines ready, {} as described", machines.ready, machines.desired, machines.up_to_date);
     Conclusion::new(condition::CONTROL_PLANE_READY, Some(holds), reason, message)
 }
 
@@ -129,7 +141,9 @@ fn workers_ready(status: &KubernetesClusterStatus) -> Conclusion {
         .workers
         .iter()
         .filter(|pool| pool.ready < pool.desired || pool.up_to_date < pool.desired)
-        .map(|pool| format!("{}: {} of {} ready, {} as described", pool.name, pool.ready, pool.desired, pool.up_to_date))
+        .map(|pool| {
+            format!("{}: {} of {} ready, {} as described", pool.name, pool.ready, pool.desired, pool.up_to_date)
+        })
         .collect();
     let holds = waiting.is_empty() && !status.workers.is_empty();
     let reason = if holds { "MachinesReady" } else { "MachinesNotReady" };

@@ -82,9 +82,9 @@ fn has_missing_machines(input: &StatusInput<'_>) -> bool {
 
 /// What a plan amounts to: its weightiest action.
 fn of_plan(plan: &Plan) -> OperationType {
-    let has = |actions: &[Action]| plan.steps.iter().any(|step| {
-        actions.contains(&step.action) && !matches!(step.effect, Effect::Deferred { .. })
-    });
+    let has = |actions: &[Action]| {
+        plan.steps.iter().any(|step| actions.contains(&step.action) && !matches!(step.effect, Effect::Deferred { .. }))
+    };
     if has(&[Action::CreateCluster]) {
         OperationType::Create
     } else if has(&[Action::UpgradeControlPlane, Action::UpgradePool]) {
@@ -114,7 +114,8 @@ fn progress(input: &StatusInput<'_>, operation_type: OperationType) -> u8 {
         // Network and the first control plane machine are milestones of their own.
         OperationType::Create => {
             let milestone = |name: &str| {
-                let status = input.objects.cluster.as_deref().and_then(|cluster| cluster.pointer("/status/initialization"));
+                let status =
+                    input.objects.cluster.as_deref().and_then(|cluster| cluster.pointer("/status/initialization"));
                 u32::from(status.is_some_and(|status| status[name] == Value::Bool(true)))
             };
             (milestone("infrastructureProvisioned") + milestone("controlPlaneInitialized") + finished, desired + 2)
@@ -138,7 +139,8 @@ fn estimate(started: Option<Timestamp>, now: Timestamp, progress: u8) -> Option<
 fn message(input: &StatusInput<'_>) -> String {
     let control_plane = control_plane(input);
     let pools = workers(input);
-    let (ready, desired) = pools.iter().fold((0, 0), |(ready, desired), pool| (ready + pool.ready, desired + pool.desired));
+    let (ready, desired) =
+        pools.iter().fold((0, 0), |(ready, desired), pool| (ready + pool.ready, desired + pool.desired));
     if input.cluster.metadata.deletion_timestamp.is_some() {
         return format!("{} machines remain", input.objects.machines.len());
     }
