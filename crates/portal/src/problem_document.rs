@@ -1,0 +1,206 @@
+//! Errors as RFC 9457 problem documents.
+
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use kogge_api::problem::ProblemCode;
+use kogge_api::validation::FieldProblem;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::request_id;
+
+/// The media type of an error.
+pub const PROBLEM_JSON: &str = "application/problem+json";
+
+/// An error answer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ProblemDocument {
+    /// Names the kind of problem: `/v1/problems/CODE`, or `about:blank` where the status says it all.
+    #[serde(rename = "type")]
+    pub problem_type: String,
+    /// The kind of problem in words.
+    pub title: String,
+    /// HTTP status.
+    pub status: u16,
+    /// What is wrong this time.
+    pub detail: String,
+    /// Stable code from the catalogue; empty where the status says it all.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub code: String,
+    /// Names the request, also in the header `X-Request-Id`.
+    pub request_id: String,
+    /// One entry per wrong field.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<FieldError>,
+}
+
+/// One wrong field.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct FieldError {
+    /// JSON pointer (RFC 6901), such as `/spec/workers/0/count`.
+    pub pointer: String,
+    /// The field as people write it, such as `spec.workers[0].count`.
+    pub field: String,
+    /// Stable code.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub code: String,
+    /// The value found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<Value>,
+    /// The rule that is broken.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub rule: String,
+    /// What would be accepted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accepted: Option<String>,
+    /// The whole in one sentence.
+    pub message: String,
+    /// Line in the body, from 1, where it was YAML or JSON text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<usize>,
+    /// Column in the body, from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub column: Option<usize>,
+}
+
+impl From<&FieldProblem> for FieldError {
+    fn from(problem: &FieldProblem) -> Self {
+        Self {
+            pointer: problem.pointer.clone(),
+            field: problem.field.clone(),
+            code: problem.code.as_str().to_owned(),
+            value: problem.value.clone(),
+            rule: problem.rule.clone(),
+            accepted: problem.accepted.clone(),
+            message: problem.message.clone(),
+            line: None,
+            column: None,
+        }
+    }
+}
+
+impl ProblemDocument {
+    /// An error that its status explains.
+    pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
+        Self {
+            problem_type: "about:blank".into(),
+            title: status.canonical_reason().unwrap_or("Error").to_owned(),
+            status: status.as_u16(),
+            detail: detail.into(),
+            code: String::new(),
+            request_id: request_id::current(),
+            errors: Vec::new(),
+        }
+    }
+
+    /// An error of the catalogue.
+    pub fn coded(status: StatusCode, code: ProblemCode, detail: impl Into<String>) -> Self {
+        Self {
+            problem_type: format!("/v1/problems/{}", code.as_str()),
+            title: code.definition().title.to_owned(),
+            code: code.as_str().to_owned(),
+            ..Self::new(status, detail)
+        }
+    }
+
+    /// 422 with every wrong field. The code is that of the only problem, or the general one for several of different codes.
+    pub fn invalid(errors: Vec<FieldError>) -> Self {
+        let known = errors.first().and_then(|first| first.code.parse::<ProblemCode>().ok());
+        let code = known
+            .filter(|code| errors.iter().all(|error| error.code == code.as_str()))
+            .unwrap_or(ProblemCode::InvalidDescription);
+        let detail = match errors.as_slice() {
+            [only] if only.field.is_empty() => only.message.clone(),
+            [only] => format!("{}: {}", only.field, only.message),
+            many => format!("the description has {} problems", many.len()),
+        };
+        Self { errors, ..Self::coded(StatusCode::UNPROCESSABLE_ENTITY, code, detail) }
+    }
+
+    /// 401.
+    pub(crate) fn unauthorized(given: bool) -> Self {
+        let detail = if given { "the token is not valid here" } else { "send `Authorization: Bearer TOKEN`" };
+        Self::new(StatusCode::UNAUTHORIZED, detail)
+    }
+
+    /// 404 of a path there is not.
+    pub(crate) fn unknown_route() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "there is no such path; /openapi.json lists all there are")
+    }
+
+    /// 405.
+    pub(crate) fn method_not_allowed() -> Self {
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "the path does not take this method; /openapi.json lists what it takes")
+    }
+}
+
+impl IntoResponse for ProblemDocument {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        if status.is_server_error() {
+            tracing::warn!(request = %self.request_id, status = self.status, detail = %self.detail, "request failed");
+        }
+        let mut response = (status, Json(self)).into_response();
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
+        if status == StatusCode::UNAUTHORIZED {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}
+
+impl From<kube::Error> for ProblemDocument {
+    /// What the Kubernetes-style API answered, as far as it is the caller's business.
+    fn from(error: kube::Error) -> Self {
+        let kube::Error::Api(status) = error else {
+            return Self::coded(
+                StatusCode::SERVICE_UNAVAILABLE,
+                ProblemCode::BackendUnavailable,
+                format!("the management API does not answer: {error}"),
+            );
+        };
+        let code = StatusCode::from_u16(status.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        match code {
+            StatusCode::UNPROCESSABLE_ENTITY => {
+                let causes = status.details.as_ref().map(|details| details.causes.clone()).unwrap_or_default();
+                let errors: Vec<FieldError> = causes
+                    .into_iter()
+                    .map(|cause| FieldError {
+                        pointer: pointer(&cause.field),
+                        field: cause.field,
+                        code: ProblemCode::InvalidDescription.as_str().to_owned(),
+                        value: None,
+                        rule: String::new(),
+                        accepted: None,
+                        message: cause.message,
+                        line: None,
+                        column: None,
+                    })
+                    .collect();
+                if errors.is_empty() {
+                    Self::coded(code, ProblemCode::InvalidDescription, status.message.clone())
+                } else {
+                    Self::invalid(errors)
+                }
+            }
+            code if code.is_client_error() => Self::new(code, status.message.clone()),
+            _ => Self::coded(
+                StatusCode::SERVICE_UNAVAILABLE,
+                ProblemCode::BackendUnavailable,
+                format!("the management API failed: {}", status.message),
+            ),
+        }
+    }
+}
+
+/// `spec.workers[0].count` as `/spec/workers/0/count`.
+fn pointer(field: &str) -> String {
+    if field.is_empty() {
+        return String::new();
+    }
+    format!("/{}", field.replace("].", "/").replace(['.', '['], "/").replace(']', ""))
+}
