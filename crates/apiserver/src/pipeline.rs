@@ -38,6 +38,7 @@ mod definition_write;
 mod delete;
 mod discovery;
 mod get;
+mod impersonation;
 mod list;
 mod list_options;
 mod non_resource;
@@ -170,8 +171,12 @@ async fn route(
     let now = Timestamp::now();
     let caller = parts.extensions.get::<Caller>();
     let authorities = plane.client_authorities();
-    let Some(user) = authenticate(caller, authorities.as_ref(), now.into()) else {
-        return ("get", Err(ApiError::unauthorized()));
+    let user = authenticate(caller, authorities.as_ref(), now.into())
+        .ok_or_else(ApiError::unauthorized)
+        .and_then(|user| impersonation::effective_user(user, &parts.headers));
+    let user = match user {
+        Ok(user) => user,
+        Err(error) => return ("get", Err(error)),
     };
     match request_path::parse(path) {
         RequestPath::Resource { group, version, namespace, resource, name, subresource, rest } => {

@@ -108,6 +108,7 @@ pub(crate) fn server_config(serving: &CertificateAndKey) -> Result<ServerConfig,
 pub(crate) async fn serve(listener: TcpListener, config: ServerConfig, router: Router, shutdown: CancellationToken) {
     let acceptor = TlsAcceptor::from(Arc::new(config));
     let connections = TaskTracker::new();
+    let abort = CancellationToken::new();
     loop {
         let (stream, _) = tokio::select! {
             () = shutdown.cancelled() => break,
@@ -122,12 +123,15 @@ pub(crate) async fn serve(listener: TcpListener, config: ServerConfig, router: R
             },
         };
         let _ = stream.set_nodelay(true);
-        connections.spawn(serve_connection(stream, acceptor.clone(), router.clone(), shutdown.clone()));
+        let connection = serve_connection(stream, acceptor.clone(), router.clone(), shutdown.clone());
+        connections.spawn(abort.clone().run_until_cancelled_owned(connection));
     }
     drop(listener);
     connections.close();
     if tokio::time::timeout(DRAIN_TIMEOUT, connections.wait()).await.is_err() {
         tracing::warn!(open = connections.len(), "connections still open at the end of the drain time");
+        abort.cancel();
+        connections.wait().await;
     }
 }
 
@@ -149,7 +153,8 @@ async fn serve_connection(
         router.clone().call(request)
     });
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(30));
+    // No header timeout: it would also close connections kept alive, which clients can notice too late.
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(None);
     builder
         .http2()
         .timer(TokioTimer::new())

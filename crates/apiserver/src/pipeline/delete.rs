@@ -305,7 +305,10 @@ fn mark(object: &mut Value, served: &ServedResource, grace: i64, now: jiff::Time
         object["metadata"]["generation"] = (generation + 1).into();
     }
     if served.is_core("namespaces") {
-        object["status"]["phase"] = "Terminating".into();
+        match object["status"].as_object_mut() {
+            Some(status) => drop(status.insert("phase".to_owned(), "Terminating".into())),
+            None => object["status"] = json!({"phase": "Terminating"}),
+        }
     }
 }
 

@@ -236,8 +236,14 @@ spec:
     kubectl.run("set image deployment/web web=nginx:3").await;
     kubectl.run("get deployments -o wide").await;
     kubectl.run("get nodes").await;
+    kubectl.run("get pods -o wide").await;
+    kubectl.run("logs web-0").await;
+    kubectl.run("exec web-0 -- date").await;
+    kubectl.run("rollout history deployment/web").await;
     kubectl.run("cordon worker").await;
     kubectl.run("get nodes").await;
+    kubectl.run("drain worker --ignore-daemonsets --grace-period=0").await;
+    kubectl.run("get pods").await;
     kubectl.run("uncordon worker").await;
     kubectl.run("get events").await;
     kubectl.run("delete deployment web").await;

@@ -3,6 +3,7 @@
 mod client;
 mod definitions;
 mod deletion;
+mod hostile;
 mod kube_runtime;
 mod kubectl;
 mod lists;

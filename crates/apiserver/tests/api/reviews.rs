@@ -72,3 +72,19 @@ async fn health_version_and_metrics_answer() {
     assert_eq!(client.get("/nothing").await.error(), "404 NotFound: the server could not find the requested resource");
     assert!(client.get("/").await.ok()["paths"].as_array().unwrap().contains(&json!("/api/v1")));
 }
+
+#[tokio::test]
+async fn an_administrator_may_act_as_somebody_else() {
+    let client = open().await;
+    let send = async |path: &str, headers: &[(&str, &str)]| client.send(http::Method::GET, path, headers, Vec::new()).await;
+    let refused = send("/api/v1/nodes", &[("impersonate-user", "anna"), ("impersonate-group", "developers")]).await;
+    assert_eq!(
+        refused.error(),
+        r#"403 Forbidden: nodes is forbidden: User "anna" cannot list resource "nodes" in API group "" at the cluster scope"#
+    );
+    assert_eq!(send("/apis", &[("impersonate-user", "anna")]).await.code, 200, "discovery is for everybody");
+    assert_eq!(send("/metrics", &[("impersonate-user", "anna")]).await.code, 403);
+    assert_eq!(send("/api/v1/nodes", &[("impersonate-group", "developers")]).await.code, 400);
+    let masters = [("impersonate-user", "root"), ("impersonate-group", "system:masters")];
+    assert_eq!(send("/api/v1/nodes", &masters).await.code, 200);
+}
