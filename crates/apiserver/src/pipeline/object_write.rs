@@ -192,7 +192,7 @@ pub(crate) fn complete_create(
     } else if definition_write::is_definition(served) {
         definition_write::prepare(plane, &mut object, None, &writer.now);
     } else {
-        strategy::prepare_create(resource, &mut object, &writer.now)?;
+        strategy::prepare_create(plane, resource, &mut object)?;
     }
     if !tracked {
         let api_version = resource.api_version();
@@ -238,7 +238,7 @@ pub(crate) fn complete_update(
             definition_write::prepare(plane, &mut object, Some(old), &writer.now);
         }
     } else if !resource.custom {
-        strategy::prepare_update(resource, old, &mut object, scope.subresource())?;
+        strategy::prepare_update(plane, resource, old, &mut object)?;
     }
     if !tracked {
         let api_version = resource.api_version();
@@ -274,8 +274,6 @@ fn validate(served: &ServedResource, object: &Value, old: Option<&Value>) -> Res
     }
     if definition_write::is_definition(served) {
         errors.extend(kogge_machinery::custom_resource_definition::validate(object, old));
-    } else if !resource.custom {
-        errors.extend(strategy::validate(resource, object, old));
     }
     if errors.is_empty() {
         return Ok(());

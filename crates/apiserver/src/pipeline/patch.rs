@@ -118,7 +118,7 @@ async fn server_side_apply(
     for _ in 0..8 {
         let manager = writer.field_manager(&context.served, &api_version, scope);
         let updated = update_object(context, context.key(), scope, &writer, dry_run, |old| {
-            apply::apply(Some(old), &applied, root, &manager, force).map(Merged::Applied)
+            apply::apply(Some(old), &applied, root, &manager, force).map(Merged::Applied).map_err(blame_the_body)
         })
         .await;
         match updated {
@@ -130,13 +130,19 @@ async fn server_side_apply(
         {
             return Err(modified(&context.served.resource.group_resource(), &context.name));
         }
-        let created = apply::apply(None, &applied, root, &manager, force)?;
+        let created = apply::apply(None, &applied, root, &manager, force).map_err(blame_the_body)?;
         match create_object(context, Merged::Applied(created), &writer).await {
             Err(error) if error.status().reason == "AlreadyExists" => {}
             other => return other,
         }
     }
     Err(modified(&context.served.resource.group_resource(), &context.name))
+}
+
+/// The real server answers a body of the wrong shape with 500. It is the client's error, and clients that retry on 5xx
+/// would do so for ever.
+fn blame_the_body(error: ApiError) -> ApiError {
+    if error.code() == 500 { ApiError::bad_request(error.to_string()) } else { error }
 }
 
 /// Fields the endpoint does not write are not applied, so that nobody comes to own them through it.

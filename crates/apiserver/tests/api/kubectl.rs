@@ -221,8 +221,7 @@ spec:
         "status": {"conditions": [{"type": "Ready", "status": "True", "reason": "KubeletReady"}], "nodeInfo": {"kubeletVersion": "v1.36.0"}},
     });
     let pod = json!({
-        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web-0", "namespace": "default", "labels": {"app": "web"},
-            "ownerReferences": [{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web", "uid": "gone", "controller": true}]},
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web-0", "namespace": "default", "labels": {"app": "web"}},
         "spec": {"nodeName": "worker", "containers": [{"name": "web", "image": "nginx:1"}]},
         "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}],
             "containerStatuses": [{"name": "web", "ready": true, "restartCount": 0, "image": "nginx:1", "imageID": "", "state": {"running": {}}}]},
@@ -242,7 +241,7 @@ spec:
     kubectl.run("rollout history deployment/web").await;
     kubectl.run("cordon worker").await;
     kubectl.run("get nodes").await;
-    kubectl.run("drain worker --ignore-daemonsets --grace-period=0").await;
+    kubectl.run("drain worker --force --grace-period=0").await;
     kubectl.run("get pods").await;
     kubectl.run("uncordon worker").await;
     kubectl.run("get events").await;
