@@ -210,8 +210,8 @@ mod tests {
     fn duplicate_fields_are_named_with_their_path_and_the_last_one_counts() {
         let json = decode(br#"{"a":1,"b":[{"c":1,"c":2,"c":3}],"a":2}"#, BodyEncoding::Json).unwrap();
         assert_eq!((json.value, json.duplicates), (json!({"a":2,"b":[{"c":3}]}), vec!["b[0].c".into(), "a".into()]));
-        let yaml = decode(b"a: 1\nb:\n- c: x\n  c: y\n1: true\n", BodyEncoding::Yaml).unwrap();
-        assert_eq!((yaml.value, yaml.duplicates), (json!({"a":1,"b":[{"c":"y"}],"1":true}), vec!["b[0].c".to_owned()]));
+        let yaml = decode(b"a: 1\nb:\n- c: x\n  c: z\n1: true\n", BodyEncoding::Yaml).unwrap();
+        assert_eq!((yaml.value, yaml.duplicates), (json!({"a":1,"b":[{"c":"z"}],"1":true}), vec!["b[0].c".to_owned()]));
     }
 
     #[test]
