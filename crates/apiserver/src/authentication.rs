@@ -165,7 +165,7 @@ mod tests {
                 &authority.key_pem,
                 "anna",
                 &["developers"],
-                Duration::from_secs(3600),
+                Duration::from_hours(1),
                 now,
             )
             .unwrap();
@@ -175,7 +175,7 @@ mod tests {
         let good = present(&ours);
         let user = authenticate(Some(&good), Some(&trusted), now).unwrap();
         assert_eq!((user.name.as_str(), user.groups[0].as_str(), user.is_master()), ("anna", "developers", false));
-        assert_eq!(authenticate(Some(&good), Some(&trusted), now + Duration::from_secs(7200)), None, "ended");
+        assert_eq!(authenticate(Some(&good), Some(&trusted), now + Duration::from_hours(2)), None, "ended");
         assert_eq!(authenticate(Some(&present(&theirs)), Some(&trusted), now), None, "another authority");
         assert_eq!(authenticate(None, Some(&trusted), now), None, "no certificate");
         assert!(authenticate(Some(&Caller::InProcess), None, now).unwrap().is_master());

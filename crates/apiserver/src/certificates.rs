@@ -16,11 +16,11 @@ use rcgen::{
 };
 
 /// Ten years: how long an authority is valid.
-const AUTHORITY_VALIDITY: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+const AUTHORITY_VALIDITY: Duration = Duration::from_hours(10 * 365 * 24);
 /// One year: how long the serving and the administrator's certificate are valid.
-const LEAF_VALIDITY: Duration = Duration::from_secs(365 * 24 * 3600);
+const LEAF_VALIDITY: Duration = Duration::from_hours(365 * 24);
 /// Clocks of clients may be behind ours by this much.
-const CLOCK_SKEW: Duration = Duration::from_secs(300);
+const CLOCK_SKEW: Duration = Duration::from_mins(5);
 
 /// Why certificates could not be made or read.
 #[derive(Debug, thiserror::Error)]
@@ -146,7 +146,7 @@ pub fn issue_client_certificate(
     let mut parameters = parameters(common_name, organizations, validity, now);
     parameters.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     parameters.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-    sign(parameters, authority_pem, authority_key_pem)
+    sign(&parameters, authority_pem, authority_key_pem)
 }
 
 fn issue_serving_certificate(
@@ -163,7 +163,7 @@ fn issue_serving_certificate(
             Err(_) => SanType::DnsName(name.try_into()?),
         });
     }
-    sign(parameters, &authority.certificate_pem, &authority.key_pem)
+    sign(&parameters, &authority.certificate_pem, &authority.key_pem)
 }
 
 /// The names every serving certificate has, and the given ones.
@@ -198,7 +198,7 @@ fn parameters(common_name: &str, organizations: &[&str], validity: Duration, now
 }
 
 fn sign(
-    parameters: CertificateParams,
+    parameters: &CertificateParams,
     authority_pem: &str,
     authority_key_pem: &str,
 ) -> Result<CertificateAndKey, CertificateError> {

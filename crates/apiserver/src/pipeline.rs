@@ -229,7 +229,7 @@ fn document(plane: &Plane, path: &RequestPath, parts: &Parts) -> Result<Response
         | RequestPath::Groups
         | RequestPath::Group { .. }
         | RequestPath::GroupVersion { .. } => discovery::document(plane, path, parts),
-        RequestPath::OpenApiV3Index => openapi::index(plane, parts),
+        RequestPath::OpenApiV3Index => Ok(openapi::index(plane, parts)),
         RequestPath::OpenApiV3 { group, version } => openapi::document(plane, group, version, parts),
         RequestPath::OpenApiV2 => Err(ApiError::not_acceptable(&["application/com.github.proto-openapi.spec.v3"])),
         RequestPath::NonResource(path) => non_resource::private(plane, path),

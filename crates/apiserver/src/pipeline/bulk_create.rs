@@ -31,24 +31,24 @@ pub(crate) async fn create_all(plane: &Plane, objects: Vec<Value>) -> Result<usi
 
 async fn create_transaction(plane: &Plane, objects: Vec<Value>) -> Result<usize, ApiError> {
     let writer = Writer { manager: MANAGER.to_owned(), now: timestamp(jiff::Timestamp::now()) };
-    let mut writes = Vec::with_capacity(objects.len());
+    let mut pending = Vec::with_capacity(objects.len());
     let mut seen = HashSet::new();
     for object in objects {
         if let Some(write) = prepare(plane, object, &writer)?
             && seen.insert(write.key.clone())
         {
-            writes.push(write);
+            pending.push(write);
         }
     }
     loop {
-        if writes.is_empty() {
+        if pending.is_empty() {
             return Ok(0);
         }
-        let count = writes.len();
-        match plane.write_many(writes.clone()).await {
+        let count = pending.len();
+        match plane.write_many(pending.clone()).await {
             Ok(_) => return Ok(count),
             // Somebody else made this one meanwhile: the others are still to be made.
-            Err((index, WriteError::Exists)) => drop(writes.remove(index)),
+            Err((index, WriteError::Exists)) => drop(pending.remove(index)),
             Err((_, error)) => return Err(write_error(&error)),
         }
     }

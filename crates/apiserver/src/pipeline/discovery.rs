@@ -31,7 +31,7 @@ pub(crate) fn document(plane: &Plane, path: &RequestPath, parts: &Parts) -> Resu
             if answer.representation == Representation::AggregatedDiscovery =>
         {
             let core = *path == RequestPath::CoreVersions;
-            return with_entity_tag(discovery::aggregated(core, &answer.version, &all), &answer.content_type, parts);
+            return with_entity_tag(&discovery::aggregated(core, &answer.version, &all), &answer.content_type, parts);
         }
         RequestPath::CoreVersions => discovery::core_versions(&server_address(parts)),
         RequestPath::Groups => discovery::group_list(&all),
@@ -45,8 +45,12 @@ pub(crate) fn document(plane: &Plane, path: &RequestPath, parts: &Parts) -> Resu
 }
 
 /// Clients ask again with the tag they know and are told that nothing changed.
-fn with_entity_tag(document: serde_json::Value, content_type: &str, parts: &Parts) -> Result<Response<Body>, ApiError> {
-    let bytes = serialize(&document);
+fn with_entity_tag(
+    document: &serde_json::Value,
+    content_type: &str,
+    parts: &Parts,
+) -> Result<Response<Body>, ApiError> {
+    let bytes = serialize(document);
     let tag = format!("\"{}\"", hex_digest(&bytes));
     let known = header_text(parts, &header::IF_NONE_MATCH)
         .is_some_and(|known| known.split(',').any(|known| known.trim() == tag));

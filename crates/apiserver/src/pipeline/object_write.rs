@@ -274,6 +274,8 @@ fn validate(served: &ServedResource, object: &Value, old: Option<&Value>) -> Res
     }
     if definition_write::is_definition(served) {
         errors.extend(kogge_machinery::custom_resource_definition::validate(object, old));
+    } else if !resource.custom {
+        errors.extend(builtin::validation::validate(resource, object, old));
     }
     if errors.is_empty() {
         return Ok(());
@@ -397,7 +399,7 @@ pub(super) fn is_last_finalizer_gone(served: &ServedResource, old: &Value, new: 
     old["metadata"]["deletionTimestamp"].is_string()
         && old["metadata"]["deletionGracePeriodSeconds"].as_i64().unwrap_or(0) == 0
         && is_empty(&new["metadata"]["finalizers"])
-        && !(served.is_core("namespaces") && !is_empty(&new["spec"]["finalizers"]))
+        && (!served.is_core("namespaces") || is_empty(&new["spec"]["finalizers"]))
 }
 
 /// What a refused commit means for a client.

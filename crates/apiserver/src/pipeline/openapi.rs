@@ -17,7 +17,7 @@ use super::{answer::serialize, query::Query, response};
 use crate::{plane::Plane, registry::references};
 
 /// Answers `/openapi/v3`.
-pub(crate) fn index(plane: &Plane, parts: &Parts) -> Result<Response<Body>, ApiError> {
+pub(crate) fn index(plane: &Plane, parts: &Parts) -> Response<Body> {
     let mut entries: Vec<(String, String)> = Vec::new();
     // Seen from the client the paths are below the plane's prefix.
     let own = parts.uri.path();
@@ -39,7 +39,7 @@ pub(crate) fn index(plane: &Plane, parts: &Parts) -> Result<Response<Body>, ApiE
             }
         }
     }
-    Ok(response(StatusCode::OK, "application/json", serialize(&document)))
+    response(StatusCode::OK, "application/json", serialize(&document))
 }
 
 /// Answers the document of one group version.

@@ -224,7 +224,8 @@ impl Allocated {
         let mut allocated = Self { addresses: HashSet::new(), ports: HashSet::new() };
         for item in page.items {
             let service: Value = serde_json::from_slice(&item.json).unwrap_or_default();
-            let address = service["spec"]["clusterIP"].as_str().and_then(|text| text.parse::<std::net::Ipv4Addr>().ok());
+            let address =
+                service["spec"]["clusterIP"].as_str().and_then(|text| text.parse::<std::net::Ipv4Addr>().ok());
             allocated.addresses.extend(address.map(std::net::Ipv4Addr::to_bits));
             for port in service["spec"]["ports"].as_array().into_iter().flatten() {
                 allocated.ports.extend(port["nodePort"].as_u64().and_then(|port| u32::try_from(port).ok()));

@@ -36,7 +36,7 @@ use crate::{
 /// A watch without `timeoutSeconds` ends after half an hour to an hour (the real server's `minRequestTimeout`).
 const DEFAULT_TIMEOUT_SECONDS: u64 = 1800;
 /// How often a quiet watch tells how far it is.
-const BOOKMARK_INTERVAL: Duration = Duration::from_secs(60);
+const BOOKMARK_INTERVAL: Duration = Duration::from_mins(1);
 /// A last bookmark is sent this long before the timeout.
 const BOOKMARK_BEFORE_TIMEOUT: Duration = Duration::from_secs(2);
 /// So many events are put into one chunk at most when several wait.

@@ -23,9 +23,34 @@ fn any_json() -> impl Strategy<Value = Value> {
 
 fn field_name() -> impl Strategy<Value = String> {
     prop::sample::select(vec![
-        "metadata", "spec", "status", "name", "namespace", "labels", "annotations", "finalizers", "ownerReferences",
-        "managedFields", "conditions", "containers", "template", "selector", "versions", "schema", "openAPIV3Schema",
-        "names", "group", "data", "stringData", "rules", "ports", "type", "uid", "apiVersion", "kind", "resourceVersion",
+        "metadata",
+        "spec",
+        "status",
+        "name",
+        "namespace",
+        "labels",
+        "annotations",
+        "finalizers",
+        "ownerReferences",
+        "managedFields",
+        "conditions",
+        "containers",
+        "template",
+        "selector",
+        "versions",
+        "schema",
+        "openAPIV3Schema",
+        "names",
+        "group",
+        "data",
+        "stringData",
+        "rules",
+        "ports",
+        "type",
+        "uid",
+        "apiVersion",
+        "kind",
+        "resourceVersion",
     ])
     .prop_map(str::to_owned)
 }
@@ -50,12 +75,12 @@ const KINDS: &[(&str, &str, &str)] = &[
 ];
 
 async fn try_everything(client: &Client, kind: usize, mut object: Value, patch: Value) {
-    let (api_version, kind, path) = KINDS[kind];
+    let (api_version, kind_name, path) = KINDS[kind];
     if !object.is_object() {
         object = json!({"spec": object});
     }
     object["apiVersion"] = api_version.into();
-    object["kind"] = kind.into();
+    object["kind"] = kind_name.into();
     if object["metadata"].is_null() || object["metadata"].is_object() {
         object["metadata"]["name"] = "a.b.c".into();
     }

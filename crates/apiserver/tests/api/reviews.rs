@@ -76,7 +76,8 @@ async fn health_version_and_metrics_answer() {
 #[tokio::test]
 async fn an_administrator_may_act_as_somebody_else() {
     let client = open().await;
-    let send = async |path: &str, headers: &[(&str, &str)]| client.send(http::Method::GET, path, headers, Vec::new()).await;
+    let send =
+        async |path: &str, headers: &[(&str, &str)]| client.send(http::Method::GET, path, headers, Vec::new()).await;
     let refused = send("/api/v1/nodes", &[("impersonate-user", "anna"), ("impersonate-group", "developers")]).await;
     assert_eq!(
         refused.error(),
