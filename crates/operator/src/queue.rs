@@ -179,7 +179,7 @@ mod tests {
     async fn an_earlier_request_replaces_a_later_one() {
         let queue = WorkQueue::new(Duration::ZERO);
         let start = Instant::now();
-        queue.add_after("a", Duration::from_secs(60));
+        queue.add_after("a", Duration::from_mins(1));
         queue.add_after("a", Duration::from_secs(1));
         queue.add_after("a", Duration::from_secs(30));
         assert_eq!((queue.next().await, start.elapsed()), ("a", Duration::from_secs(1)));

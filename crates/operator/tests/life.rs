@@ -1,5 +1,6 @@
 //! The operator against the embedded server: what it makes, that it makes it once, and that a kill changes nothing.
 
+#[expect(unreachable_pub, reason = "shared by test files, so `pub` says what is meant")]
 mod world;
 
 use std::time::Duration;

@@ -318,7 +318,9 @@ fn kind_behind_template(reference: &Value) -> ObjectKind {
 
 /// The first 128 bits of a digest, in hexadecimal.
 pub(crate) fn short_digest(digest: Sha256) -> String {
-    digest.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&digest.finalize()[..16]);
+    format!("{:032x}", u128::from_be_bytes(bytes))
 }
 
 fn visit_template_references(value: &mut Value, visit: &mut impl FnMut(&mut Value)) {

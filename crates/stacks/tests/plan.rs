@@ -346,7 +346,7 @@ fn a_full_description_renders_to_a_cluster_with_every_option() {
 fn the_built_in_release_is_what_its_folder_says() {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("stacks/sim-scs/v1");
     let read = kogge_stacks::catalogue::read_folder(&folder).unwrap();
-    assert_eq!(StackCatalogue::default().releases(), [read.clone()]);
+    assert_eq!(StackCatalogue::default().releases(), std::slice::from_ref(&read));
     let kinds: Vec<String> = read.machine_kinds().into_iter().map(|kind| kind.kind).collect();
     insta::assert_debug_snapshot!((
         kinds,

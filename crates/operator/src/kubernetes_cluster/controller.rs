@@ -25,7 +25,7 @@ use crate::cluster_api::index::{ClusterKey, Index, Role, Snapshot};
 use crate::queue::WorkQueue;
 
 /// How often a cluster is looked at although nothing happens: maintenance windows open, operations stall.
-const RESYNC: Duration = Duration::from_secs(300);
+const RESYNC: Duration = Duration::from_mins(5);
 /// How long a failed run waits before the next, doubled up to [`LONGEST_RETRY`].
 const FIRST_RETRY: Duration = Duration::from_millis(500);
 const LONGEST_RETRY: Duration = Duration::from_secs(30);
@@ -396,7 +396,7 @@ async fn write_status(
             Err(error) => return Err(ReconcileError::WriteStatus(Box::new(error))),
         }
     }
-    if cluster.metadata.deletion_timestamp.is_none() || executed.is_some_and(|plan| has_deletion(plan)) {
+    if cluster.metadata.deletion_timestamp.is_none() || executed.is_some_and(has_deletion) {
         let reference = cluster.object_ref(&());
         for event in events {
             if let Err(error) = context.recorder.publish(&event, &reference).await {

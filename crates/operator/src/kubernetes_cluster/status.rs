@@ -136,7 +136,7 @@ pub fn status(input: &StatusInput<'_>) -> KubernetesClusterStatus {
         observed_generation: input.cluster.metadata.generation,
         phase: Some(phase),
         workers_summary: (!workers.is_empty()).then(|| format!("{ready}/{desired}")),
-        kubernetes: kubernetes(input, &control_plane, &previous),
+        kubernetes: Some(kubernetes(input, &control_plane, &previous)),
         api_server: api_server(input),
         kubeconfig_secret_ref: kubeconfig(input),
         stack: stack(input),
@@ -264,13 +264,13 @@ fn kubernetes(
     input: &StatusInput<'_>,
     control_plane: &ControlPlaneStatus,
     previous: &KubernetesClusterStatus,
-) -> Option<KubernetesStatus> {
+) -> KubernetesStatus {
     let target = Some(input.plan.kubernetes_version.clone()).filter(|version| !version.is_empty());
     let known = previous.kubernetes.clone().unwrap_or_default();
-    Some(KubernetesStatus {
+    KubernetesStatus {
         version: control_plane.version.clone().or(known.version),
         target_version: target.or(known.target_version),
-    })
+    }
 }
 
 fn api_server(input: &StatusInput<'_>) -> Option<ApiServerStatus> {

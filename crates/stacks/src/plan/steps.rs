@@ -10,6 +10,9 @@ use super::difference::{Difference, PoolChange, PoolDifference};
 use crate::description::{changes, pool_of};
 use crate::render::{CLUSTER_API_VERSION, addon_label};
 
+/// Selects the changes whose field a function accepts.
+type Causes<'a> = dyn Fn(&dyn Fn(&str) -> bool) -> Vec<Change> + 'a;
+
 /// A step about the cluster as a whole.
 pub(super) fn on_cluster(input: &ClusterPlanInput<'_>, action: Action, causes: Vec<Change>, effect: Effect) -> Step {
     let name = input.cluster.metadata.name.as_deref().unwrap_or_default();
@@ -142,7 +145,7 @@ fn pool_steps(
     pool: &str,
     change: &PoolChange,
     is_upgrade: bool,
-    causes: &dyn Fn(&dyn Fn(&str) -> bool) -> Vec<Change>,
+    causes: &Causes<'_>,
 ) -> Vec<Step> {
     let of_pool = |field: &str, names: &[&str]| {
         pool_of(field) == Some(pool)
@@ -211,11 +214,11 @@ fn resolve_version(input: &ClusterPlanInput<'_>, desired: &Value, changes: &mut 
     let written: Vec<Change> = changes.extract_if(.., |change| change.field == FIELD).collect();
     let from = input.observed.version().map(|version| json!(version.to_string()));
     let to = desired["spec"]["topology"]["version"].clone();
-    if from.as_ref() != Some(&to) {
-        changes.push(Change { field: FIELD.to_owned(), from, to: Some(to) });
-    } else {
+    if from.as_ref() == Some(&to) {
         // Another way to write the same version: nothing happens, but it is remembered.
         changes.extend(written);
+    } else {
+        changes.push(Change { field: FIELD.to_owned(), from, to: Some(to) });
     }
     changes.sort_by(|left, right| left.field.cmp(&right.field));
 }

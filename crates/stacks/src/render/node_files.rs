@@ -5,6 +5,10 @@ use serde_json::{Value, json};
 
 /// Where containerd looks for the hosts of a registry.
 const CERTS_D: &str = "/etc/containerd/certs.d";
+/// Where user names and passwords of mirrors lie.
+const CREDENTIALS_DIRECTORY: &str = "/etc/kubernetes/registries";
+/// Where user name and password of the proxy lie.
+const PROXY_DIRECTORY: &str = "/etc/kubernetes/proxy";
 /// Where the API server's structured authentication configuration lies.
 pub(super) const AUTHENTICATION_DIRECTORY: &str = "/etc/kubernetes/authentication";
 
@@ -12,19 +16,20 @@ pub(super) const AUTHENTICATION_DIRECTORY: &str = "/etc/kubernetes/authenticatio
 pub(super) fn machine_files(spec: &KubernetesClusterSpec) -> Vec<Value> {
     let mut files = Vec::new();
     if let Some(proxy) = &spec.network.proxy {
-        let no_proxy = no_proxy(spec, &proxy.no_proxy);
-        let mut content = String::from("[Service]\n");
-        for name in ["HTTP_PROXY", "HTTPS_PROXY"] {
-            content.push_str(&format!("Environment=\"{name}={}\"\n", proxy.url));
+        let url = &proxy.url;
+        let mut content = format!(
+            "[Service]\nEnvironment=\"HTTP_PROXY={url}\"\nEnvironment=\"HTTPS_PROXY={url}\"\nEnvironment=\"NO_PROXY={}\"\n",
+            no_proxy(spec, &proxy.no_proxy)
+        );
+        if let Some(secret) = &proxy.secret_ref {
+            // Written by a command below, because user and password are known on the machine only; it overrides the above.
+            content = format!("{content}EnvironmentFile={PROXY_DIRECTORY}/environment\n");
+            for key in ["username", "password"] {
+                files.push(file_from_secret(&format!("{PROXY_DIRECTORY}/{key}"), &secret.name, key));
+            }
         }
-        content.push_str(&format!("Environment=\"NO_PROXY={no_proxy}\"\n"));
         for service in ["containerd", "kubelet"] {
             files.push(file(&format!("/etc/systemd/system/{service}.service.d/http-proxy.conf"), "0644", &content));
-        }
-        if let Some(secret) = &proxy.secret_ref {
-            for key in ["username", "password"] {
-                files.push(file_from_secret(&format!("/etc/kubernetes/proxy/{key}"), &secret.name, key));
-            }
         }
     }
     for mirror in &spec.registries.mirrors {
@@ -44,23 +49,58 @@ pub(super) fn machine_files(spec: &KubernetesClusterSpec) -> Vec<Value> {
 pub(super) fn machine_commands(spec: &KubernetesClusterSpec) -> Vec<Value> {
     let mut commands = Vec::new();
     if spec.trust.is_some() {
-        commands.push(json!("update-ca-certificates"));
+        commands.push("update-ca-certificates".to_owned());
     }
-    if spec.network.proxy.is_some() {
-        commands.push(json!("systemctl daemon-reload"));
+    if let Some(proxy) = &spec.network.proxy {
+        if proxy.secret_ref.is_some() {
+            let (scheme, host) = proxy.url.split_once("://").unwrap_or(("http", &proxy.url));
+            commands.push(format!(
+                "(umask 077; cd {PROXY_DIRECTORY}; printf 'HTTP_PROXY=%s\\nHTTPS_PROXY=%s\\n' \
+                 {scheme}://\"$(cat username):$(cat password)\"@{host} {scheme}://\"$(cat username):$(cat password)\"@{host} \
+                 > environment)",
+                scheme = shell_word(scheme),
+                host = shell_word(host),
+            ));
+        }
+        commands.push("systemctl daemon-reload".to_owned());
+    }
+    for mirror in &spec.registries.mirrors {
+        for (index, endpoint) in mirror.endpoints.iter().enumerate() {
+            if endpoint.credentials_secret_ref.is_some() {
+                let directory = mirror_directory(mirror);
+                commands.push(format!(
+                    "(umask 077; cd {credentials}; printf '\\n[host.%s.header]\\n  Authorization = \"Basic %s\"\\n' {url} \
+                     \"$(printf '%s:%s' \"$(cat {index}-username)\" \"$(cat {index}-password)\" | base64 -w0)\" \
+                     >> {hosts})",
+                    credentials = shell_word(&format!("{CREDENTIALS_DIRECTORY}/{directory}")),
+                    url = shell_word(&toml_text(&endpoint.url)),
+                    hosts = shell_word(&format!("{CERTS_D}/{directory}/hosts.toml")),
+                ));
+            }
+        }
     }
     if !commands.is_empty() {
-        commands.push(json!("systemctl restart containerd"));
+        commands.push("systemctl restart containerd".to_owned());
     }
-    commands
+    commands.into_iter().map(Value::from).collect()
+}
+
+/// Name of a registry as a directory of containerd's configuration.
+fn mirror_directory(mirror: &RegistryMirror) -> &str {
+    if mirror.upstream == "*" { "_default" } else { &mirror.upstream }
+}
+
+/// A text as one word of a shell.
+fn shell_word(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 fn mirror_files(mirror: &RegistryMirror) -> Vec<Value> {
-    let directory = if mirror.upstream == "*" { "_default" } else { mirror.upstream.as_str() };
+    let directory = mirror_directory(mirror);
     let mut files = Vec::new();
-    let mut hosts = String::new();
+    let mut hosts = Vec::new();
     if mirror.upstream != "*" {
-        hosts.push_str(&format!("server = {}\n", toml_text(&format!("https://{}", mirror.upstream))));
+        hosts.push(format!("server = {}\n", toml_text(&format!("https://{}", mirror.upstream))));
     }
     for (index, endpoint) in mirror.endpoints.iter().enumerate() {
         let capabilities: Vec<&str> = endpoint
@@ -72,27 +112,23 @@ fn mirror_files(mirror: &RegistryMirror) -> Vec<Value> {
                 MirrorCapability::Push => "\"push\"",
             })
             .collect();
-        hosts.push_str(&format!(
-            "\n[host.{}]\n  capabilities = [{}]\n",
-            toml_text(&endpoint.url),
-            capabilities.join(", ")
-        ));
+        hosts.push(format!("\n[host.{}]\n  capabilities = [{}]\n", toml_text(&endpoint.url), capabilities.join(", ")));
         if endpoint.override_path {
-            hosts.push_str("  override_path = true\n");
+            hosts.push("  override_path = true\n".to_owned());
         }
         if let Some(secret) = &endpoint.ca_secret_ref {
             let path = format!("{CERTS_D}/{directory}/{index}-ca.crt");
-            hosts.push_str(&format!("  ca = {}\n", toml_text(&path)));
+            hosts.push(format!("  ca = {}\n", toml_text(&path)));
             files.push(file_from_secret(&path, &secret.name, "ca.crt"));
         }
         if let Some(secret) = &endpoint.credentials_secret_ref {
             for key in ["username", "password"] {
-                let path = format!("/etc/kubernetes/registries/{directory}/{index}-{key}");
+                let path = format!("{CREDENTIALS_DIRECTORY}/{directory}/{index}-{key}");
                 files.push(file_from_secret(&path, &secret.name, key));
             }
         }
     }
-    files.insert(0, file(&format!("{CERTS_D}/{directory}/hosts.toml"), "0644", &hosts));
+    files.insert(0, file(&format!("{CERTS_D}/{directory}/hosts.toml"), "0644", &hosts.concat()));
     files
 }
 

@@ -142,16 +142,19 @@ fn message(input: &StatusInput<'_>) -> String {
     let (ready, desired) =
         pools.iter().fold((0, 0), |(ready, desired), pool| (ready + pool.ready, desired + pool.desired));
     if input.cluster.metadata.deletion_timestamp.is_some() {
-        return format!("{} machines remain", input.objects.machines.len());
+        return match input.objects.machines.len() {
+            1 => "1 machine remains".to_owned(),
+            count => format!("{count} machines remain"),
+        };
     }
-    let mut text = format!(
+    let text = format!(
         "{} of {} control plane and {ready} of {desired} worker machines ready",
         control_plane.ready, control_plane.desired
     );
     let old = control_plane.desired.saturating_sub(control_plane.up_to_date)
         + pools.iter().map(|pool| pool.desired.saturating_sub(pool.up_to_date)).sum::<u32>();
     if old > 0 && control_plane.up_to_date + pools.iter().map(|pool| pool.up_to_date).sum::<u32>() > 0 {
-        text.push_str(&format!(", {old} not yet as described"));
+        return format!("{text}, {old} not yet as described");
     }
     text
 }

@@ -276,5 +276,5 @@ fn deletion_counts_what_remains() {
         .objects
         .machines
         .insert("m".to_owned(), Machine { name: "m".to_owned(), deleted_at: Some(now()), ..Machine::default() });
-    insta::assert_snapshot!(moment.text(), @"Deleting | Delete Running 66% 1 machines remain | Ready=False Deleting | ");
+    insta::assert_snapshot!(moment.text(), @"Deleting | Delete Running 66% 1 machine remains | Ready=False Deleting | ");
 }
