@@ -315,9 +315,14 @@ pub(crate) async fn update_object(
         let old = old_document.clone().into_value()?;
         let mut merged = merge(&old)?;
         check_preconditions(&group_resource, &old, merged.object_mut())?;
+        // What is stored went through everything below already: most writes of controllers end here.
+        let is_current = is_current_storage(served, &stored.json);
+        if is_current && apply::equal_except_managed_time(&old, merged.object()) {
+            return Ok(Written { object: old_document, code: StatusCode::OK });
+        }
         let new = complete_update(context.plane, served, &old, merged, scope, writer)?;
         let removed = is_last_finalizer_gone(served, &old, &new);
-        if !removed && apply::equal_except_managed_time(&old, &new) && is_current_storage(served, &stored.json) {
+        if !removed && is_current && apply::equal_except_managed_time(&old, &new) {
             return Ok(Written { object: old_document, code: StatusCode::OK });
         }
         if dry_run {

@@ -218,7 +218,7 @@ spec:
 ";
     let node = json!({
         "apiVersion": "v1", "kind": "Node", "metadata": {"name": "worker"},
-        "status": {"conditions": [{"type": "Ready", "status": "True", "reason": "KubeletReady"}], "nodeInfo": {"kubeletVersion": "v1.36.0"}},
+        "status": {"conditions": [{"type": "Ready", "status": "True", "reason": "KubeletReady"}], "nodeInfo": {"kubeletVersion": "v1.36.0"}, "capacity": {"cpu": "4", "memory": "8Gi"}},
     });
     let pod = json!({
         "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web-0", "namespace": "default", "labels": {"app": "web"}},
@@ -226,7 +226,14 @@ spec:
         "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}],
             "containerStatuses": [{"name": "web", "ready": true, "restartCount": 0, "image": "nginx:1", "imageID": "", "state": {"running": {}}}]},
     });
-    kubectl._server.management().apply_all(vec![node, pod]).await.unwrap();
+    let event = json!({
+        "apiVersion": "v1", "kind": "Event", "metadata": {"name": "web-0.1", "namespace": "default"},
+        "involvedObject": {"apiVersion": "v1", "kind": "Pod", "name": "web-0", "namespace": "default"},
+        "reason": "Started", "message": "Started container web", "type": "Normal", "count": 2,
+        "source": {"component": "kubelet", "host": "worker"},
+        "firstTimestamp": jiff::Timestamp::now().to_string(), "lastTimestamp": jiff::Timestamp::now().to_string(),
+    });
+    kubectl._server.management().apply_all(vec![node, pod, event]).await.unwrap();
     kubectl.run_with("apply -f -", deployment).await;
     kubectl.run_with("apply -f -", &deployment.replace("nginx:1", "nginx:2")).await;
     kubectl.run("patch deployment web -p {\"spec\":{\"template\":{\"spec\":{\"containers\":[{\"name\":\"web\",\"imagePullPolicy\":\"Always\"}]}}}}").await;
@@ -234,8 +241,13 @@ spec:
     kubectl.run("scale deployment web --replicas=4").await;
     kubectl.run("set image deployment/web web=nginx:3").await;
     kubectl.run("get deployments -o wide").await;
+    kubectl.run("expose deployment web --port=80").await;
+    kubectl.run("get service web -o jsonpath={.spec.type}/{.spec.ports[0].port}/{.spec.ipFamilies[0]}").await;
+    kubectl.run("rollout restart deployment/web").await;
     kubectl.run("get nodes").await;
     kubectl.run("get pods -o wide").await;
+    kubectl.run("describe pod web-0").await;
+    kubectl.run("describe node worker").await;
     kubectl.run("logs web-0").await;
     kubectl.run("exec web-0 -- date").await;
     kubectl.run("rollout history deployment/web").await;
@@ -245,6 +257,7 @@ spec:
     kubectl.run("get pods").await;
     kubectl.run("uncordon worker").await;
     kubectl.run("get events").await;
+    kubectl.run("events --for pod/web-0").await;
     kubectl.run("delete deployment web").await;
     insta::assert_snapshot!(kubectl.transcript);
 }
