@@ -203,10 +203,10 @@ async fn route(
             let resolved = Resolved { served, namespace, name, subresource, rest, verb };
             (verb, resource_request(plane, user, parts, query, resolved, body, now, warnings).await)
         }
-        path => {
+        document_path => {
             let attributes = Attributes {
                 verb: if parts.method == Method::GET { "get" } else { "post" },
-                path: parts.uri.path(),
+                path,
                 ..Attributes::default()
             };
             let result = match authorize(&user, &attributes) {
@@ -216,7 +216,7 @@ async fn route(
                     "MethodNotAllowed",
                     "the server does not allow this method on the requested resource",
                 )),
-                Ok(()) => document(plane, &path, parts),
+                Ok(()) => document(plane, &document_path, parts),
             };
             ("get", result)
         }

@@ -153,3 +153,16 @@ async fn openapi_describes_custom_and_built_in_kinds() {
     assert_eq!(client.get("/openapi/v2").await.code, 406);
     assert_eq!(client.get("/openapi/v3/apis/none.example.com/v1").await.code, 404);
 }
+
+#[tokio::test]
+async fn what_was_valid_before_a_stricter_schema_may_stay_as_it_is() {
+    let client = open().await;
+    client.define_widgets().await;
+    client.post(WIDGETS, &widget("a", &json!({"replicas": 0}))).await.ok();
+    let stricter = json!([{"op": "replace", "path": "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/replicas/minimum", "value": 1}]);
+    client.patch(DEFINITION, "json", &stricter).await.ok();
+    let path = format!("{WIDGETS}/a");
+    client.patch(&path, "merge", &json!({"metadata": {"labels": {"x": "y"}}})).await.ok();
+    assert_eq!(client.patch(&path, "merge", &json!({"spec": {"replicas": -1}})).await.code, 422);
+    assert_eq!(client.post(WIDGETS, &widget("b", &json!({"replicas": 0}))).await.code, 422);
+}

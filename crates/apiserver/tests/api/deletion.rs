@@ -89,3 +89,29 @@ async fn a_namespace_being_deleted_takes_nothing_new() {
     "#);
     assert_eq!(client.delete("/api/v1/namespaces/default", &json!({})).await.code, 403);
 }
+
+#[tokio::test]
+async fn dependents_go_after_or_before_their_owner_as_asked() {
+    let client = open().await;
+    for policy in ["Background", "Foreground", "Orphan"] {
+        let owner = client.post(CONFIG_MAPS, &config_map("owner")).await.ok();
+        let mut dependent = config_map("dependent");
+        dependent["metadata"]["ownerReferences"] = json!([{
+            "apiVersion": "v1", "kind": "ConfigMap", "name": "owner", "uid": owner["metadata"]["uid"], "blockOwnerDeletion": true,
+        }]);
+        client.post(CONFIG_MAPS, &dependent).await.ok();
+        client.delete(&format!("{CONFIG_MAPS}/owner"), &json!({"propagationPolicy": policy})).await.ok();
+        let gone = if policy == "Orphan" { "owner" } else { "dependent" };
+        while client.get(&format!("{CONFIG_MAPS}/{gone}")).await.code != 404 {
+            tokio::task::yield_now().await;
+        }
+        while client.get(&format!("{CONFIG_MAPS}/owner")).await.code != 404 {
+            tokio::task::yield_now().await;
+        }
+        if policy == "Orphan" {
+            let orphan = client.get(&format!("{CONFIG_MAPS}/dependent")).await.ok();
+            assert!(orphan["metadata"].get("ownerReferences").is_none());
+            client.delete(&format!("{CONFIG_MAPS}/dependent"), &json!({})).await.ok();
+        }
+    }
+}

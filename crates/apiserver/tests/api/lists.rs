@@ -133,3 +133,24 @@ async fn answers_come_in_yaml_or_indented_where_asked() {
         .await;
     assert_eq!(created.ok()["data"], json!({"k": "v"}));
 }
+
+#[tokio::test]
+async fn a_page_that_comes_too_late_can_go_on_with_what_is_there_now() {
+    let options = kogge_apiserver::server::ServerOptions {
+        store: kogge_apiserver::store::StoreOptions { history_changes: 4, ..Default::default() },
+        ..Default::default()
+    };
+    let server = kogge_apiserver::server::Server::open(options).await.unwrap();
+    let client = Client { kube: server.management().client(), _server: server };
+    five(&client).await;
+    let first = client.get(&format!("{CONFIG_MAPS}?limit=2")).await.ok();
+    for index in 0..20 {
+        client.patch(&format!("{CONFIG_MAPS}/e"), "merge", &json!({"data": {"i": index.to_string()}})).await.ok();
+    }
+    let token = first["metadata"]["continue"].as_str().unwrap();
+    let late = client.get(&format!("{CONFIG_MAPS}?limit=2&continue={token}")).await;
+    assert_eq!((late.code, &late.body["reason"]), (410, &json!("Expired")));
+    let fresh = late.body["metadata"]["continue"].as_str().unwrap();
+    let rest = client.get(&format!("{CONFIG_MAPS}?continue={fresh}")).await.ok();
+    assert_eq!(names(&rest), ["c", "d", "e"]);
+}

@@ -111,6 +111,7 @@ async fn each_plane_trusts_its_own_authority_on_one_listener() {
     assert_eq!(code(namespaces(anonymous.clone()).await.unwrap_err()), 401);
     assert_eq!(anonymous.apiserver_version().await.unwrap().git_version, "v1.36.0", "the version is public");
     let guest = client_of(&server, &workload_url, Some(&user(&authority, "anna", "developers"))).await;
+    assert!(guest.list_core_api_versions().await.is_ok(), "discovery is for every authenticated user");
     match namespaces(guest).await.unwrap_err() {
         kube::Error::Api(status) => insta::assert_snapshot!(
             format!("{} {}: {}", status.code, status.reason, status.message),
