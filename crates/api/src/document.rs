@@ -96,9 +96,9 @@ pub struct DocumentError {
 /// [`DocumentError`] with all problems that can be told at once; then no document was read.
 pub fn read(name: &str, bytes: &[u8]) -> Result<Vec<Document>, DocumentError> {
     let failed = |problems| DocumentError { name: name.into(), problems };
-    let source = Source::new(name, bytes).map_err(|problem| failed(vec![problem]))?;
+    let source = Source::new(name, bytes).map_err(|problem| failed(vec![*problem]))?;
     let source = Arc::new(source);
-    let parsed = parse(&source).map_err(|problem| failed(vec![problem]))?;
+    let parsed = parse(&source).map_err(|problem| failed(vec![*problem]))?;
     let mut documents = Vec::new();
     let mut problems = Vec::new();
     for (index, (node, value)) in parsed.into_iter().enumerate() {
@@ -131,24 +131,21 @@ pub fn read(name: &str, bytes: &[u8]) -> Result<Vec<Document>, DocumentError> {
 }
 
 /// Reads the text as YAML; as JSON where it looks like it and YAML is stricter about white space.
-fn parse(source: &Source) -> Result<Vec<(Option<Node>, Value)>, LocatedProblem> {
+fn parse(source: &Source) -> Result<Vec<(Option<Node>, Value)>, Box<LocatedProblem>> {
     match yaml::parse(source) {
         Ok(nodes) => {
             Ok(nodes.into_iter().map(|node| (node.to_value(), node)).map(|(value, node)| (Some(node), value)).collect())
         }
         Err(problem) => {
             let text = source.text().trim_start();
-            if !text.starts_with('{') || problem.problem.code == ProblemCode::DocumentTooLarge {
+            // Bounds and keys that occur twice are found by the YAML reader only: its verdict stands.
+            let is_final =
+                problem.problem.code == ProblemCode::DocumentTooLarge || problem.problem.rule == yaml::KEYS_ONCE;
+            if is_final || !text.starts_with('{') {
                 return Err(problem);
             }
             let values: Result<Vec<Value>, _> = serde_json::Deserializer::from_str(text).into_iter().collect();
-            match values {
-                // A key that occurs twice is found by the YAML reader only: its verdict stands.
-                Ok(values) if !problem.problem.rule.contains("once") => {
-                    Ok(values.into_iter().map(|value| (None, value)).collect())
-                }
-                _ => Err(problem),
-            }
+            values.map(|values| values.into_iter().map(|value| (None, value)).collect()).map_err(|_| problem)
         }
     }
 }
@@ -169,11 +166,8 @@ impl Document {
 
     fn locate_one(&self, problem: FieldProblem) -> LocatedProblem {
         let on_key = problem.code == ProblemCode::UnknownField;
-        let span = self
-            .node
-            .as_ref()
-            .and_then(|node| node.locate(&problem.pointer, on_key))
-            .map(|range| self.source.span(range));
+        let span =
+            self.node.as_ref().map(|node| node.locate(&problem.pointer, on_key)).map(|range| self.source.span(range));
         let excerpt = span.as_ref().map(|span| self.source.excerpt(span));
         LocatedProblem { problem, document: self.index, span, excerpt }
     }
@@ -188,7 +182,7 @@ impl Document {
 
     /// The place of a field, or of the nearest field around it.
     pub fn span(&self, pointer: &str) -> Option<Span> {
-        self.node.as_ref().and_then(|node| node.locate(pointer, false)).map(|range| self.source.span(range))
+        self.node.as_ref().map(|node| node.locate(pointer, false)).map(|range| self.source.span(range))
     }
 }
 

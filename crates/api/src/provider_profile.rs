@@ -31,10 +31,10 @@ pub use simulation::{SIMULATION, simulation};
     derive = "PartialEq",
     derive = "Default",
     doc = "What a provider offers: regions, zones, flavors, Kubernetes versions, capabilities, defaults and limits.",
-    printcolumn(name = "Backend", type_ = "string", json_path = ".spec.backend.type"),
-    printcolumn(name = "Stack", type_ = "string", json_path = ".spec.stack.name"),
-    printcolumn(name = "Versions", type_ = "string", json_path = ".spec.versions[*].version", priority = 1),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+    printcolumn = r#"{"name": "Backend", "type": "string", "jsonPath": ".spec.backend.type"}"#,
+    printcolumn = r#"{"name": "Stack", "type": "string", "jsonPath": ".spec.stack.name"}"#,
+    printcolumn = r#"{"name": "Versions", "type": "string", "jsonPath": ".spec.versions[*].version", "priority": 1}"#,
+    printcolumn = r#"{"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"}"#
 )]
 #[kube(crates(kube_core = "::kube::core"))]
 #[serde(rename_all = "camelCase")]

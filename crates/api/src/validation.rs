@@ -19,6 +19,7 @@ mod addons;
 mod constraints;
 mod field_path;
 mod immutability;
+mod labels;
 mod machines;
 mod maintenance;
 mod network;

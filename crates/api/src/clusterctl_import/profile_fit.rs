@@ -80,7 +80,7 @@ fn version(
     offered.dedup();
     let exact = profile.versions.iter().any(|offered| offered.version.trim_start_matches('v') == asked);
     let parsed = minor(&asked);
-    let floating = asked.ends_with(".x") || asked.split('.').count() == 2;
+    let floating = matches!(asked.parse(), Ok(crate::kubernetes_version::VersionRequest::Minor(_)));
     if let Some((major, number)) = parsed.filter(|parsed| offered.contains(parsed)) {
         if exact {
             say(

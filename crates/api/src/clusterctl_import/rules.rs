@@ -1,8 +1,9 @@
 //! What each old parameter becomes.
 
+use super::FindingKind::{Changed, Dropped, NeedsDecision};
+use super::ImportInput;
 use super::findings::{Finding, FindingKind};
 use super::parameter_file::{Parameter, Switch, list, map, switch};
-use super::{FindingKind::*, ImportInput};
 use crate::kubernetes_cluster::{
     AntiAffinity, ApiServerAccess, KubernetesClusterSpec, LocalReference, Proxy, StringMap,
 };
@@ -213,7 +214,7 @@ fn machines(key: &str, report: &mut Report<'_>, spec: &mut KubernetesClusterSpec
     let value = report.parameter.value.trim().to_owned();
     let given = Some(value.clone()).filter(|value| !value.is_empty());
     match key {
-        "KUBERNETES_VERSION" => spec.kubernetes.version = value.trim_start_matches('v').to_owned(),
+        "KUBERNETES_VERSION" => value.trim_start_matches('v').clone_into(&mut spec.kubernetes.version),
         // Needs the profile or other files: see `credentials` and the profile's fit.
         "OPENSTACK_CLOUD" => {}
         "OPENSTACK_FAILURE_DOMAIN" => {

@@ -79,7 +79,7 @@ const SHOWN: usize = 160;
 
 impl Source {
     /// Takes the bytes of a text: at most [`MAX_BYTES`] of UTF-8, with or without a byte order mark.
-    pub(super) fn new(name: &str, bytes: &[u8]) -> Result<Self, LocatedProblem> {
+    pub(super) fn new(name: &str, bytes: &[u8]) -> Result<Self, Box<LocatedProblem>> {
         if bytes.len() > MAX_BYTES {
             let message = format!("the text has {} bytes; at most {MAX_BYTES} (10 MiB) are read", bytes.len());
             return Err(Self::problem(ProblemCode::DocumentTooLarge, "at most 10 MiB", message));
@@ -107,9 +107,9 @@ impl Source {
         Self { name: name.into(), text: text.into(), lines }
     }
 
-    fn problem(code: ProblemCode, rule: &str, message: String) -> LocatedProblem {
+    fn problem(code: ProblemCode, rule: &str, message: String) -> Box<LocatedProblem> {
         let problem = FieldProblem::new(code, &FieldPath::root(), None, rule, message);
-        LocatedProblem { problem, document: 0, span: None, excerpt: None }
+        Box::new(LocatedProblem { problem, document: 0, span: None, excerpt: None })
     }
 
     pub(super) fn text(&self) -> &str {
@@ -124,7 +124,7 @@ impl Source {
         code: ProblemCode,
         rule: &str,
         message: &str,
-    ) -> LocatedProblem {
+    ) -> Box<LocatedProblem> {
         let span = self.span(range);
         let mut located = Self::problem(code, rule, format!("line {}, column {}: {message}", span.line, span.column));
         located.document = document;

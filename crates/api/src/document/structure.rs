@@ -67,7 +67,7 @@ fn metadata(value: &Value, path: &FieldPath, written: &WrittenText<'_>, problems
                 problems.push(unknown(name, &FieldPath::root().child("metadata"), &known));
             }
             Some((_, "string")) if !value.is_string() && !value.is_null() => {
-                problems.push(wrong_type(value, "string", &path, written))
+                problems.push(wrong_type(value, "string", &path, written));
             }
             Some((_, "texts")) => match value.as_object() {
                 Some(entries) => {

@@ -15,6 +15,9 @@ const MAX_NODES: usize = 250_000;
 /// Deepest nesting.
 const MAX_DEPTH: usize = 64;
 
+/// The rule that a mapping has each key once.
+pub(super) const KEYS_ONCE: &str = "each key once";
+
 /// A value and its place.
 #[derive(Clone, Debug)]
 pub(super) struct Node {
@@ -37,7 +40,7 @@ struct Entry {
 }
 
 /// Reads all documents of a text.
-pub(super) fn parse(source: &Source) -> Result<Vec<Node>, LocatedProblem> {
+pub(super) fn parse(source: &Source) -> Result<Vec<Node>, Box<LocatedProblem>> {
     let mut composer = Composer {
         parser: Parser::new_from_str(source.text()),
         source,
@@ -73,7 +76,7 @@ struct Composer<'a> {
 }
 
 impl<'a> Composer<'a> {
-    fn next(&mut self) -> Result<(Event<'a>, Range), LocatedProblem> {
+    fn next(&mut self) -> Result<(Event<'a>, Range), Box<LocatedProblem>> {
         match self.parser.next_event() {
             Some(Ok((event, span))) => {
                 let (start, end) = (span.start, span.end);
@@ -91,12 +94,12 @@ impl<'a> Composer<'a> {
         }
     }
 
-    fn problem(&self, range: Range, code: ProblemCode, rule: &str, message: &str) -> LocatedProblem {
+    fn problem(&self, range: Range, code: ProblemCode, rule: &str, message: &str) -> Box<LocatedProblem> {
         self.source.problem_at(range, self.document, code, rule, message)
     }
 
     /// Counts nodes against the bound, so that aliases cannot unfold without end.
-    fn spend(&mut self, nodes: usize, range: Range) -> Result<(), LocatedProblem> {
+    fn spend(&mut self, nodes: usize, range: Range) -> Result<(), Box<LocatedProblem>> {
         self.nodes += nodes;
         if self.nodes > MAX_NODES {
             let message = format!("the text unfolds to more than {MAX_NODES} values");
@@ -105,7 +108,7 @@ impl<'a> Composer<'a> {
         Ok(())
     }
 
-    fn node(&mut self, event: Event<'a>, range: Range, depth: usize) -> Result<Node, LocatedProblem> {
+    fn node(&mut self, event: Event<'a>, range: Range, depth: usize) -> Result<Node, Box<LocatedProblem>> {
         self.spend(1, range)?;
         if depth > MAX_DEPTH {
             let message = format!("values are nested more than {MAX_DEPTH} deep");
@@ -159,7 +162,7 @@ impl<'a> Composer<'a> {
         style: ScalarStyle,
         tag: Option<&Tag>,
         range: Range,
-    ) -> Result<Content, LocatedProblem> {
+    ) -> Result<Content, Box<LocatedProblem>> {
         let value = match tag {
             None if style != ScalarStyle::Plain => Value::String(text.into()),
             Some(tag) if tag.is_yaml_core_schema() && tag.suffix == "str" => Value::String(text.into()),
@@ -180,19 +183,19 @@ impl<'a> Composer<'a> {
         Ok(Content::Scalar { value, text: text.into() })
     }
 
-    fn check_collection_tag(&self, tag: Option<&Tag>, expected: &str, range: Range) -> Result<(), LocatedProblem> {
+    fn check_collection_tag(&self, tag: Option<&Tag>, expected: &str, range: Range) -> Result<(), Box<LocatedProblem>> {
         match tag {
             Some(tag) if !(tag.is_yaml_core_schema() && tag.suffix == expected) => Err(self.unknown_tag(tag, range)),
             _ => Ok(()),
         }
     }
 
-    fn unknown_tag(&self, tag: &Tag, range: Range) -> LocatedProblem {
+    fn unknown_tag(&self, tag: &Tag, range: Range) -> Box<LocatedProblem> {
         let message = format!("the tag {}{} has no meaning here", tag.handle, tag.suffix);
         self.problem(range, ProblemCode::MalformedDocument, "no tags of one's own", &message)
     }
 
-    fn sequence(&mut self, depth: usize) -> Result<Content, LocatedProblem> {
+    fn sequence(&mut self, depth: usize) -> Result<Content, Box<LocatedProblem>> {
         let mut items = Vec::new();
         loop {
             match self.next()? {
@@ -202,7 +205,7 @@ impl<'a> Composer<'a> {
         }
     }
 
-    fn mapping(&mut self, depth: usize) -> Result<Content, LocatedProblem> {
+    fn mapping(&mut self, depth: usize) -> Result<Content, Box<LocatedProblem>> {
         let mut entries: Vec<Entry> = Vec::new();
         let mut merged: Vec<Entry> = Vec::new();
         let mut positions: HashMap<String, Range> = HashMap::new();
@@ -212,16 +215,13 @@ impl<'a> Composer<'a> {
                 next => next,
             };
             let is_plain = matches!(&event, Event::Scalar(_, ScalarStyle::Plain, _, None));
-            let key = match self.node(event, key_range, depth + 1)?.content {
-                Content::Scalar { text, .. } => text,
-                _ => {
-                    return Err(self.problem(
-                        key_range,
-                        ProblemCode::MalformedDocument,
-                        "plain keys",
-                        "a key must be a plain text",
-                    ));
-                }
+            let Content::Scalar { text: key, .. } = self.node(event, key_range, depth + 1)?.content else {
+                return Err(self.problem(
+                    key_range,
+                    ProblemCode::MalformedDocument,
+                    "plain keys",
+                    "a key must be a plain text",
+                ));
             };
             let (event, range) = self.next()?;
             let value = self.node(event, range, depth + 1)?;
@@ -231,7 +231,7 @@ impl<'a> Composer<'a> {
             }
             if let Some(first) = positions.insert(key.clone(), key_range) {
                 let message = format!("the key `{key}` occurs twice; the first time in line {}", first.line);
-                return Err(self.problem(key_range, ProblemCode::MalformedDocument, "each key once", &message));
+                return Err(self.problem(key_range, ProblemCode::MalformedDocument, KEYS_ONCE, &message));
             }
             entries.push(Entry { key, key_range, value });
         }
@@ -245,7 +245,7 @@ impl<'a> Composer<'a> {
         Ok(Content::Mapping(entries))
     }
 
-    fn merge(&self, value: Node, merged: &mut Vec<Entry>) -> Result<(), LocatedProblem> {
+    fn merge(&self, value: Node, merged: &mut Vec<Entry>) -> Result<(), Box<LocatedProblem>> {
         let range = value.range;
         match value.content {
             Content::Mapping(entries) => merged.extend(entries),
@@ -314,7 +314,7 @@ impl Node {
 
     /// The place to point at for a field: its value where that is a scalar or stands on one line, else its key; for a
     /// field that is not there, the field around it. `on_key` asks for the key in any case.
-    pub(super) fn locate(&self, pointer: &str, on_key: bool) -> Option<Range> {
+    pub(super) fn locate(&self, pointer: &str, on_key: bool) -> Range {
         let mut node = self;
         let mut key = None;
         let mut complete = true;
@@ -333,11 +333,9 @@ impl Node {
         }
         let is_scalar = matches!(&node.content, Content::Scalar { text, .. } if !text.is_empty());
         match key {
-            Some(key) if on_key || !complete || !is_scalar => Some(key),
-            None if !is_scalar => {
-                Some(Range { end_line: self.range.line, end_column: self.range.column + 1, ..self.range })
-            }
-            _ => Some(node.range),
+            Some(key) if on_key || !complete || !is_scalar => key,
+            None if !is_scalar => Range { end_line: self.range.line, end_column: self.range.column + 1, ..self.range },
+            _ => node.range,
         }
     }
 }

@@ -40,7 +40,7 @@ fn implied(review: &mut Review<'_>, path: &FieldPath) {
 fn harbor(review: &mut Review<'_>, path: &FieldPath) {
     let harbor = &review.description.spec.addons.harbor;
     if let Some(domain) = &harbor.domain
-        && !(super::machines::is_domain(domain) && domain.contains('.'))
+        && !(super::labels::is_domain(domain) && domain.contains('.'))
     {
         let message =
             format!("`{domain}` is not a fully qualified domain name in lowercase, such as registry.example.com");

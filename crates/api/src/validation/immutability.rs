@@ -47,7 +47,7 @@ pub(super) fn check(review: &mut Review<'_>) {
     ];
     for (path, new, old) in fields {
         if new != old {
-            let problem = changed(&path, new, old);
+            let problem = changed(&path, new, old.as_ref());
             review.add(problem);
         }
     }
@@ -56,13 +56,13 @@ pub(super) fn check(review: &mut Review<'_>) {
     if internal(new) != internal(old) {
         let access =
             |spec: &crate::KubernetesClusterSpec| serde_json::to_value(spec.api_server.effective_access()).ok();
-        let problem = changed(&spec.child("apiServer").child("access"), access(new), access(old));
+        let problem = changed(&spec.child("apiServer").child("access"), access(new), access(old).as_ref());
         review.add(problem);
     }
 }
 
-fn changed(path: &FieldPath, new: Option<Value>, old: Option<Value>) -> FieldProblem {
-    let (message, accepted) = match &old {
+fn changed(path: &FieldPath, new: Option<Value>, old: Option<&Value>) -> FieldProblem {
+    let (message, accepted) = match old {
         Some(old) => {
             (format!("cannot be changed after creation: it is {old}; create a new cluster instead"), old.to_string())
         }

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::machines::is_domain;
+use super::labels::is_domain;
 use super::provider::capability_missing;
 use super::{FieldPath, FieldProblem, Review, did_you_mean, list};
 use crate::kubernetes_cluster::ApiServerAccess;
@@ -49,25 +49,22 @@ fn cidr(review: &mut Review<'_>, path: FieldPath, text: &str, family: Option<u8>
             .accepting(accepted)
     };
     let example = if family == Some(6) { "fd00:10:8::/64" } else { "10.8.0.0/20" };
-    let network = match text.parse::<IpNet>() {
-        Ok(network) => network,
-        Err(_) => {
-            let (message, accepted) = match text.parse::<IpAddr>() {
-                Ok(address) => {
-                    let length = if address.is_ipv4() { 32 } else { 128 };
-                    (
-                        format!("`{text}` is an address, not a network; write {address}/{length} for this one address"),
-                        format!("{address}/{length}"),
-                    )
-                }
-                Err(_) => (
-                    format!("`{text}` is not a network; write for example {example}"),
-                    format!("a network such as {example}"),
-                ),
-            };
-            review.add(problem(message, accepted));
-            return None;
-        }
+    let Ok(network) = text.parse::<IpNet>() else {
+        let (message, accepted) = match text.parse::<IpAddr>() {
+            Ok(address) => {
+                let length = if address.is_ipv4() { 32 } else { 128 };
+                (
+                    format!("`{text}` is an address, not a network; write {address}/{length} for this one address"),
+                    format!("{address}/{length}"),
+                )
+            }
+            Err(_) => (
+                format!("`{text}` is not a network; write for example {example}"),
+                format!("a network such as {example}"),
+            ),
+        };
+        review.add(problem(message, accepted));
+        return None;
     };
     let canonical = network.trunc().to_string();
     if canonical != text {
