@@ -1,0 +1,52 @@
+//! The whole decision for one cluster: its objects, the faults and the time in, writes and the next look out.
+//!
+//! Pure and level-triggered: it looks at what is there, never at what happened. What changes the world (machines, templates,
+//! instances) is decided first; statuses that only describe it are written once nothing else is to be done, so a burst of steps
+//! costs one status write per object.
+
+use crate::{
+    cloud::network,
+    cluster,
+    condition::Condition,
+    control_plane,
+    machine::{deletion, deployment, health_check, lifecycle, set, status},
+    object::PAUSED_ANNOTATION,
+    state::{ClusterState, Context},
+    topology,
+    write::Decision,
+};
+
+/// Decides what is to be done for a cluster now.
+pub fn decide(mut state: ClusterState, context: &Context<'_>) -> Decision {
+    let mut decision = Decision::default();
+    if state.cluster.flag("/spec/paused") || state.cluster.annotation(PAUSED_ANNOTATION).is_some() {
+        cluster::status::write_paused(&state, context, &mut decision);
+        return decision;
+    }
+    let health = health_check::check(&state, context, &mut decision);
+    let topology = if state.cluster.deleting() {
+        cluster::deletion::reconcile(&state, &mut decision);
+        Condition::no("TopologyReconciled", "Deleting", "Cluster is deleting")
+    } else {
+        topology::reconcile::reconcile(&state, &mut decision)
+    };
+    let unhealthy = health.remediated();
+    network::reconcile(&state, context, &mut decision);
+    control_plane::replicas::reconcile(&state, context, &unhealthy, &mut decision);
+    if !state.cluster.deleting() {
+        deployment::reconcile(&state, context, &mut decision);
+        set::reconcile(&state, context, &unhealthy, &mut decision);
+        lifecycle::reconcile(&state, context, &mut decision);
+    }
+    deletion::reconcile(&state, context, &mut decision);
+    if !decision.is_quiet() {
+        return decision;
+    }
+    lifecycle::settle(&state, context, &mut decision);
+    health.write_statuses(&state, &mut decision);
+    status::machines(&mut state, context, &health, &mut decision);
+    status::sets_and_deployments(&mut state, context, &mut decision);
+    control_plane::status::write(&mut state, context, &mut decision);
+    cluster::status::write(&state, context, topology, &mut decision);
+    decision
+}
