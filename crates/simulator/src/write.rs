@@ -87,8 +87,10 @@ pub enum PlaneWrite {
         /// Kubernetes version, e.g. `v1.34.2`.
         version: String,
     },
-    /// Registers nodes, or brings them to this state.
+    /// Registers nodes; those that are there already are brought to this state.
     Nodes(Vec<NodeSpec>),
+    /// Brings a registered node to this state.
+    UpdateNode(NodeSpec),
     /// Marks a node unschedulable.
     Cordon(String),
     /// Evicts a pod.

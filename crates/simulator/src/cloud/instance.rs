@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{address::nth_address, network::{slow_words, zones}};
+use super::{address::nth_address, network::{node_network, slow_words, zones}};
 use crate::{
     clock::Stage,
     condition::{Condition, merged},
@@ -198,7 +198,12 @@ fn register(
     if status["nodeHash"] == hash {
         return;
     }
+    let known = status["nodeHash"].is_string();
     status["nodeHash"] = hash;
+    if known {
+        decision.plane.push(PlaneWrite::UpdateNode(spec));
+        return;
+    }
     let nodes = decision.plane.iter_mut().find_map(|it| match it {
         PlaneWrite::Nodes(nodes) => Some(nodes),
         _ => None,
@@ -222,8 +227,7 @@ fn zone(state: &ClusterState, machine: &Object, instance: &Object, status: &Valu
 fn addresses(state: &ClusterState, machine: &Object, index: i64) -> Value {
     // The first ten addresses belong to router, DHCP and load balancer.
     const RESERVED: u128 = 10;
-    let network = state.infrastructure.as_ref().map_or("", |it| it.text("/spec/nodeCIDR"));
-    let network = if network.is_empty() { "10.8.0.0/20" } else { network };
+    let network = state.infrastructure.as_ref().map_or("", node_network);
     let address = u128::try_from(index).ok().and_then(|index| nth_address(network, RESERVED + index));
     let mut all = vec![json!({"type": "InternalDNS", "address": machine.name()})];
     if let Some(address) = address {

@@ -12,13 +12,21 @@ use crate::{
     write::Decision,
 };
 
-/// Zones of a cluster whose template names none.
-const DEFAULT_ZONE: &str = "zone-a";
+/// Zones of the simulated cloud, for a cluster that names none.
+const DEFAULT_ZONES: [&str; 3] = ["sim-a", "sim-b", "sim-c"];
 
-/// Zones of a SimulatedCluster, at least one.
+/// Zones the control plane of a SimulatedCluster is spread over, at least one.
 pub fn zones(infrastructure: &Object) -> Vec<&str> {
-    let zones: Vec<&str> = infrastructure.list("/spec/zones").iter().filter_map(Value::as_str).collect();
-    if zones.is_empty() { vec![DEFAULT_ZONE] } else { zones }
+    let zones: Vec<&str> = infrastructure.list("/spec/controlPlaneZones").iter().filter_map(Value::as_str).collect();
+    if zones.is_empty() { DEFAULT_ZONES.to_vec() } else { zones }
+}
+
+/// The network node addresses are taken from.
+pub fn node_network(infrastructure: &Object) -> &str {
+    match infrastructure.text("/spec/network/nodeCIDR") {
+        "" => "10.8.0.0/20",
+        network => network,
+    }
 }
 
 /// Brings networks and endpoint up, keeps the `Ready` condition true to what the cloud says, takes all down at the end.

@@ -26,11 +26,24 @@ fn cluster_spec() -> Value {
     open(&[
         ("controlPlaneEndpoint", object(&[("host", string()), ("port", integer())])),
         ("region", described(string(), "Region, becomes topology.kubernetes.io/region of nodes.")),
-        ("zones", described(atomic(string()), "Availability zones, become failure domains.")),
-        ("nodeCIDR", described(string(), "Network that node addresses are taken from.")),
-        ("dnsServers", atomic(string())),
-        ("allowedCIDRs", described(atomic(string()), "Networks that may reach the API server; empty means all.")),
-        ("externalNetwork", string()),
+        ("controlPlaneZones", described(atomic(string()), "Zones of the control plane, become failure domains. Default: all three zones.")),
+        ("credentialsSecretName", string()),
+        (
+            "network",
+            open(&[
+                ("nodeCIDR", described(string(), "Network that node addresses are taken from. Default: 10.8.0.0/20.")),
+                ("nodeIPv6CIDR", string()),
+                ("externalNetwork", string()),
+                ("dnsServers", atomic(string())),
+            ]),
+        ),
+        (
+            "apiServer",
+            open(&[
+                ("access", described(string(), "Public, AllowList or Internal.")),
+                ("allowedCIDRs", described(atomic(string()), "Networks that may reach the API server; empty means all.")),
+            ]),
+        ),
     ])
 }
 
@@ -86,7 +99,7 @@ fn machine_spec() -> Value {
         ("flavor", described(string(), "Flavor by the SCS naming standard, e.g. SCS-2V-8-20.")),
         ("image", described(string(), "Node image.")),
         ("rootDiskGiB", described(integer(), "Size of the root volume, where the flavor has no disk.")),
-        ("serverGroup", described(string(), "Anti-affinity group.")),
+        ("antiAffinity", described(string(), "Required, Preferred or Disabled.")),
         ("sshKeyName", string()),
         ("metadata", any()),
     ])

@@ -1,0 +1,265 @@
+//! Starting the simulator: definitions, faults, watches, workers.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use futures::TryStreamExt;
+use kogge_apiserver::server::Server;
+use kube::{
+    Api, Client,
+    core::{DynamicObject, GroupVersionKind, discovery::ApiResource},
+    runtime::watcher::{self, Event, watcher},
+};
+use serde_json::{Value, json};
+use tokio::{sync::mpsc, task::JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    clock::{Clock, Speed},
+    definitions::{InstallError, install_custom_resource_definitions},
+    fault::{FaultKind, FaultSpec, Scope},
+    kind::Kind,
+    object::{CLUSTER_NAME_LABEL, CONTROL_PLANE_LABEL, Object, TOPOLOGY_DEPLOYMENT_LABEL},
+    queue::Queue,
+    reconciler::{Reconciler, send},
+    state::Endpoint,
+    world::{Affected, ClusterKey, World},
+};
+
+/// Field manager of faults given as options.
+const FAULT_MANAGER: &str = "kogge-simulator";
+/// How often faults that wait for machines to hit are looked at again.
+const FAULT_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How to run the simulator.
+#[derive(Clone, Debug)]
+pub struct SimulatorOptions {
+    /// The embedded server; clusters are on its management plane, each gets a plane of its own.
+    pub server: Server,
+    /// URL under which clients reach the server, e.g. `https://127.0.0.1:7443`.
+    pub base_url: String,
+    /// How fast things happen.
+    pub speed: Speed,
+    /// Faults to set at the start; those that are set already are kept.
+    pub faults: Vec<FaultSpec>,
+    /// Seed of all jitter.
+    pub seed: u64,
+    /// Clusters worked on at the same time.
+    pub workers: usize,
+}
+
+impl SimulatorOptions {
+    /// Options with speed 1, no faults, seed 0 and 16 workers.
+    pub fn new(server: Server, base_url: impl Into<String>) -> Self {
+        Self { server, base_url: base_url.into(), speed: Speed::Times(1.0), faults: Vec::new(), seed: 0, workers: 16 }
+    }
+}
+
+/// Why the simulator could not run.
+#[derive(Debug, thiserror::Error)]
+pub enum SimulatorError {
+    /// The base URL is not `https://HOST:PORT`.
+    #[error("base URL {0:?} is not https://HOST:PORT")]
+    BaseUrl(String),
+    /// The definitions could not be installed.
+    #[error(transparent)]
+    Install(#[from] InstallError),
+    /// A fault given as an option could not be set.
+    #[error("failed to set the fault {name}: {source}")]
+    Fault {
+        /// Its name.
+        name: String,
+        /// What the server said.
+        source: Box<kube::Error>,
+    },
+}
+
+/// Runs the simulator until `shutdown`.
+///
+/// Level-triggered: stopped or killed at any point, the next run goes on from what is stored.
+///
+/// # Errors
+/// When it cannot start; once it runs, failures are logged and tried again.
+pub async fn run(options: SimulatorOptions, shutdown: CancellationToken) -> Result<(), SimulatorError> {
+    let endpoint = endpoint(&options.base_url)?;
+    let client = options.server.management().client();
+    install_custom_resource_definitions(&client).await?;
+    for fault in &options.faults {
+        set_fault(&client, fault).await?;
+    }
+    let world = Arc::new(World::default());
+    let queue: Arc<Queue<ClusterKey>> = Arc::default();
+    let clock = Clock::system(options.speed, options.seed);
+    let mut tasks = JoinSet::new();
+    let (synced, mut ready) = mpsc::channel(Kind::ALL.len());
+    for kind in Kind::ALL {
+        tasks.spawn(watch(kind, client.clone(), world.clone(), queue.clone(), synced.clone()));
+    }
+    drop(synced);
+    let reconciler = Arc::new(Reconciler {
+        server: options.server.clone(),
+        client: client.clone(),
+        clock: clock.clone(),
+        endpoint,
+        world: world.clone(),
+        queue: queue.clone(),
+    });
+    let workers = options.workers.max(1);
+    let work = async move {
+        for _ in Kind::ALL {
+            // A watch that ends early has reported, or never will; nothing to wait for then.
+            let _ = ready.recv().await;
+        }
+        for key in world.clusters(None) {
+            queue.add(key);
+        }
+        close_planes_without_cluster(&options.server, &world).await;
+        let mut running = JoinSet::new();
+        for _ in 0..workers {
+            running.spawn(reconciler.clone().work());
+        }
+        running.spawn(choose_lost_machines(client, world));
+        while let Some(ended) = running.join_next().await {
+            if let Err(error) = ended {
+                tracing::error!(%error, "a worker of the simulator ended");
+            }
+        }
+    };
+    tokio::select! {
+        () = work => {}
+        () = shutdown.cancelled() => {}
+    }
+    tasks.shutdown().await;
+    Ok(())
+}
+
+fn endpoint(base_url: &str) -> Result<Endpoint, SimulatorError> {
+    let wrong = || SimulatorError::BaseUrl(base_url.to_owned());
+    let url: http::Uri = base_url.parse().map_err(|_| wrong())?;
+    let host = url.host().ok_or_else(wrong)?.trim_start_matches('[').trim_end_matches(']').to_owned();
+    let port = url.port_u16().unwrap_or(443);
+    Ok(Endpoint { base_url: base_url.trim_end_matches('/').to_owned(), host, port })
+}
+
+async fn set_fault(client: &Client, fault: &FaultSpec) -> Result<(), SimulatorError> {
+    let object = fault.object();
+    let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+    let path = format!("{}?fieldManager={FAULT_MANAGER}&force=true", Kind::Fault.path("", Some(&name)));
+    send(client, "PATCH", &path, Some(("application/apply-patch+yaml", &object)))
+        .await
+        .map(drop)
+        .map_err(|source| SimulatorError::Fault { name, source: Box::new(source) })
+}
+
+/// Planes whose cluster was removed while the simulator was not running.
+async fn close_planes_without_cluster(server: &Server, world: &World) {
+    for plane in server.planes() {
+        let name = plane.name().clone();
+        let gone = name.0.split_once('/').is_some_and(|(namespace, cluster)| {
+            world.get(Kind::Cluster, namespace, cluster).is_none()
+        });
+        drop(plane);
+        if gone && let Err(error) = server.delete_plane(&name).await {
+            tracing::warn!(plane = %name, %error, "failed to delete the plane of a cluster that is gone");
+        }
+    }
+}
+
+async fn watch(kind: Kind, client: Client, world: Arc<World>, queue: Arc<Queue<ClusterKey>>, synced: mpsc::Sender<()>) {
+    let resource =
+        ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(kind.group(), kind.version(), kind.name()), kind.plural());
+    let api: Api<DynamicObject> = Api::all_with(client, &resource);
+    let mut config = watcher::Config::default().streaming_lists();
+    if kind == Kind::Secret {
+        config = config.labels(CLUSTER_NAME_LABEL);
+    }
+    let mut synced = Some(synced);
+    let mut listed: BTreeSet<(String, String)> = BTreeSet::new();
+    loop {
+        let mut events = Box::pin(watcher(api.clone(), config.clone()));
+        loop {
+            match events.try_next().await {
+                Ok(Some(event)) => match event {
+                    Event::Init => listed.clear(),
+                    Event::InitApply(object) => {
+                        listed.insert((
+                            object.metadata.namespace.clone().unwrap_or_default(),
+                            object.metadata.name.clone().unwrap_or_default(),
+                        ));
+                        notify(world.put(kind, value(object)), &world, &queue);
+                    }
+                    Event::InitDone => {
+                        for affected in world.retain(kind, &listed) {
+                            notify(affected, &world, &queue);
+                        }
+                        listed.clear();
+                        if let Some(synced) = synced.take() {
+                            let _ = synced.send(()).await;
+                        }
+                    }
+                    Event::Apply(object) => notify(world.put(kind, value(object)), &world, &queue),
+                    Event::Delete(object) => notify(world.remove(kind, &Object(value(object))), &world, &queue),
+                },
+                Ok(None) => break,
+                Err(error) => {
+                    tracing::warn!(%kind, %error, "a watch failed, trying again");
+                    tokio::time::sleep(Duration::from_millis(500)).await;
+                }
+            }
+        }
+    }
+}
+
+fn value(object: DynamicObject) -> Value {
+    serde_json::to_value(object).unwrap_or_default()
+}
+
+fn notify(affected: Affected, world: &World, queue: &Queue<ClusterKey>) {
+    match affected {
+        Affected::Nothing => {}
+        Affected::Cluster(key) => queue.add(key),
+        Affected::Namespace(namespace) => world.clusters(Some(&namespace)).into_iter().for_each(|key| queue.add(key)),
+        Affected::All => world.clusters(None).into_iter().for_each(|key| queue.add(key)),
+    }
+}
+
+/// Picks the machines each `NodeLost` fault hits, once, and notes them in its status: a machine that replaces a lost one is
+/// not lost again.
+async fn choose_lost_machines(client: Client, world: Arc<World>) {
+    loop {
+        tokio::time::sleep(FAULT_INTERVAL / 4).await;
+        let faults = world.faults();
+        for fault in faults.iter().filter(|it| it.spec.kind == FaultKind::NodeLost && it.machines.is_empty()) {
+            let mut machines: Vec<String> = world
+                .all(Kind::Machine)
+                .iter()
+                .filter(|machine| {
+                    let scope = Scope {
+                        namespace: machine.namespace(),
+                        cluster: machine.label(CLUSTER_NAME_LABEL).unwrap_or_default(),
+                        zone: machine.text("/status/failureDomain"),
+                        machine: machine.name(),
+                        pool: machine.label(TOPOLOGY_DEPLOYMENT_LABEL).unwrap_or(
+                            if machine.label(CONTROL_PLANE_LABEL).is_some() { "control-plane" } else { "" },
+                        ),
+                    };
+                    !machine.deleting()
+                        && !machine.text("/status/nodeRef/name").is_empty()
+                        && fault.spec.target.matches(&scope)
+                })
+                .map(|machine| format!("{}/{}", machine.namespace(), machine.name()))
+                .collect();
+            machines.sort();
+            if let Some(count) = fault.spec.parameters.count {
+                machines.truncate(usize::try_from(count).unwrap_or(usize::MAX));
+            }
+            if machines.is_empty() {
+                continue;
+            }
+            let path = format!("{}/status", Kind::Fault.path("", Some(&fault.name)));
+            let patch = json!({"status": {"machines": machines}});
+            if let Err(error) = send(&client, "PATCH", &path, Some(("application/merge-patch+json", &patch))).await {
+                tracing::warn!(fault = fault.name, %error, "failed to note the machines of a fault");
+            }
+        }
+    }
+}

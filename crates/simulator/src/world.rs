@@ -1,0 +1,299 @@
+//! The shared cache of all objects the simulator works with, indexed by cluster.
+//!
+//! Objects are kept as JSON text without managed fields and without the content of secrets: a thousand clusters have some
+//! sixty thousand of them, and a decision parses only those of one cluster. Writes put their answers here, so the next decision
+//! sees them before the watch tells; what the watch tells later and is older is ignored.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use serde_json::Value;
+
+use crate::{
+    fault::{FaultTarget, Faults},
+    kind::Kind,
+    object::{CLUSTER_NAME_LABEL, Object},
+    state::ClusterState,
+};
+
+/// Namespace and name of a cluster.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ClusterKey {
+    /// Namespace.
+    pub namespace: String,
+    /// Name.
+    pub name: String,
+}
+
+impl std::fmt::Display for ClusterKey {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{}/{}", self.namespace, self.name)
+    }
+}
+
+/// What a change means for the queue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Affected {
+    /// Nothing changed: the cache knew it already.
+    Nothing,
+    /// One cluster.
+    Cluster(ClusterKey),
+    /// Every cluster of a namespace: a class or one of its templates changed.
+    Namespace(String),
+    /// Every cluster: a fault changed.
+    All,
+}
+
+#[derive(Debug)]
+struct Entry {
+    revision: u64,
+    cluster: Option<String>,
+    /// Whether the entry is an instance the cloud has.
+    instance: bool,
+    /// Nothing for an object that was deleted while the watch has not told so yet.
+    json: Option<Box<[u8]>>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    objects: HashMap<(Kind, String, String), Entry>,
+    by_cluster: HashMap<ClusterKey, BTreeSet<(Kind, String)>>,
+}
+
+/// The cache. Shared by reference.
+#[derive(Debug, Default)]
+pub struct World {
+    inner: Mutex<Inner>,
+}
+
+impl World {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes in the state of an object; says whom the change concerns.
+    pub fn put(&self, kind: Kind, mut object: Value) -> Affected {
+        if let Some(metadata) = object["metadata"].as_object_mut() {
+            metadata.remove("managedFields");
+        }
+        if kind == Kind::Secret
+            && let Some(fields) = object.as_object_mut()
+        {
+            fields.remove("data");
+        }
+        let object = Object(object);
+        let revision = object.text("/metadata/resourceVersion").parse().unwrap_or_default();
+        let cluster = match kind {
+            Kind::Cluster => Some(object.name().to_owned()),
+            _ => object.label(CLUSTER_NAME_LABEL).map(str::to_owned),
+        };
+        let namespace = object.namespace().to_owned();
+        let key = (kind, namespace.clone(), object.name().to_owned());
+        // An object without a finalizer left is gone, even if its last state is what a write answered.
+        let gone = object.deleting() && object.list("/metadata/finalizers").is_empty();
+        let mut inner = self.lock();
+        if inner.objects.get(&key).is_some_and(|known| known.revision >= revision) {
+            return Affected::Nothing;
+        }
+        let json = if gone { None } else { serde_json::to_vec(&object.0).ok().map(Vec::into_boxed_slice) };
+        if let Some(cluster) = &cluster {
+            let index = ClusterKey { namespace: namespace.clone(), name: cluster.clone() };
+            let members = inner.by_cluster.entry(index).or_default();
+            if gone {
+                members.remove(&(kind, key.2.clone()));
+            } else {
+                members.insert((kind, key.2.clone()));
+            }
+        }
+        let instance = kind == Kind::SimulatedMachine && !object.text("/status/stage").is_empty() && !gone;
+        inner.objects.insert(key, Entry { revision, cluster: cluster.clone(), instance, json });
+        affected(kind, namespace, cluster)
+    }
+
+    /// Forgets an object that the watch says was deleted.
+    pub fn remove(&self, kind: Kind, object: &Object) -> Affected {
+        let revision: u64 = object.text("/metadata/resourceVersion").parse().unwrap_or_default();
+        let key = (kind, object.namespace().to_owned(), object.name().to_owned());
+        let mut inner = self.lock();
+        // A newer object of the same name may be there already.
+        if inner.objects.get(&key).is_none_or(|known| known.revision > revision) {
+            return Affected::Nothing;
+        }
+        let Some(entry) = inner.objects.remove(&key) else { return Affected::Nothing };
+        if let Some(cluster) = &entry.cluster {
+            let index = ClusterKey { namespace: key.1.clone(), name: cluster.clone() };
+            if let Some(members) = inner.by_cluster.get_mut(&index) {
+                members.remove(&(kind, key.2.clone()));
+                if members.is_empty() {
+                    inner.by_cluster.remove(&index);
+                }
+            }
+        }
+        affected(kind, key.1, entry.cluster)
+    }
+
+    /// Marks an object as gone after a write found it missing.
+    pub fn forget(&self, kind: Kind, namespace: &str, name: &str) {
+        let mut inner = self.lock();
+        let cluster = inner.objects.get_mut(&(kind, namespace.to_owned(), name.to_owned())).and_then(|entry| {
+            entry.json = None;
+            entry.instance = false;
+            entry.cluster.clone()
+        });
+        if let Some(cluster) = cluster
+            && let Some(members) = inner.by_cluster.get_mut(&ClusterKey { namespace: namespace.to_owned(), name: cluster })
+        {
+            members.remove(&(kind, name.to_owned()));
+        }
+    }
+
+    /// Removes all objects of a kind that are not in `kept`, after a watch had to start over.
+    pub fn retain(&self, kind: Kind, kept: &BTreeSet<(String, String)>) -> Vec<Affected> {
+        let gone: Vec<Object> = self
+            .lock()
+            .objects
+            .iter()
+            .filter(|((other, namespace, name), _)| *other == kind && !kept.contains(&(namespace.clone(), name.clone())))
+            .map(|((_, namespace, name), entry)| {
+                Object(serde_json::json!({"metadata": {
+                    "namespace": namespace, "name": name, "resourceVersion": entry.revision.to_string()}}))
+            })
+            .collect();
+        gone.iter().map(|object| self.remove(kind, object)).collect()
+    }
+
+    /// One object.
+    pub fn get(&self, kind: Kind, namespace: &str, name: &str) -> Option<Object> {
+        let inner = self.lock();
+        let entry = inner.objects.get(&(kind, namespace.to_owned(), name.to_owned()))?;
+        serde_json::from_slice(entry.json.as_ref()?).ok().map(Object)
+    }
+
+    /// Every object of a kind.
+    pub fn all(&self, kind: Kind) -> Vec<Object> {
+        let inner = self.lock();
+        inner
+            .objects
+            .iter()
+            .filter(|((other, _, _), _)| *other == kind)
+            .filter_map(|(_, entry)| serde_json::from_slice(entry.json.as_ref()?).ok().map(Object))
+            .collect()
+    }
+
+    /// Every cluster, or those of one namespace.
+    pub fn clusters(&self, namespace: Option<&str>) -> Vec<ClusterKey> {
+        let inner = self.lock();
+        inner
+            .objects
+            .keys()
+            .filter(|(kind, of, _)| *kind == Kind::Cluster && namespace.is_none_or(|wanted| wanted == of))
+            .map(|(_, namespace, name)| ClusterKey { namespace: namespace.clone(), name: name.clone() })
+            .collect()
+    }
+
+    /// All that belongs to a cluster, with its class and the class's templates.
+    pub fn state(&self, key: &ClusterKey) -> Option<ClusterState> {
+        let mut state = ClusterState::of(self.get(Kind::Cluster, &key.namespace, &key.name)?);
+        let members: Vec<(Kind, String)> = self.lock().by_cluster.get(key)?.iter().cloned().collect();
+        for (kind, name) in members {
+            if let Some(object) = self.get(kind, &key.namespace, &name) {
+                state.insert(kind, object);
+            }
+        }
+        let namespace = match state.cluster.text("/spec/topology/classRef/namespace") {
+            "" => key.namespace.clone(),
+            namespace => namespace.to_owned(),
+        };
+        let class = self.get(Kind::ClusterClass, &namespace, state.cluster.text("/spec/topology/classRef/name"));
+        if let Some(class) = class {
+            for reference in template_references(&class) {
+                let kind = reference["kind"].as_str().and_then(Kind::from_name);
+                let name = reference["name"].as_str().unwrap_or_default();
+                if let Some(kind) = kind
+                    && let Some(template) = self.get(kind, &namespace, name)
+                {
+                    state.insert(kind, template);
+                }
+            }
+            state.class = Some(class);
+        }
+        Some(state)
+    }
+
+    /// The faults that are set.
+    pub fn faults(&self) -> Faults {
+        Faults::read(&self.all(Kind::Fault))
+    }
+
+    /// Instances within a fault's namespace and cluster.
+    pub fn instances(&self, target: &FaultTarget) -> u32 {
+        let inner = self.lock();
+        let count = inner
+            .objects
+            .iter()
+            .filter(|((kind, namespace, _), entry)| {
+                *kind == Kind::SimulatedMachine
+                    && entry.instance
+                    && target.namespace.as_ref().is_none_or(|wanted| wanted == namespace)
+                    && (target.cluster.is_none() || target.cluster == entry.cluster)
+            })
+            .count();
+        u32::try_from(count).unwrap_or(u32::MAX)
+    }
+}
+
+fn affected(kind: Kind, namespace: String, cluster: Option<String>) -> Affected {
+    match (kind, cluster) {
+        (Kind::Fault, _) => Affected::All,
+        (_, Some(name)) => Affected::Cluster(ClusterKey { namespace, name }),
+        (Kind::Secret, None) => Affected::Nothing,
+        (_, None) => Affected::Namespace(namespace),
+    }
+}
+
+fn template_references(class: &Object) -> Vec<Value> {
+    let mut references = vec![
+        class.at("/spec/infrastructure/templateRef").clone(),
+        class.at("/spec/controlPlane/templateRef").clone(),
+        class.at("/spec/controlPlane/machineInfrastructure/templateRef").clone(),
+    ];
+    for worker in class.list("/spec/workers/machineDeployments") {
+        references.push(worker["bootstrap"]["templateRef"].clone());
+        references.push(worker["infrastructure"]["templateRef"].clone());
+    }
+    references
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn machine(revision: u64, deleting: bool) -> Value {
+        let mut object = json!({"metadata": {
+            "name": "m", "namespace": "default", "resourceVersion": revision.to_string(),
+            "labels": {CLUSTER_NAME_LABEL: "first"},
+        }});
+        if deleting {
+            object["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+        }
+        object
+    }
+
+    #[test]
+    fn what_the_watch_tells_late_never_brings_back_what_a_write_removed() {
+        let world = World::default();
+        let key = ClusterKey { namespace: "default".into(), name: "first".into() };
+        assert_eq!(world.put(Kind::Machine, machine(5, false)), Affected::Cluster(key.clone()));
+        assert_eq!(world.put(Kind::Machine, machine(4, false)), Affected::Nothing);
+        assert_eq!(world.put(Kind::Machine, machine(9, true)), Affected::Cluster(key));
+        assert_eq!(world.get(Kind::Machine, "default", "m"), None);
+        assert_eq!(world.put(Kind::Machine, machine(7, false)), Affected::Nothing);
+        world.remove(Kind::Machine, &Object(machine(9, true)));
+        world.put(Kind::Machine, machine(12, false));
+        assert!(world.get(Kind::Machine, "default", "m").is_some());
+    }
+}

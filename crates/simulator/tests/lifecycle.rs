@@ -1,0 +1,106 @@
+//! Whole lives of clusters against the embedded server.
+
+#[path = "lifecycle/world.rs"]
+mod world;
+
+use serde_json::json;
+
+use self::world::{CORE, World, condition};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cluster_of_three_and_three_becomes_available_as_a_real_one() {
+    let start = std::time::Instant::now();
+    let world = World::with_cluster().await;
+    world.until_available().await;
+    println!("available after {:?}", start.elapsed());
+    let cluster = world.cluster().await;
+    let shown = json!({
+        "phase": cluster["status"]["phase"],
+        "initialization": cluster["status"]["initialization"],
+        "controlPlane": cluster["status"]["controlPlane"],
+        "workers": cluster["status"]["workers"],
+        "failureDomains": cluster["status"]["failureDomains"],
+        "conditions": cluster["status"]["conditions"].as_array().unwrap().iter()
+            .map(|it| format!("{}={} {}", it["type"], it["status"], it["reason"]).replace('"', "")).collect::<Vec<_>>(),
+    });
+    insta::assert_yaml_snapshot!(shown);
+    let nodes = world.plane_list("/api/v1/nodes").await;
+    assert_eq!(nodes.len(), 6);
+    let mut kinds: Vec<String> = Vec::new();
+    for (group, plural) in [
+        ("controlplane.cluster.x-k8s.io", "kubeadmcontrolplanes"),
+        ("bootstrap.cluster.x-k8s.io", "kubeadmconfigs"),
+        ("infrastructure.cluster.x-k8s.io", "simulatedmachines"),
+        ("infrastructure.cluster.x-k8s.io", "simulatedclusters"),
+        ("infrastructure.cluster.x-k8s.io", "simulatedmachinetemplates"),
+        ("cluster.x-k8s.io", "machines"),
+        ("cluster.x-k8s.io", "machinesets"),
+        ("cluster.x-k8s.io", "machinedeployments"),
+        ("cluster.x-k8s.io", "machinehealthchecks"),
+    ] {
+        let count = world.list(&format!("/apis/{group}/v1beta2/namespaces/default/{plural}")).await.len();
+        kinds.push(format!("{plural} {count}"));
+    }
+    let secrets = world.list("/api/v1/namespaces/default/secrets").await;
+    kinds.push(format!("secrets {}", secrets.len()));
+    insta::assert_snapshot!(kinds.join(", "), @"");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cluster_is_scaled_upgraded_and_deleted_without_leaving_anything() {
+    let world = World::with_cluster().await;
+    world.until_available().await;
+    let path = format!("{CORE}/clusters/first");
+    let pools = |a: u32| {
+        json!([
+            {"class": "default-worker", "name": "default-sim-a", "replicas": a, "failureDomain": "sim-a"},
+            {"class": "default-worker", "name": "default-sim-b", "replicas": 1, "failureDomain": "sim-b"},
+        ])
+    };
+    world.patch(&path, json!({"spec": {"topology": {"controlPlane": {"replicas": 5}, "workers": {"machineDeployments": pools(3)}}}})).await;
+    world.until_available().await;
+    assert_eq!(world.plane_list("/api/v1/nodes").await.len(), 9);
+    world.patch(&path, json!({"spec": {"topology": {"version": "v1.35.0", "controlPlane": {"replicas": 3}, "workers": {"machineDeployments": pools(2)}}}})).await;
+    world.until_available().await;
+    let machines = world.list(&format!("{CORE}/machines")).await;
+    assert_eq!(machines.len(), 6);
+    assert!(machines.iter().all(|it| it["spec"]["version"] == "v1.35.0"), "{machines:#?}");
+    let nodes = world.plane_list("/api/v1/nodes").await;
+    assert_eq!(nodes.len(), 6);
+    assert!(nodes.iter().all(|it| it["status"]["nodeInfo"]["kubeletVersion"] == "v1.35.0"));
+    world.delete(&path).await;
+    world.until_async("nothing is left", async || {
+        let mut left = 0;
+        for path in [
+            format!("{CORE}/clusters"),
+            format!("{CORE}/machines"),
+            format!("{CORE}/machinesets"),
+            format!("{CORE}/machinedeployments"),
+            "/apis/controlplane.cluster.x-k8s.io/v1beta2/namespaces/default/kubeadmcontrolplanes".to_owned(),
+            "/apis/infrastructure.cluster.x-k8s.io/v1beta2/namespaces/default/simulatedmachines".to_owned(),
+            "/apis/infrastructure.cluster.x-k8s.io/v1beta2/namespaces/default/simulatedclusters".to_owned(),
+        ] {
+            left += world.list(&path).await.len();
+        }
+        left == 0
+    })
+    .await;
+    assert!(world.server.planes().iter().all(|it| it.name().0.is_empty()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_quota_stops_new_machines_in_the_clouds_words_and_heals() {
+    let world = World::with_cluster().await;
+    world.until_available().await;
+    let fault = "quota-exhausted:cluster=first,count=6".parse::<kogge_simulator::fault::FaultSpec>().unwrap().object();
+    world.apply(&fault).await;
+    let pools = json!([{"class": "default-worker", "name": "default-sim-a", "replicas": 4, "failureDomain": "sim-a"}]);
+    world.patch(&format!("{CORE}/clusters/first"), json!({"spec": {"topology": {"workers": {"machineDeployments": pools}}}})).await;
+    world.until("the quota is shown", |cluster| {
+        condition(cluster, "WorkerMachinesReady")["message"].as_str().is_some_and(|it| {
+            it.contains("Quota exceeded for instances: Requested 1, but already used 6 of 6 instances")
+        })
+    }).await;
+    world.delete(&format!("/apis/simulation.kogge.dev/v1alpha1/faults/{}", fault["metadata"]["name"].as_str().unwrap())).await;
+    world.until_available().await;
+}
