@@ -22,6 +22,7 @@ use crate::{
     queue::Queue,
     reconciler::{Reconciler, send},
     state::Endpoint,
+    workload,
     world::{Affected, ClusterKey, World},
 };
 
@@ -118,6 +119,7 @@ pub async fn run(options: SimulatorOptions, shutdown: CancellationToken) -> Resu
             running.spawn(reconciler.clone().work());
         }
         running.spawn(choose_lost_machines(client, world));
+        running.spawn(workload::runner::run(options.server.clone(), clock));
         while let Some(ended) = running.join_next().await {
             if let Err(error) = ended {
                 tracing::error!(%error, "a worker of the simulator ended");

@@ -1,7 +1,16 @@
 //! Workload clusters: the nodes and system workloads of a cluster's plane, and what happens to what users create there.
 
 pub mod drain;
+pub mod jobs;
+pub mod kubelet;
+pub mod network;
 pub mod node;
+pub mod plane_state;
+pub mod replicas;
+pub mod runner;
+pub mod scheduler;
+pub mod sets;
+pub mod storage;
 pub mod system;
 
 use serde_json::Value;

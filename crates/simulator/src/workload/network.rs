@@ -1,0 +1,191 @@
+//! Services: addresses, ports, load balancers and endpoints.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::{
+    plane_state::{PlaneDecision, PlaneState, Resource, controller, is_finished, is_ready},
+    selects,
+};
+use crate::{
+    clock::{Clock, Stage},
+    cloud::address::{nth_address, size},
+    object::{Object, joined_name, merge_difference, name_suffix, stable_hash},
+};
+
+/// Addresses of simulated load balancers (documentation range of RFC 5737).
+const LOAD_BALANCER_NETWORK: &str = "203.0.113.0/24";
+
+/// Gives every Service its addresses and endpoints.
+pub fn reconcile(state: &PlaneState, clock: &Clock, now: Timestamp, decision: &mut PlaneDecision) {
+    let services = state.all(Resource::Service);
+    let mut addresses: BTreeSet<String> = services.iter().map(|it| it.text("/spec/clusterIP").to_owned()).collect();
+    let mut ports: BTreeSet<i64> =
+        services.iter().flat_map(|it| it.list("/spec/ports")).filter_map(|it| it["nodePort"].as_i64()).collect();
+    for service in services.iter().filter(|it| !it.deleting()) {
+        if service.text("/spec/type") == "ExternalName" {
+            continue;
+        }
+        address(state, service, &mut addresses, decision);
+        node_ports(service, &mut ports, decision);
+        load_balancer(state, service, clock, now, decision);
+        endpoints(state, service, decision);
+    }
+}
+
+fn address(state: &PlaneState, service: &Object, taken: &mut BTreeSet<String>, decision: &mut PlaneDecision) {
+    if !service.text("/spec/clusterIP").is_empty() {
+        return;
+    }
+    let room = size(&state.service_network).max(1);
+    // The first addresses are kept for system services; the search starts somewhere of the Service's own.
+    let start = u128::from(stable_hash(&[service.uid()])) % room;
+    let free = (0..room)
+        .map(|step| (start + step) % room)
+        .filter(|index| *index > 31 && index + 1 < room)
+        .filter_map(|index| nth_address(&state.service_network, index))
+        .map(|it| it.to_string())
+        .find(|it| !taken.contains(it));
+    if let Some(address) = free {
+        let patch = json!({"spec": {
+            "clusterIP": address, "clusterIPs": [address], "ipFamilies": ["IPv4"], "ipFamilyPolicy": "SingleStack"}});
+        decision.patch(Resource::Service, service, patch);
+        taken.insert(address);
+    }
+}
+
+fn node_ports(service: &Object, taken: &mut BTreeSet<i64>, decision: &mut PlaneDecision) {
+    if !matches!(service.text("/spec/type"), "NodePort" | "LoadBalancer") {
+        return;
+    }
+    let mut ports = service.list("/spec/ports").to_vec();
+    for port in ports.iter_mut().filter(|it| it["nodePort"].as_i64().unwrap_or(0) == 0) {
+        let start = i64::try_from(stable_hash(&[service.uid(), &port["port"].to_string()]) % 2768).unwrap_or(0);
+        let free = (0..2768).map(|step| 30000 + (start + step) % 2768).find(|it| !taken.contains(it));
+        if let Some(free) = free {
+            port["nodePort"] = json!(free);
+            taken.insert(free);
+        }
+    }
+    if service.list("/spec/ports") != ports {
+        decision.patch(Resource::Service, service, json!({"spec": {"ports": ports}}));
+    }
+}
+
+fn load_balancer(state: &PlaneState, service: &Object, clock: &Clock, now: Timestamp, decision: &mut PlaneDecision) {
+    let ingress = service.list("/status/loadBalancer/ingress");
+    if service.text("/spec/type") != "LoadBalancer" {
+        if !ingress.is_empty() {
+            decision.status(Resource::Service, service, &json!({"loadBalancer": {}}));
+        }
+        return;
+    }
+    if !ingress.is_empty() || !service.text("/spec/loadBalancerClass").is_empty() {
+        return;
+    }
+    let at = service.created().saturating_add(clock.delay(Stage::LoadBalancerCreate, service.name())).unwrap_or(now);
+    if at > now {
+        decision.wake(at);
+        return;
+    }
+    let taken: BTreeSet<&str> = state
+        .all(Resource::Service)
+        .iter()
+        .filter_map(|it| it.at("/status/loadBalancer/ingress/0/ip").as_str())
+        .collect();
+    let start = u128::from(stable_hash(&[service.uid()]) % 250);
+    let free = (0..250)
+        .filter_map(|step| nth_address(LOAD_BALANCER_NETWORK, 2 + (start + step) % 250))
+        .map(|it| it.to_string())
+        .find(|it| !taken.contains(it.as_str()));
+    if let Some(address) = free {
+        let status = json!({"loadBalancer": {"ingress": [{"ip": address, "ipMode": "VIP"}]}});
+        decision.status(Resource::Service, service, &status);
+    }
+}
+
+fn endpoints(state: &PlaneState, service: &Object, decision: &mut PlaneDecision) {
+    let pods: Vec<&Object> = if service.namespace() == "default" && service.name() == "kubernetes" {
+        state.all(Resource::Pod).iter().filter(|it| it.label("component") == Some("kube-apiserver")).collect()
+    } else if service.at("/spec/selector").is_object() {
+        let selector = json!({"matchLabels": service.at("/spec/selector")});
+        state
+            .all(Resource::Pod)
+            .iter()
+            .filter(|it| it.namespace() == service.namespace() && selects(&selector, it.at("/metadata/labels")))
+            .collect()
+    } else {
+        // Without a selector its owner writes the endpoints.
+        return;
+    };
+    let publish = service.flag("/spec/publishNotReadyAddresses");
+    let mut endpoints: Vec<Value> = pods
+        .iter()
+        .filter(|it| !it.text("/status/podIP").is_empty() && !is_finished(it))
+        .map(|pod| {
+            let ready = is_ready(pod) || publish;
+            let zone = state
+                .all(Resource::Node)
+                .iter()
+                .find(|it| it.name() == pod.text("/spec/nodeName"))
+                .and_then(|it| it.label("topology.kubernetes.io/zone"));
+            let mut endpoint = json!({
+                "addresses": [pod.text("/status/podIP")], "nodeName": pod.text("/spec/nodeName"),
+                "conditions": {"ready": ready, "serving": is_ready(pod), "terminating": pod.deleting()},
+                "targetRef": {"kind": "Pod", "namespace": pod.namespace(), "name": pod.name(), "uid": pod.uid()},
+            });
+            if let Some(zone) = zone {
+                endpoint["zone"] = json!(zone);
+            }
+            endpoint
+        })
+        .collect();
+    endpoints.sort_by_key(|it| it["addresses"][0].as_str().unwrap_or_default().to_owned());
+    let ports: Vec<Value> = service
+        .list("/spec/ports")
+        .iter()
+        .map(|port| {
+            let target = port["targetPort"].as_i64().or(port["port"].as_i64());
+            let named = port["targetPort"].as_str().and_then(|name| named_port(&pods, name));
+            json!({
+                "name": port["name"].as_str().unwrap_or_default(), "protocol": port["protocol"].as_str().unwrap_or("TCP"),
+                "port": named.or(target),
+            })
+        })
+        .collect();
+    let name = joined_name(service.name(), &name_suffix(&[service.uid()]));
+    let existing = state
+        .all(Resource::EndpointSlice)
+        .iter()
+        .find(|it| it.namespace() == service.namespace() && it.name() == name);
+    match existing {
+        None => decision.create.push(json!({
+            "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
+            "metadata": {
+                "namespace": service.namespace(), "name": name,
+                "labels": {
+                    "kubernetes.io/service-name": service.name(),
+                    "endpointslice.kubernetes.io/managed-by": "endpointslice-controller.k8s.io",
+                },
+                "ownerReferences": [controller(Resource::Service, service)],
+            },
+            "endpoints": endpoints, "ports": ports,
+        })),
+        Some(slice) => {
+            let old = json!({"endpoints": slice.at("/endpoints"), "ports": slice.at("/ports")});
+            if let Some(difference) = merge_difference(&old, &json!({"endpoints": endpoints, "ports": ports})) {
+                decision.patch(Resource::EndpointSlice, slice, difference);
+            }
+        }
+    }
+}
+
+fn named_port(pods: &[&Object], name: &str) -> Option<i64> {
+    pods.iter()
+        .flat_map(|it| it.list("/spec/containers"))
+        .flat_map(|it| it["ports"].as_array().map_or(&[][..], Vec::as_slice))
+        .find(|it| it["name"] == name)
+        .and_then(|it| it["containerPort"].as_i64())
+}

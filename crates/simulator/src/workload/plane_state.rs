@@ -1,0 +1,208 @@
+//! What is in a plane, as far as its controllers care, and what they want written.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use crate::object::{Object, merge_difference};
+
+/// A resource the workload controllers read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[allow(missing_docs)] // the variants are the kinds' own names
+pub enum Resource {
+    Namespace,
+    Node,
+    Pod,
+    Service,
+    EndpointSlice,
+    ServiceAccount,
+    ConfigMap,
+    PersistentVolumeClaim,
+    PersistentVolume,
+    StorageClass,
+    Deployment,
+    ReplicaSet,
+    DaemonSet,
+    StatefulSet,
+    Job,
+    CronJob,
+    PodDisruptionBudget,
+}
+
+impl Resource {
+    /// All of them.
+    pub const ALL: [Self; 17] = [
+        Self::Namespace,
+        Self::Node,
+        Self::Pod,
+        Self::Service,
+        Self::EndpointSlice,
+        Self::ServiceAccount,
+        Self::ConfigMap,
+        Self::PersistentVolumeClaim,
+        Self::PersistentVolume,
+        Self::StorageClass,
+        Self::Deployment,
+        Self::ReplicaSet,
+        Self::DaemonSet,
+        Self::StatefulSet,
+        Self::Job,
+        Self::CronJob,
+        Self::PodDisruptionBudget,
+    ];
+
+    /// Kind, `apiVersion`, plural, and whether it is namespaced.
+    pub const fn names(self) -> (&'static str, &'static str, &'static str, bool) {
+        match self {
+            Self::Namespace => ("Namespace", "v1", "namespaces", false),
+            Self::Node => ("Node", "v1", "nodes", false),
+            Self::Pod => ("Pod", "v1", "pods", true),
+            Self::Service => ("Service", "v1", "services", true),
+            Self::EndpointSlice => ("EndpointSlice", "discovery.k8s.io/v1", "endpointslices", true),
+            Self::ServiceAccount => ("ServiceAccount", "v1", "serviceaccounts", true),
+            Self::ConfigMap => ("ConfigMap", "v1", "configmaps", true),
+            Self::PersistentVolumeClaim => ("PersistentVolumeClaim", "v1", "persistentvolumeclaims", true),
+            Self::PersistentVolume => ("PersistentVolume", "v1", "persistentvolumes", false),
+            Self::StorageClass => ("StorageClass", "storage.k8s.io/v1", "storageclasses", false),
+            Self::Deployment => ("Deployment", "apps/v1", "deployments", true),
+            Self::ReplicaSet => ("ReplicaSet", "apps/v1", "replicasets", true),
+            Self::DaemonSet => ("DaemonSet", "apps/v1", "daemonsets", true),
+            Self::StatefulSet => ("StatefulSet", "apps/v1", "statefulsets", true),
+            Self::Job => ("Job", "batch/v1", "jobs", true),
+            Self::CronJob => ("CronJob", "batch/v1", "cronjobs", true),
+            Self::PodDisruptionBudget => ("PodDisruptionBudget", "policy/v1", "poddisruptionbudgets", true),
+        }
+    }
+
+    /// Path of all objects of the plane.
+    pub fn list_path(self) -> String {
+        let (_, api_version, plural, _) = self.names();
+        let root = if api_version.contains('/') { "/apis" } else { "/api" };
+        // Of the config maps only those that carry the cluster's authority matter.
+        let filter = if self == Self::ConfigMap { "?fieldSelector=metadata.name%3Dkube-root-ca.crt" } else { "" };
+        format!("{root}/{api_version}/{plural}{filter}")
+    }
+
+    /// Path of one object.
+    pub fn path(self, namespace: &str, name: &str) -> String {
+        let (_, api_version, plural, namespaced) = self.names();
+        let root = if api_version.contains('/') { "/apis" } else { "/api" };
+        if namespaced {
+            format!("{root}/{api_version}/namespaces/{namespace}/{plural}/{name}")
+        } else {
+            format!("{root}/{api_version}/{plural}/{name}")
+        }
+    }
+}
+
+/// All objects of a plane that its controllers look at.
+#[derive(Clone, Debug, Default)]
+pub struct PlaneState {
+    objects: BTreeMap<Resource, Vec<Object>>,
+    /// Service network of the cluster.
+    pub service_network: String,
+    /// Authority of the plane's serving certificate, PEM.
+    pub authority: String,
+}
+
+impl PlaneState {
+    /// Puts the objects of a resource in place.
+    pub fn set(&mut self, resource: Resource, objects: Vec<Object>) {
+        self.objects.insert(resource, objects);
+    }
+
+    /// The objects of a resource.
+    pub fn all(&self, resource: Resource) -> &[Object] {
+        self.objects.get(&resource).map_or(&[], Vec::as_slice)
+    }
+
+    /// Pods an object controls.
+    pub fn pods_of<'a>(&'a self, owner: &'a Object) -> impl Iterator<Item = &'a Object> {
+        self.all(Resource::Pod).iter().filter(|pod| pod.owned_by(owner.uid()))
+    }
+}
+
+/// What the controllers of a plane want written.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct PlaneDecision {
+    /// Objects to create; those that are there already are kept.
+    pub create: Vec<Value>,
+    /// Merge patches by path.
+    pub patch: Vec<(String, Value)>,
+    /// Posts to subresources by path.
+    pub post: Vec<(String, Value)>,
+    /// Paths to delete.
+    pub delete: Vec<String>,
+    /// When something becomes due by itself.
+    pub wake_at: Option<Timestamp>,
+}
+
+impl PlaneDecision {
+    /// Whether nothing is to be written.
+    pub fn is_quiet(&self) -> bool {
+        self.create.is_empty() && self.patch.is_empty() && self.post.is_empty() && self.delete.is_empty()
+    }
+
+    /// Looks again at `at`, or earlier if something else is due earlier.
+    pub fn wake(&mut self, at: Timestamp) {
+        self.wake_at = Some(self.wake_at.map_or(at, |other| other.min(at)));
+    }
+
+    /// Brings an object's status to `status`.
+    pub fn status(&mut self, resource: Resource, object: &Object, status: &Value) {
+        let empty = json!({});
+        let old = if object.at("/status").is_null() { &empty } else { object.at("/status") };
+        // Fields that somebody else keeps in the status stay.
+        let mut wanted = old.clone();
+        for (key, value) in status.as_object().into_iter().flatten() {
+            wanted[key] = value.clone();
+        }
+        if let Some(difference) = merge_difference(old, &wanted) {
+            self.patch.push((resource.path(object.namespace(), object.name()) + "/status", json!({"status": difference})));
+        }
+    }
+
+    /// Deletes an object; nothing if it is being deleted.
+    pub fn delete(&mut self, resource: Resource, object: &Object) {
+        if !object.deleting() {
+            self.delete.push(resource.path(object.namespace(), object.name()));
+        }
+    }
+
+    /// Patches an object.
+    pub fn patch(&mut self, resource: Resource, object: &Object, body: Value) {
+        self.patch.push((resource.path(object.namespace(), object.name()), body));
+    }
+}
+
+/// A controlling owner reference.
+pub fn controller(resource: Resource, owner: &Object) -> Value {
+    let (kind, api_version, _, _) = resource.names();
+    json!({
+        "apiVersion": api_version, "kind": kind, "name": owner.name(), "uid": owner.uid(), "controller": true,
+        "blockOwnerDeletion": true,
+    })
+}
+
+/// A pod of this template.
+pub fn pod_from(template: &Value, resource: Resource, owner: &Object, name: &str) -> Value {
+    let mut metadata = json!({
+        "namespace": owner.namespace(), "name": name, "labels": template["metadata"]["labels"],
+        "ownerReferences": [controller(resource, owner)],
+    });
+    if let Some(annotations) = template["metadata"].get("annotations") {
+        metadata["annotations"] = annotations.clone();
+    }
+    json!({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]})
+}
+
+/// Whether a pod runs and is ready.
+pub fn is_ready(pod: &Object) -> bool {
+    !pod.deleting() && pod.is_true("Ready")
+}
+
+/// Whether a pod ended by itself.
+pub fn is_finished(pod: &Object) -> bool {
+    matches!(pod.text("/status/phase"), "Succeeded" | "Failed")
+}
