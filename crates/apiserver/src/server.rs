@@ -299,6 +299,13 @@ impl Server {
         serde_saphyr::to_string(&config).unwrap_or_else(|_| config.to_string())
     }
 
+    /// Every change of every plane from now on, for controllers that serve all planes with one task.
+    ///
+    /// The stream never ends and keeps the server's store open.
+    pub fn watch_planes(&self) -> store::PlanesWatch {
+        self.state.store.watch_planes()
+    }
+
     pub(crate) fn store(&self) -> &Store {
         &self.state.store
     }

@@ -144,7 +144,9 @@ impl Clock {
         let jitter = 1.0 + 0.2 * (part as f64 / 1000.0);
         match self.speed {
             Speed::Max => SignedDuration::ZERO,
-            Speed::Times(times) => SignedDuration::try_from_secs_f64(stage.seconds() * jitter / times).unwrap_or_default(),
+            Speed::Times(times) => {
+                SignedDuration::try_from_secs_f64(stage.seconds() * jitter / times).unwrap_or_default()
+            }
         }
     }
 

@@ -153,8 +153,7 @@ pub fn aggregate<'a>(
         return Condition::new(condition_type, Status::True, reasons.none, "");
     }
     groups.sort_by_key(|group| (group.0, std::cmp::Reverse(group.2.len())));
-    let message =
-        groups.iter().map(|(_, message, names)| listed(noun, names, message)).collect::<Vec<_>>().join("\n");
+    let message = groups.iter().map(|(_, message, names)| listed(noun, names, message)).collect::<Vec<_>>().join("\n");
     let reason = match worst {
         Status::True => reasons.good,
         Status::False => reasons.bad,
@@ -212,7 +211,7 @@ mod tests {
         let now: Timestamp = "2026-01-02T00:00:00.5Z".parse().unwrap();
         let kept = merged(&object, &[Condition::no("Ready", "C", "why")], now);
         let moved = merged(&object, &[Condition::yes("Ready", "Ready")], now);
-        insta::assert_json_snapshot!([kept, moved], @"");
+        insta::assert_json_snapshot!([kept, moved]);
     }
 
     #[test]
@@ -228,6 +227,6 @@ mod tests {
             machine("d", "Unknown", "* NodeReady: waiting"),
         ];
         let condition = aggregate("MachinesReady", "Ready", &machines, AggregateReasons::READY, "Machine");
-        insta::assert_debug_snapshot!(condition, @"");
+        insta::assert_debug_snapshot!(condition);
     }
 }

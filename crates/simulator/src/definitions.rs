@@ -112,7 +112,8 @@ fn custom_resource_definition(definition: Definition) -> Value {
 /// # Errors
 /// When the server refuses a definition or does not serve it within 30 seconds.
 pub async fn install_custom_resource_definitions(client: &Client) -> Result<(), InstallError> {
-    let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("apiextensions.k8s.io", "v1", "CustomResourceDefinition"));
+    let resource =
+        ApiResource::from_gvk(&GroupVersionKind::gvk("apiextensions.k8s.io", "v1", "CustomResourceDefinition"));
     let api: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
     let applied = custom_resource_definitions().into_iter().map(|definition| {
         let api = api.clone();
@@ -172,6 +173,6 @@ mod tests {
                 )
             })
             .collect();
-        insta::assert_snapshot!(shown.join("\n"), @"");
+        insta::assert_snapshot!(shown.join("\n"));
     }
 }

@@ -1,10 +1,18 @@
 //! The edge of the management side: loads a cluster, observes its plane, decides, and does what was decided.
 
-use std::{collections::BTreeMap, sync::Arc, time::{Duration, SystemTime}};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use futures::{StreamExt, stream};
 use http::Request;
-use kogge_apiserver::{plane::{PlaneError, PlaneOptions}, server::Server, store::PlaneName};
+use kogge_apiserver::{
+    plane::{PlaneError, PlaneOptions},
+    server::Server,
+    store::PlaneName,
+};
 use kube::Client;
 use serde_json::{Value, json};
 
@@ -16,7 +24,11 @@ use crate::{
     object::{CLUSTER_NAME_LABEL, Object},
     queue::Queue,
     state::{ClusterState, Context, Endpoint, PlaneObservation},
-    workload::{drain, node::{NodeSpec, node_object, status, taints}, system},
+    workload::{
+        drain,
+        node::{NodeSpec, node_object, status, taints},
+        system,
+    },
     world::{ClusterKey, World},
     write::{PlaneWrite, SecretContent, Write},
 };
@@ -165,7 +177,8 @@ impl Reconciler {
                     }
                 }
                 let expected = objects.len();
-                let created = plane.apply_all(objects).await.map_err(|error| ReconcileError::Seed(error.to_string()))?;
+                let created =
+                    plane.apply_all(objects).await.map_err(|error| ReconcileError::Seed(error.to_string()))?;
                 if created < expected {
                     for node in &nodes {
                         self.update_node(&plane.client(), node).await?;
@@ -201,10 +214,11 @@ impl Reconciler {
     async fn read_authority(&self, state: &ClusterState) -> Result<Value, ReconcileError> {
         let name = format!("{}-ca", state.name());
         let request = Request::get(Kind::Secret.path(state.namespace(), Some(&name))).body(Vec::new())?;
-        self.client
-            .request(request)
-            .await
-            .map_err(|source| ReconcileError::Write { kind: Kind::Secret, name, source: Box::new(source) })
+        self.client.request(request).await.map_err(|source| ReconcileError::Write {
+            kind: Kind::Secret,
+            name,
+            source: Box::new(source),
+        })
     }
 
     async fn update_node(&self, client: &Client, node: &NodeSpec) -> Result<(), ReconcileError> {

@@ -156,9 +156,10 @@ async fn set_fault(client: &Client, fault: &FaultSpec) -> Result<(), SimulatorEr
 async fn close_planes_without_cluster(server: &Server, world: &World) {
     for plane in server.planes() {
         let name = plane.name().clone();
-        let gone = name.0.split_once('/').is_some_and(|(namespace, cluster)| {
-            world.get(Kind::Cluster, namespace, cluster).is_none()
-        });
+        let gone = name
+            .0
+            .split_once('/')
+            .is_some_and(|(namespace, cluster)| world.get(Kind::Cluster, namespace, cluster).is_none());
         drop(plane);
         if gone && let Err(error) = server.delete_plane(&name).await {
             tracing::warn!(plane = %name, %error, "failed to delete the plane of a cluster that is gone");
@@ -167,8 +168,10 @@ async fn close_planes_without_cluster(server: &Server, world: &World) {
 }
 
 async fn watch(kind: Kind, client: Client, world: Arc<World>, queue: Arc<Queue<ClusterKey>>, synced: mpsc::Sender<()>) {
-    let resource =
-        ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(kind.group(), kind.version(), kind.name()), kind.plural());
+    let resource = ApiResource::from_gvk_with_plural(
+        &GroupVersionKind::gvk(kind.group(), kind.version(), kind.name()),
+        kind.plural(),
+    );
     let api: Api<DynamicObject> = Api::all_with(client, &resource);
     let mut config = watcher::Config::default().streaming_lists();
     if kind == Kind::Secret {
@@ -240,9 +243,9 @@ async fn choose_lost_machines(client: Client, world: Arc<World>) {
                         cluster: machine.label(CLUSTER_NAME_LABEL).unwrap_or_default(),
                         zone: machine.text("/status/failureDomain"),
                         machine: machine.name(),
-                        pool: machine.label(TOPOLOGY_DEPLOYMENT_LABEL).unwrap_or(
-                            if machine.label(CONTROL_PLANE_LABEL).is_some() { "control-plane" } else { "" },
-                        ),
+                        pool: machine
+                            .label(TOPOLOGY_DEPLOYMENT_LABEL)
+                            .unwrap_or(if machine.label(CONTROL_PLANE_LABEL).is_some() { "control-plane" } else { "" }),
                     };
                     !machine.deleting()
                         && !machine.text("/status/nodeRef/name").is_empty()

@@ -21,7 +21,9 @@ pub fn selects(selector: &Value, labels: &Value) -> bool {
     if !selector.is_object() {
         return false;
     }
-    let by_labels = selector["matchLabels"].as_object().is_none_or(|wanted| wanted.iter().all(|(key, value)| labels.get(key) == Some(value)));
+    let by_labels = selector["matchLabels"]
+        .as_object()
+        .is_none_or(|wanted| wanted.iter().all(|(key, value)| labels.get(key) == Some(value)));
     let expressions = selector["matchExpressions"].as_array();
     by_labels && expressions.is_none_or(|all| all.iter().all(|it| matches_expression(it, labels)))
 }

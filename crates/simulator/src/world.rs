@@ -143,7 +143,8 @@ impl World {
             entry.cluster.clone()
         });
         if let Some(cluster) = cluster
-            && let Some(members) = inner.by_cluster.get_mut(&ClusterKey { namespace: namespace.to_owned(), name: cluster })
+            && let Some(members) =
+                inner.by_cluster.get_mut(&ClusterKey { namespace: namespace.to_owned(), name: cluster })
         {
             members.remove(&(kind, name.to_owned()));
         }
@@ -155,7 +156,9 @@ impl World {
             .lock()
             .objects
             .iter()
-            .filter(|((other, namespace, name), _)| *other == kind && !kept.contains(&(namespace.clone(), name.clone())))
+            .filter(|((other, namespace, name), _)| {
+                *other == kind && !kept.contains(&(namespace.clone(), name.clone()))
+            })
             .map(|((_, namespace, name), entry)| {
                 Object(serde_json::json!({"metadata": {
                     "namespace": namespace, "name": name, "resourceVersion": entry.revision.to_string()}}))

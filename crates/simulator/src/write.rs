@@ -182,7 +182,8 @@ impl Decision {
             let rest: Vec<&Value> =
                 object.list("/metadata/finalizers").iter().filter(|it| it.as_str() != Some(finalizer)).collect();
             // The resource version makes the removal fail rather than drop a finalizer that somebody else just added.
-            let patch = json!({"metadata": {"finalizers": rest, "resourceVersion": object.text("/metadata/resourceVersion")}});
+            let patch =
+                json!({"metadata": {"finalizers": rest, "resourceVersion": object.text("/metadata/resourceVersion")}});
             self.patch(kind, object, patch);
         }
     }

@@ -43,7 +43,7 @@ async fn a_cluster_of_three_and_three_becomes_available_as_a_real_one() {
     }
     let secrets = world.list("/api/v1/namespaces/default/secrets").await;
     kinds.push(format!("secrets {}", secrets.len()));
-    insta::assert_snapshot!(kinds.join(", "), @"");
+    insta::assert_snapshot!(kinds.join(", "));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -69,22 +69,23 @@ async fn a_cluster_is_scaled_upgraded_and_deleted_without_leaving_anything() {
     assert_eq!(nodes.len(), 6);
     assert!(nodes.iter().all(|it| it["status"]["nodeInfo"]["kubeletVersion"] == "v1.35.0"));
     world.delete(&path).await;
-    world.until_async("nothing is left", async || {
-        let mut left = 0;
-        for path in [
-            format!("{CORE}/clusters"),
-            format!("{CORE}/machines"),
-            format!("{CORE}/machinesets"),
-            format!("{CORE}/machinedeployments"),
-            "/apis/controlplane.cluster.x-k8s.io/v1beta2/namespaces/default/kubeadmcontrolplanes".to_owned(),
-            "/apis/infrastructure.cluster.x-k8s.io/v1beta2/namespaces/default/simulatedmachines".to_owned(),
-            "/apis/infrastructure.cluster.x-k8s.io/v1beta2/namespaces/default/simulatedclusters".to_owned(),
-        ] {
-            left += world.list(&path).await.len();
-        }
-        left == 0
-    })
-    .await;
+    world
+        .until_async("nothing is left", async || {
+            let mut left = 0;
+            for path in [
+                format!("{CORE}/clusters"),
+                format!("{CORE}/machines"),
+                format!("{CORE}/machinesets"),
+                format!("{CORE}/machinedeployments"),
+                "/apis/controlplane.cluster.x-k8s.io/v1beta2/namespaces/default/kubeadmcontrolplanes".to_owned(),
+                "/apis/infrastructure.cluster.x-k8s.io/v1beta2/namespaces/default/simulatedmachines".to_owned(),
+                "/apis/infrastructure.cluster.x-k8s.io/v1beta2/namespaces/default/simulatedclusters".to_owned(),
+            ] {
+                left += world.list(&path).await.len();
+            }
+            left == 0
+        })
+        .await;
     assert!(world.server.planes().iter().all(|it| it.name().0.is_empty()));
 }
 
@@ -95,12 +96,81 @@ async fn a_quota_stops_new_machines_in_the_clouds_words_and_heals() {
     let fault = "quota-exhausted:cluster=first,count=6".parse::<kogge_simulator::fault::FaultSpec>().unwrap().object();
     world.apply(&fault).await;
     let pools = json!([{"class": "default-worker", "name": "default-sim-a", "replicas": 4, "failureDomain": "sim-a"}]);
-    world.patch(&format!("{CORE}/clusters/first"), json!({"spec": {"topology": {"workers": {"machineDeployments": pools}}}})).await;
-    world.until("the quota is shown", |cluster| {
-        condition(cluster, "WorkerMachinesReady")["message"].as_str().is_some_and(|it| {
-            it.contains("Quota exceeded for instances: Requested 1, but already used 6 of 6 instances")
+    world
+        .patch(
+            &format!("{CORE}/clusters/first"),
+            json!({"spec": {"topology": {"workers": {"machineDeployments": pools}}}}),
+        )
+        .await;
+    world
+        .until("the quota is shown", |cluster| {
+            condition(cluster, "WorkerMachinesReady")["message"].as_str().is_some_and(|it| {
+                it.contains("Quota exceeded for instances: Requested 1, but already used 6 of 6 instances")
+            })
         })
-    }).await;
-    world.delete(&format!("/apis/simulation.kogge.dev/v1alpha1/faults/{}", fault["metadata"]["name"].as_str().unwrap())).await;
+        .await;
+    world
+        .delete(&format!("/apis/simulation.kogge.dev/v1alpha1/faults/{}", fault["metadata"]["name"].as_str().unwrap()))
+        .await;
     world.until_available().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_user_creates_settles_on_the_plane() {
+    let world = World::with_cluster().await;
+    world.until_available().await;
+    let template = json!({
+        "metadata": {"labels": {"app": "web"}},
+        "spec": {"containers": [{"name": "web", "image": "nginx:1.29"}]},
+    });
+    let deployment = json!({
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web", "namespace": "default"},
+        "spec": {"replicas": 3, "selector": {"matchLabels": {"app": "web"}}, "template": template},
+    });
+    world.plane_create("/apis/apps/v1/namespaces/default/deployments", &deployment).await;
+    let service = json!({
+        "apiVersion": "v1", "kind": "Service", "metadata": {"name": "web", "namespace": "default"},
+        "spec": {"type": "LoadBalancer", "selector": {"app": "web"}, "ports": [{"port": 80}]},
+    });
+    world.plane_create("/api/v1/namespaces/default/services", &service).await;
+    let set = json!({
+        "apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "db", "namespace": "default"},
+        "spec": {
+            "replicas": 2, "serviceName": "db", "selector": {"matchLabels": {"app": "db"}},
+            "template": {"metadata": {"labels": {"app": "db"}}, "spec": {"containers": [{"name": "db", "image": "postgres:18"}]}},
+            "volumeClaimTemplates": [{"metadata": {"name": "data"}, "spec": {
+                "accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}}],
+        },
+    });
+    world.plane_create("/apis/apps/v1/namespaces/default/statefulsets", &set).await;
+    let job = json!({
+        "apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "once", "namespace": "default"},
+        "spec": {"template": {"spec": {"restartPolicy": "Never", "containers": [{"name": "once", "image": "busybox"}]}}},
+    });
+    world.plane_create("/apis/batch/v1/namespaces/default/jobs", &job).await;
+    let impossible = json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "impossible", "namespace": "default"},
+        "spec": {"nodeSelector": {"gpu": "yes"}, "containers": [{"name": "c", "image": "busybox"}]},
+    });
+    world.plane_create("/api/v1/namespaces/default/pods", &impossible).await;
+    world
+        .until_async("everything settled", async || {
+            let deployment = world.plane_get("/apis/apps/v1/namespaces/default/deployments/web").await;
+            let set = world.plane_get("/apis/apps/v1/namespaces/default/statefulsets/db").await;
+            let job = world.plane_get("/apis/batch/v1/namespaces/default/jobs/once").await;
+            let service = world.plane_get("/api/v1/namespaces/default/services/web").await;
+            let pod = world.plane_get("/api/v1/namespaces/default/pods/impossible").await;
+            deployment["status"]["availableReplicas"] == 3
+                && set["status"]["readyReplicas"] == 2
+                && condition(&job, "Complete")["status"] == "True"
+                && service["status"]["loadBalancer"]["ingress"][0]["ip"].is_string()
+                && condition(&pod, "PodScheduled")["reason"] == "Unschedulable"
+        })
+        .await;
+    let message = condition(&world.plane_get("/api/v1/namespaces/default/pods/impossible").await, "PodScheduled");
+    insta::assert_snapshot!(message["message"].as_str().unwrap());
+    let system = world.plane_list("/api/v1/namespaces/kube-system/pods").await;
+    assert!(system.iter().all(|it| it["status"]["phase"] == "Running"), "{system:#?}");
+    let logs = kogge_simulator::pod_log_text("default/first", &impossible, "c");
+    assert!(logs.contains("simulated"));
 }

@@ -50,7 +50,12 @@ mod tests {
     #[case("SCS-1L-0.5u-2x10p", 1, 512, 10)]
     #[case("SCS-16T-64-3x10s_bms-i", 16, 65536, 10)]
     #[case("cx22", 2, 4096, 0)]
-    fn a_flavor_name_says_what_it_has(#[case] name: &str, #[case] cores: u32, #[case] memory_mib: u64, #[case] disk_gib: u64) {
+    fn a_flavor_name_says_what_it_has(
+        #[case] name: &str,
+        #[case] cores: u32,
+        #[case] memory_mib: u64,
+        #[case] disk_gib: u64,
+    ) {
         assert_eq!(Flavor::parse(name), Flavor { cores, memory_mib, disk_gib });
     }
 }

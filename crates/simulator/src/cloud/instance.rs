@@ -5,7 +5,10 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{address::nth_address, network::{node_network, slow_words, zones}};
+use super::{
+    address::nth_address,
+    network::{node_network, slow_words, zones},
+};
 use crate::{
     clock::Stage,
     condition::{Condition, merged},
@@ -19,17 +22,23 @@ use crate::{
 
 /// Indices of instances within their cluster; an index gives the node its address and pod network.
 #[derive(Clone, Debug, Default)]
-pub struct Indices(BTreeSet<i64>);
+pub struct Indices {
+    taken: BTreeSet<i64>,
+    /// Instances requested by the decision under way, which the count of existing ones does not know yet.
+    requested: u32,
+}
 
 impl Indices {
     /// The indices that are taken.
     pub fn of(state: &ClusterState) -> Self {
-        Self(state.instances.values().filter_map(|it| it.number("/status/nodeIndex")).collect())
+        let taken = state.instances.values().filter_map(|it| it.number("/status/nodeIndex")).collect();
+        Self { taken, requested: 0 }
     }
 
     fn take(&mut self) -> i64 {
-        let free = (0..).find(|index| !self.0.contains(index)).unwrap_or_default();
-        self.0.insert(free);
+        let free = (0..).find(|index| !self.taken.contains(index)).unwrap_or_default();
+        self.taken.insert(free);
+        self.requested += 1;
         free
     }
 }
@@ -62,7 +71,9 @@ pub fn advance(
         since: instance.time("/status/stageSince").unwrap_or(context.now),
         refusal: None,
     };
-    while let Some(next) = step(state, context, machine, &scope, bootstrap_ready, &mut progress, decision) {
+    while let Some(next) =
+        step(state, context, machine, &scope, bootstrap_ready.then_some(indices.requested), &mut progress, decision)
+    {
         if next == InstanceStage::Building {
             status["nodeIndex"] = json!(indices.take());
             status["failureDomain"] = json!(zone);
@@ -112,12 +123,14 @@ fn step(
     context: &Context<'_>,
     machine: &Object,
     scope: &Scope<'_>,
-    bootstrap_ready: bool,
+    // How many instances were requested before in this decision; nothing while there is no bootstrap data.
+    requested: Option<u32>,
     progress: &mut Progress,
     decision: &mut Decision,
 ) -> Option<InstanceStage> {
     let mut due = |stage: Stage, extra: jiff::SignedDuration| {
-        let at = progress.since.saturating_add(context.clock.delay(stage, machine.name()) + extra).unwrap_or(context.now);
+        let at =
+            progress.since.saturating_add(context.clock.delay(stage, machine.name()) + extra).unwrap_or(context.now);
         if at > context.now {
             decision.wake(at);
         }
@@ -130,15 +143,18 @@ fn step(
                 let message = "Waiting for Cluster status.initialization.infrastructureProvisioned to be true";
                 progress.refusal = Some(Condition::no("Ready", "WaitingForClusterInfrastructureReady", message));
                 None
-            } else if !bootstrap_ready {
+            } else if let Some(requested) = requested {
+                match context.faults.create_refusal(scope, |target| (context.used)(target) + requested) {
+                    Some(refusal) => {
+                        progress.refusal = Some(Condition::no("Ready", refusal.reason, refusal.message));
+                        None
+                    }
+                    None => Some(InstanceStage::Building),
+                }
+            } else {
                 let message = "Waiting for bootstrap data to be available";
                 progress.refusal = Some(Condition::no("Ready", "WaitingForBootstrapData", message));
                 None
-            } else if let Some(refusal) = context.faults.create_refusal(scope, context.used) {
-                progress.refusal = Some(Condition::no("Ready", refusal.reason, refusal.message));
-                None
-            } else {
-                Some(InstanceStage::Building)
             }
         }
         InstanceStage::Building => {
@@ -146,7 +162,10 @@ fn step(
             (answered && due(Stage::InstanceCreate, slow)).then_some(InstanceStage::Booting)
         }
         InstanceStage::Booting => {
-            if context.faults.never_boots(scope) || context.faults.zone_down(scope) || !due(Stage::InstanceBoot, jiff::SignedDuration::ZERO) {
+            if context.faults.never_boots(scope)
+                || context.faults.zone_down(scope)
+                || !due(Stage::InstanceBoot, jiff::SignedDuration::ZERO)
+            {
                 return None;
             }
             if is_control_plane(machine) && !state.plane.exists {
@@ -173,7 +192,8 @@ fn ready_condition(context: &Context<'_>, scope: &Scope<'_>, progress: &Progress
         return Condition::no("Ready", refusal.reason, refusal.message);
     }
     if context.faults.zone_down(scope) {
-        let message = format!("Instance is unreachable: the compute hosts of availability zone {} are down", scope.zone);
+        let message =
+            format!("Instance is unreachable: the compute hosts of availability zone {} are down", scope.zone);
         return Condition::no("Ready", "ZoneUnavailable", message);
     }
     if progress.stage == InstanceStage::Building {
@@ -220,7 +240,7 @@ fn zone(state: &ClusterState, machine: &Object, instance: &Object, status: &Valu
         return zone.to_owned();
     }
     let zones = state.infrastructure.as_ref().map(zones).unwrap_or_default();
-    let spread = usize::try_from(stable_hash(&[instance.name()]) % 1024).unwrap_or_default() + indices.0.len();
+    let spread = usize::try_from(stable_hash(&[instance.name()]) % 1024).unwrap_or_default() + indices.taken.len();
     zones.get(spread % zones.len().max(1)).map_or_else(String::new, |it| (*it).to_owned())
 }
 
@@ -276,4 +296,3 @@ pub fn delete(context: &Context<'_>, scope: &Scope<'_>, instance: &Object, decis
         decision.status(Kind::SimulatedMachine, instance, &status);
     }
 }
-

@@ -48,7 +48,8 @@ pub fn reconcile(state: &ClusterState, context: &Context<'_>, decision: &mut Dec
         name.clone_into(&mut stage);
     };
     let first_stage = infrastructure.text("/status/stage");
-    let due = |stage: Stage| since.saturating_add(context.clock.delay(stage, state.name()) + extra).unwrap_or(context.now);
+    let due =
+        |stage: Stage| since.saturating_add(context.clock.delay(stage, state.name()) + extra).unwrap_or(context.now);
     if infrastructure.deleting() {
         if refusal.is_none() {
             if first_stage != "Deleting" {
@@ -66,7 +67,8 @@ pub fn reconcile(state: &ClusterState, context: &Context<'_>, decision: &mut Dec
             "" => {
                 enter("Building", &mut status);
                 // Without delay there is no need for a second look.
-                let at = context.now.saturating_add(context.clock.delay(Stage::ClusterInfrastructure, state.name()) + extra);
+                let at =
+                    context.now.saturating_add(context.clock.delay(Stage::ClusterInfrastructure, state.name()) + extra);
                 match at {
                     Ok(at) if at > context.now => decision.wake(at),
                     _ => enter("Ready", &mut status),
@@ -91,7 +93,9 @@ pub fn reconcile(state: &ClusterState, context: &Context<'_>, decision: &mut Dec
             condition
         }
         (None, Some(seconds)) => Condition::no("Ready", "CloudAPISlow", slow_words(seconds)),
-        (None, None) if stage == "Deleting" => Condition::no("Ready", "Deleting", "Networks and load balancer are being deleted"),
+        (None, None) if stage == "Deleting" => {
+            Condition::no("Ready", "Deleting", "Networks and load balancer are being deleted")
+        }
         (None, None) if ready => Condition::yes("Ready", "Ready"),
         (None, None) => Condition::no("Ready", "NotProvisioned", "Networks and load balancer are being created"),
     };
@@ -106,7 +110,13 @@ pub fn slow_words(seconds: u32) -> String {
     format!("The cloud's API is slow: requests take {seconds} s longer than usual")
 }
 
-fn endpoint(state: &ClusterState, context: &Context<'_>, infrastructure: &Object, ready: bool, decision: &mut Decision) {
+fn endpoint(
+    state: &ClusterState,
+    context: &Context<'_>,
+    infrastructure: &Object,
+    ready: bool,
+    decision: &mut Decision,
+) {
     if !ready || infrastructure.deleting() {
         return;
     }

@@ -87,9 +87,21 @@ fn conditions(state: &ClusterState, context: &Context<'_>, topology: Condition, 
             Condition::no("ControlPlaneInitialized", "NotInitialized", "Control plane not yet initialized")
         },
         workers_available(state),
-        aggregate("ControlPlaneMachinesReady", "Ready", all_control_plane.iter().copied(), AggregateReasons::READY, "Machine"),
+        aggregate(
+            "ControlPlaneMachinesReady",
+            "Ready",
+            all_control_plane.iter().copied(),
+            AggregateReasons::READY,
+            "Machine",
+        ),
         aggregate("WorkerMachinesReady", "Ready", all_workers.iter().copied(), AggregateReasons::READY, "Machine"),
-        aggregate("ControlPlaneMachinesUpToDate", "UpToDate", all_control_plane, AggregateReasons::UP_TO_DATE, "Machine"),
+        aggregate(
+            "ControlPlaneMachinesUpToDate",
+            "UpToDate",
+            all_control_plane,
+            AggregateReasons::UP_TO_DATE,
+            "Machine",
+        ),
         aggregate("WorkerMachinesUpToDate", "UpToDate", all_workers, AggregateReasons::UP_TO_DATE, "Machine"),
         if initialized && state.plane.exists {
             Condition::yes("RemoteConnectionProbe", "ProbeSucceeded")
@@ -137,7 +149,9 @@ fn infrastructure(state: &ClusterState) -> Condition {
 fn control_plane_available(state: &ClusterState) -> Condition {
     const TYPE: &str = "ControlPlaneAvailable";
     match &state.control_plane {
-        None if state.cluster.deleting() => Condition::no(TYPE, "ObjectDeleted", "KubeadmControlPlane has been deleted"),
+        None if state.cluster.deleting() => {
+            Condition::no(TYPE, "ObjectDeleted", "KubeadmControlPlane has been deleted")
+        }
         None => Condition::no(TYPE, "ObjectDoesNotExist", "KubeadmControlPlane does not exist"),
         Some(object) => {
             let source = object.condition("Available");
@@ -197,8 +211,13 @@ fn available(all: &[Condition]) -> Condition {
             if status == Status::False || worst == Status::True {
                 worst = status;
             }
-            let message = if condition.message.is_empty() { condition.reason.as_str() } else { condition.message.as_str() };
-            let message = if message.starts_with("* ") { format!("\n  {}", message.replace('\n', "\n  ")) } else { format!(" {message}") };
+            let message =
+                if condition.message.is_empty() { condition.reason.as_str() } else { condition.message.as_str() };
+            let message = if message.starts_with("* ") {
+                format!("\n  {}", message.replace('\n', "\n  "))
+            } else {
+                format!(" {message}")
+            };
             lines.push(format!("* {}:{message}", condition.condition_type));
         }
     }

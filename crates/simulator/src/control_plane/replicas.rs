@@ -8,8 +8,8 @@ use crate::{
     kind::Kind,
     machine::naming::new_name,
     object::{
-        CLUSTER_NAME_LABEL, CONTROL_PLANE_LABEL, CONTROL_PLANE_NAME_LABEL, DELETE_MACHINE_ANNOTATION, Object, merge_difference,
-        name_suffix,
+        CLUSTER_NAME_LABEL, CONTROL_PLANE_LABEL, CONTROL_PLANE_NAME_LABEL, DELETE_MACHINE_ANNOTATION, Object,
+        merge_difference, name_suffix,
     },
     state::{CONTROL_PLANE_FINALIZER, ClusterState, Context, MACHINE_FINALIZER},
     write::{CONTROL_PLANE_MANAGER, Decision, SecretContent, Write},
@@ -119,7 +119,9 @@ fn next_step<'a>(
     let outdated: Vec<&'a Object> =
         machines.iter().filter(|it| !is_up_to_date(control_plane, &hash, it)).copied().collect();
     if !outdated.is_empty() {
-        let surge = usize::from(control_plane.number("/spec/rollout/strategy/rollingUpdate/maxSurge") != Some(0) || desired < 3);
+        let surge = usize::from(
+            control_plane.number("/spec/rollout/strategy/rollingUpdate/maxSurge") != Some(0) || desired < 3,
+        );
         return if machines.len() < desired + surge { Step::Create } else { pick(&outdated, machines) };
     }
     match machines.len().cmp(&desired) {
@@ -145,7 +147,13 @@ fn pick<'a>(candidates: &[&'a Object], machines: &[&Object]) -> Step<'a> {
         .map_or(Step::Wait, |it| Step::Delete(it))
 }
 
-fn create(state: &ClusterState, context: &Context<'_>, control_plane: &Object, machines: &[&Object], decision: &mut Decision) {
+fn create(
+    state: &ClusterState,
+    context: &Context<'_>,
+    control_plane: &Object,
+    machines: &[&Object],
+    decision: &mut Decision,
+) {
     let name = new_name(state, &BTreeSet::new(), control_plane.name(), control_plane.uid(), context.now);
     let hash = rollout_hash(control_plane);
     let mut labels = labels(state, control_plane);
@@ -183,7 +191,13 @@ fn labels(state: &ClusterState, control_plane: &Object) -> Value {
 }
 
 /// The zone with the fewest machines that are up to date, then with the fewest at all; zones that are down come last.
-fn zone(state: &ClusterState, context: &Context<'_>, control_plane: &Object, hash: &str, machines: &[&Object]) -> Option<String> {
+fn zone(
+    state: &ClusterState,
+    context: &Context<'_>,
+    control_plane: &Object,
+    hash: &str,
+    machines: &[&Object],
+) -> Option<String> {
     let domains = state.infrastructure.as_ref()?.list("/status/failureDomains");
     let mut counts: BTreeMap<&str, (bool, usize, usize)> = domains
         .iter()

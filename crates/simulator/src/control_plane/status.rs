@@ -44,7 +44,11 @@ fn status(state: &ClusterState, context: &Context<'_>, control_plane: &Object) -
     conditions.push(if missing.is_empty() {
         Condition::yes("CertificatesAvailable", "Available")
     } else {
-        Condition::no("CertificatesAvailable", "NotAvailable", format!("Secrets not yet created: {}", missing.join(", ")))
+        Condition::no(
+            "CertificatesAvailable",
+            "NotAvailable",
+            format!("Secrets not yet created: {}", missing.join(", ")),
+        )
     });
     conditions.push(if initialized {
         Condition::yes("Initialized", "Initialized")
@@ -53,7 +57,12 @@ fn status(state: &ClusterState, context: &Context<'_>, control_plane: &Object) -
     });
     let outdated = machines.iter().filter(|it| !is_up_to_date(control_plane, &hash, it)).count();
     conditions.push(if outdated > 0 {
-        Condition::new("RollingOut", Status::True, "RollingOut", format!("Rolling out {outdated} not up-to-date replicas"))
+        Condition::new(
+            "RollingOut",
+            Status::True,
+            "RollingOut",
+            format!("Rolling out {outdated} not up-to-date replicas"),
+        )
     } else {
         Condition::no("RollingOut", "NotRollingOut", "")
     });
@@ -112,14 +121,14 @@ fn available(state: &ClusterState, machines: &[&Object], control_plane: &Object,
         return Condition::no(TYPE, "NotAvailable", "* Control plane not yet initialized");
     }
     let members = machines.iter().filter(|it| state.stage(it).has_node()).count();
-    let healthy = machines
-        .iter()
-        .filter(|it| matches!(state.stage(it), InstanceStage::Running | InstanceStage::Joining))
-        .count();
+    let healthy =
+        machines.iter().filter(|it| matches!(state.stage(it), InstanceStage::Running | InstanceStage::Joining)).count();
     let quorum = members / 2 + 1;
     if healthy >= quorum {
         return Condition::yes(TYPE, "Available");
     }
-    let message = format!("* {healthy} of {members} etcd members are healthy, at least {quorum} healthy members required for etcd quorum");
+    let message = format!(
+        "* {healthy} of {members} etcd members are healthy, at least {quorum} healthy members required for etcd quorum"
+    );
     Condition::no(TYPE, "NotAvailable", message)
 }

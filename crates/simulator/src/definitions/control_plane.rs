@@ -5,8 +5,8 @@ use serde_json::Value;
 use super::{
     Definition, condition_path,
     schema::{
-        any, boolean, conditions, integer, labels, long, metadata, object, open, reference, replica_counts, required, root,
-        string, time,
+        any, boolean, conditions, integer, labels, long, metadata, object, open, reference, replica_counts, required,
+        root, string, time,
     },
 };
 use crate::kind::Kind;
@@ -28,7 +28,12 @@ fn control_plane_spec() -> Vec<(&'static str, Value)> {
         ("metadata", metadata()),
         (
             "spec",
-            open(&[("infrastructureRef", reference()), ("deletion", any()), ("readinessGates", any()), ("taints", any())]),
+            open(&[
+                ("infrastructureRef", reference()),
+                ("deletion", any()),
+                ("readinessGates", any()),
+                ("taints", any()),
+            ]),
         ),
     ]);
     vec![
@@ -131,7 +136,8 @@ fn config() -> Definition {
 }
 
 fn config_template() -> Definition {
-    let template = object(&[("metadata", object(&[("labels", labels()), ("annotations", labels())])), ("spec", config_spec())]);
+    let template =
+        object(&[("metadata", object(&[("labels", labels()), ("annotations", labels())])), ("spec", config_spec())]);
     Definition {
         kind: Kind::KubeadmConfigTemplate,
         singular: "kubeadmconfigtemplate",

@@ -12,14 +12,7 @@ use super::{
 use crate::kind::Kind;
 
 pub(super) fn definitions() -> Vec<Definition> {
-    vec![
-        cluster_class(),
-        cluster(),
-        machine_deployment(),
-        machine_set(),
-        machine(),
-        machine_health_check(),
-    ]
+    vec![cluster_class(), cluster(), machine_deployment(), machine_set(), machine(), machine_health_check()]
 }
 
 fn cluster_class() -> Definition {
@@ -114,8 +107,7 @@ fn deletion() -> Value {
 }
 
 fn topology() -> Value {
-    let overrides =
-        object(&[("overrides", keyed(object(&[("name", string()), ("value", any())]), &["name"]))]);
+    let overrides = object(&[("overrides", keyed(object(&[("name", string()), ("value", any())]), &["name"]))]);
     let deployment = open(&[
         ("metadata", metadata()),
         ("class", string()),
@@ -233,7 +225,9 @@ fn selector() -> Value {
     object(&[("matchLabels", labels()), ("matchExpressions", atomic(any()))])
 }
 
-fn replica_columns(mut columns: Vec<(&'static str, &'static str, String, i32)>) -> Vec<(&'static str, &'static str, String, i32)> {
+fn replica_columns(
+    mut columns: Vec<(&'static str, &'static str, String, i32)>,
+) -> Vec<(&'static str, &'static str, String, i32)> {
     columns.extend([
         ("Desired", "integer", ".spec.replicas".to_owned(), 0),
         ("Current", "integer", ".status.replicas".to_owned(), 0),
@@ -350,7 +344,10 @@ fn machine() -> Definition {
             machine_spec(),
             Some(open(&[
                 ("conditions", conditions()),
-                ("initialization", object(&[("infrastructureProvisioned", boolean()), ("bootstrapDataSecretCreated", boolean())])),
+                (
+                    "initialization",
+                    object(&[("infrastructureProvisioned", boolean()), ("bootstrapDataSecretCreated", boolean())]),
+                ),
                 ("nodeRef", object(&[("name", string())])),
                 ("nodeInfo", node_info),
                 ("failureDomain", string()),
@@ -387,7 +384,10 @@ fn machine_health_check() -> Definition {
                 ("selector", selector()),
                 (
                     "checks",
-                    open(&[("nodeStartupTimeoutSeconds", integer()), ("unhealthyNodeConditions", atomic(node_condition))]),
+                    open(&[
+                        ("nodeStartupTimeoutSeconds", integer()),
+                        ("unhealthyNodeConditions", atomic(node_condition)),
+                    ]),
                 ),
                 ("remediation", any()),
             ]),

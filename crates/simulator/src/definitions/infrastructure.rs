@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 use super::{
     Definition, condition_path,
     schema::{
-        any, atomic, boolean, conditions, described, integer, keyed, long, metadata, object, open, required, root, string,
+        any, atomic, boolean, conditions, described, integer, keyed, long, metadata, object, open, required, root,
+        string,
     },
 };
 use crate::kind::Kind;
@@ -26,7 +27,13 @@ fn cluster_spec() -> Value {
     open(&[
         ("controlPlaneEndpoint", object(&[("host", string()), ("port", integer())])),
         ("region", described(string(), "Region, becomes topology.kubernetes.io/region of nodes.")),
-        ("controlPlaneZones", described(atomic(string()), "Zones of the control plane, become failure domains. Default: all three zones.")),
+        (
+            "controlPlaneZones",
+            described(
+                atomic(string()),
+                "Zones of the control plane, become failure domains. Default: all three zones.",
+            ),
+        ),
         ("credentialsSecretName", string()),
         (
             "network",
@@ -41,7 +48,10 @@ fn cluster_spec() -> Value {
             "apiServer",
             open(&[
                 ("access", described(string(), "Public, AllowList or Internal.")),
-                ("allowedCIDRs", described(atomic(string()), "Networks that may reach the API server; empty means all.")),
+                (
+                    "allowedCIDRs",
+                    described(atomic(string()), "Networks that may reach the API server; empty means all."),
+                ),
             ]),
         ),
     ])
@@ -127,7 +137,10 @@ fn machine() -> Definition {
                 ("initialization", object(&[("provisioned", boolean())])),
                 ("addresses", atomic(object(&[("type", string()), ("address", string())]))),
                 ("failureDomain", string()),
-                ("instanceState", described(string(), "State of the instance in the cloud's words: BUILD, ACTIVE, ERROR, DELETING.")),
+                (
+                    "instanceState",
+                    described(string(), "State of the instance in the cloud's words: BUILD, ACTIVE, ERROR, DELETING."),
+                ),
                 ("instanceID", string()),
                 ("stage", described(string(), "How far the machine came: Building, Booting, Joining, Running, Lost.")),
                 ("stageSince", string()),

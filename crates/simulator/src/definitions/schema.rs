@@ -112,12 +112,8 @@ pub fn metadata() -> Value {
 
 /// The root schema of a kind.
 pub fn root(description: &str, spec: Value, status: Option<Value>) -> Value {
-    let mut fields = vec![
-        ("apiVersion", string()),
-        ("kind", string()),
-        ("metadata", json!({"type": "object"})),
-        ("spec", spec),
-    ];
+    let mut fields =
+        vec![("apiVersion", string()), ("kind", string()), ("metadata", json!({"type": "object"})), ("spec", spec)];
     if let Some(status) = status {
         fields.push(("status", status));
     }

@@ -114,7 +114,8 @@ fn drain(state: &ClusterState, context: &Context<'_>, machine: &Object, decision
 pub fn stage(state: &ClusterState, context: &Context<'_>, machine: &Object) -> DeletionStage {
     if needs_drain(state, context, machine) {
         let pods = state.plane.pods.get(machine.name()).map_or(&[][..], Vec::as_slice);
-        let mut message = format!("Drain not completed yet (started at {}):", machine.text("/status/deletion/nodeDrainStartTime"));
+        let mut message =
+            format!("Drain not completed yet (started at {}):", machine.text("/status/deletion/nodeDrainStartTime"));
         let list = |pods: &[&crate::state::PodOnNode]| {
             let names: Vec<String> = pods.iter().take(3).map(|it| format!("{}/{}", it.namespace, it.name)).collect();
             let more = pods.len().saturating_sub(3);
@@ -123,16 +124,21 @@ pub fn stage(state: &ClusterState, context: &Context<'_>, machine: &Object) -> D
         let leaving: Vec<_> = pods.iter().filter(|it| it.blocked.is_none()).collect();
         let blocked: Vec<_> = pods.iter().filter(|it| it.blocked.is_some()).collect();
         if !leaving.is_empty() {
-            message += &format!("\n* Pods {}: deletionTimestamp set, but still not removed from the Node", list(&leaving));
+            message +=
+                &format!("\n* Pods {}: deletionTimestamp set, but still not removed from the Node", list(&leaving));
         }
         if let Some(reason) = blocked.first().and_then(|it| it.blocked.as_deref()) {
-            message += &format!("\n* Pods {}: cannot evict pod as it would violate the pod's disruption budget. {reason}", list(&blocked));
+            message += &format!(
+                "\n* Pods {}: cannot evict pod as it would violate the pod's disruption budget. {reason}",
+                list(&blocked)
+            );
         }
         return DeletionStage { reason: "DrainingNode", message };
     }
     match state.instance(machine) {
         Some(instance) => {
-            let trouble = instance.condition("Ready").filter(|it| it["reason"] != "Deleting" && it["status"] == "False");
+            let trouble =
+                instance.condition("Ready").filter(|it| it["reason"] != "Deleting" && it["status"] == "False");
             let detail = trouble.and_then(|it| it["message"].as_str()).filter(|it| !it.is_empty());
             DeletionStage {
                 reason: "WaitingForInfrastructureDeletion",

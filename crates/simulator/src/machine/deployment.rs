@@ -73,7 +73,11 @@ fn roll(state: &ClusterState, context: &Context<'_>, deployment: &Object, decisi
     let Some(new) = new.first() else {
         let room = (desired + surge - total).clamp(0, desired);
         let first = if old.is_empty() { desired } else { room };
-        decision.apply(Kind::MachineSet, MACHINE_DEPLOYMENT_MANAGER, set_body(state, deployment, &hash, first, sets.len()));
+        decision.apply(
+            Kind::MachineSet,
+            MACHINE_DEPLOYMENT_MANAGER,
+            set_body(state, deployment, &hash, first, sets.len()),
+        );
         return;
     };
     let current = replicas(new);
@@ -100,7 +104,8 @@ fn scale_down_old(
     decision: &mut Decision,
 ) {
     let healthy = |set: &Object| {
-        i64::try_from(state.machines.iter().filter(|it| it.owned_by(set.uid()) && state.healthy(it)).count()).unwrap_or(0)
+        i64::try_from(state.machines.iter().filter(|it| it.owned_by(set.uid()) && state.healthy(it)).count())
+            .unwrap_or(0)
     };
     // What is not running serves nobody and goes at once; what runs goes as far as enough others run.
     let mut spare = old.iter().map(|it| healthy(it)).sum::<i64>() + healthy(new) - needed;
@@ -143,9 +148,8 @@ fn set_body(state: &ClusterState, deployment: &Object, hash: &str, replicas: i64
     labels[TEMPLATE_HASH_LABEL] = json!(hash);
     labels[DEPLOYMENT_LABEL] = json!(deployment.name());
     let stored = state.sets.iter().find(|it| it.name() == name);
-    let revision = stored
-        .and_then(|it| it.annotation(REVISION_ANNOTATION))
-        .map_or_else(|| (older + 1).to_string(), str::to_owned);
+    let revision =
+        stored.and_then(|it| it.annotation(REVISION_ANNOTATION)).map_or_else(|| (older + 1).to_string(), str::to_owned);
     json!({
         "metadata": {
             "name": name, "namespace": state.namespace(), "labels": labels,
@@ -162,5 +166,7 @@ fn needs_propagation(set: &Object, body: &Value) -> bool {
     let wanted = &body["spec"]["template"];
     template["metadata"]["labels"] != wanted["metadata"]["labels"]
         || template["metadata"]["annotations"] != wanted["metadata"]["annotations"]
-        || ["deletion", "minReadySeconds", "taints"].iter().any(|field| template["spec"][*field] != wanted["spec"][*field])
+        || ["deletion", "minReadySeconds", "taints"]
+            .iter()
+            .any(|field| template["spec"][*field] != wanted["spec"][*field])
 }

@@ -71,7 +71,11 @@ pub fn check(state: &ClusterState, context: &Context<'_>, decision: &mut Decisio
             Condition::no(
                 "RemediationAllowed",
                 "TooManyUnhealthy",
-                format!("Remediation is not allowed, the number of not started or unhealthy machines exceeds maxUnhealthy (total: {}, unhealthy: {}, maxUnhealthy: {allowed})", targets.len(), found.len()),
+                format!(
+                    "Remediation is not allowed, the number of not started or unhealthy machines exceeds maxUnhealthy (total: {}, unhealthy: {}, maxUnhealthy: {allowed})",
+                    targets.len(),
+                    found.len()
+                ),
             )
         };
         let names: Vec<&str> = targets.iter().map(|it| it.name()).collect();
@@ -125,7 +129,10 @@ fn verdict(state: &ClusterState, context: &Context<'_>, definition: &Object, mac
             .unwrap_or(300);
         let at = due(since, timeout);
         return if at <= context.now {
-            let message = format!("Health check failed: Condition Ready on Node is reporting status Unknown for more than {}", words(timeout));
+            let message = format!(
+                "Health check failed: Condition Ready on Node is reporting status Unknown for more than {}",
+                words(timeout)
+            );
             Verdict::Unhealthy("UnhealthyNode", message)
         } else {
             Verdict::Until(at)
@@ -146,7 +153,10 @@ fn verdict(state: &ClusterState, context: &Context<'_>, definition: &Object, mac
     if timeout == 0 {
         Verdict::Healthy
     } else if at <= context.now {
-        Verdict::Unhealthy("NodeStartupTimeout", format!("Health check failed: Node failed to report startup in {}", words(timeout)))
+        Verdict::Unhealthy(
+            "NodeStartupTimeout",
+            format!("Health check failed: Node failed to report startup in {}", words(timeout)),
+        )
     } else {
         Verdict::Until(at)
     }

@@ -7,8 +7,8 @@ use crate::{
     condition::{Condition, merged},
     kind::Kind,
     object::{
-        CLONED_FROM_GROUP_KIND_ANNOTATION, CLONED_FROM_NAME_ANNOTATION, CLUSTER_NAME_LABEL, CONTROL_PLANE_LABEL, Object,
-        SET_LABEL,
+        CLONED_FROM_GROUP_KIND_ANNOTATION, CLONED_FROM_NAME_ANNOTATION, CLUSTER_NAME_LABEL, CONTROL_PLANE_LABEL,
+        Object, SET_LABEL,
     },
     state::{ClusterState, Context, InstanceStage, SIMULATED_MACHINE_FINALIZER, is_control_plane},
     write::{CONTROL_PLANE_MANAGER, Decision, MACHINE_SET_MANAGER, SecretContent, Write},
@@ -39,7 +39,10 @@ pub fn reconcile(state: &ClusterState, context: &Context<'_>, decision: &mut Dec
 fn sources(state: &ClusterState, machine: &Object) -> Option<(String, String)> {
     if is_control_plane(machine) {
         let control_plane = state.control_plane.as_ref()?;
-        return Some((String::new(), control_plane.text("/spec/machineTemplate/spec/infrastructureRef/name").to_owned()));
+        return Some((
+            String::new(),
+            control_plane.text("/spec/machineTemplate/spec/infrastructureRef/name").to_owned(),
+        ));
     }
     let set = state.sets.iter().find(|it| machine.label(SET_LABEL) == Some(it.name()))?;
     let spec = |pointer: &str| set.text(&format!("/spec/template/spec/{pointer}")).to_owned();
@@ -62,7 +65,8 @@ fn create_config(state: &ClusterState, machine: &Object, decision: &mut Decision
     let Some((template, _)) = sources(state, machine) else { return };
     let mut metadata = metadata(state, machine);
     let spec = if is_control_plane(machine) {
-        let mut spec = state.control_plane.as_ref().map(|it| it.at("/spec/kubeadmConfigSpec").clone()).unwrap_or_default();
+        let mut spec =
+            state.control_plane.as_ref().map(|it| it.at("/spec/kubeadmConfigSpec").clone()).unwrap_or_default();
         // A machine either initialises the control plane or joins it; the other half is left out, as the real controller does.
         let unused = if state.control_plane_initialized() { "initConfiguration" } else { "joinConfiguration" };
         if let Some(fields) = spec.as_object_mut() {
@@ -99,9 +103,13 @@ fn cloned_from(template: &Object, kind: Kind) -> Value {
 /// Why bootstrap data cannot be made yet.
 fn bootstrap_blocker(state: &ClusterState, machine: &Object) -> Option<(&'static str, &'static str)> {
     if !state.infrastructure_provisioned() {
-        Some(("WaitingForClusterInfrastructureReady", "Waiting for Cluster status.initialization.infrastructureProvisioned to be true"))
+        Some((
+            "WaitingForClusterInfrastructureReady",
+            "Waiting for Cluster status.initialization.infrastructureProvisioned to be true",
+        ))
     } else if !state.control_plane_initialized()
-        && !(is_control_plane(machine) && state.control_plane_machines().next().is_some_and(|it| it.name() == machine.name()))
+        && !(is_control_plane(machine)
+            && state.control_plane_machines().next().is_some_and(|it| it.name() == machine.name()))
     {
         Some(("WaitingForControlPlaneInitialized", "Waiting for Cluster control plane to be initialized"))
     } else {
@@ -142,7 +150,9 @@ pub fn settle(state: &ClusterState, context: &Context<'_>, decision: &mut Decisi
         if has_data && machine.text("/spec/bootstrap/dataSecretName") != machine.name() {
             spec["bootstrap"]["dataSecretName"] = json!(machine.name());
         }
-        if let Some(instance) = state.instance(machine).filter(|it| InstanceStage::of(Some(it)) > InstanceStage::Building) {
+        if let Some(instance) =
+            state.instance(machine).filter(|it| InstanceStage::of(Some(it)) > InstanceStage::Building)
+        {
             let provider_id = instance.text("/spec/providerID");
             if !provider_id.is_empty() && machine.text("/spec/providerID") != provider_id {
                 spec["providerID"] = json!(provider_id);

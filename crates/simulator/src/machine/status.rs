@@ -39,7 +39,8 @@ fn machine_status(
     let stage = state.stage(machine);
     let provisioned = instance.is_some_and(|it| it.flag("/status/initialization/provisioned"))
         || machine.flag("/status/initialization/infrastructureProvisioned");
-    let has_data = state.secrets.contains(machine.name()) || machine.flag("/status/initialization/bootstrapDataSecretCreated");
+    let has_data =
+        state.secrets.contains(machine.name()) || machine.flag("/status/initialization/bootstrapDataSecretCreated");
     let conditions = conditions(state, context, health, machine, decision);
     let has_node = stage.has_node() || (machine.deleting() && !machine.text("/status/nodeRef/name").is_empty());
     let phase = if machine.deleting() {
@@ -136,7 +137,11 @@ fn bootstrap(state: &ClusterState, machine: &Object) -> Condition {
         None => Condition::no(TYPE, "ObjectDoesNotExist", "KubeadmConfig does not exist"),
         Some(config) => {
             let message = config.condition("Ready").and_then(|it| it["message"].as_str()).unwrap_or_default();
-            let message = if message.is_empty() { "KubeadmConfig status.initialization.dataSecretCreated is false" } else { message };
+            let message = if message.is_empty() {
+                "KubeadmConfig status.initialization.dataSecretCreated is false"
+            } else {
+                message
+            };
             Condition::no(TYPE, "NotReady", message)
         }
     }
@@ -179,7 +184,11 @@ fn node(state: &ClusterState, machine: &Object) -> [Condition; 2] {
             both(Status::False, "NodeNotHealthy", "NodeNotReady", message.to_owned())
         }
         InstanceStage::Lost => [
-            Condition::unknown("NodeHealthy", "NodeHealthyUnknown", "* Node.AllConditions: Kubelet stopped posting node status."),
+            Condition::unknown(
+                "NodeHealthy",
+                "NodeHealthyUnknown",
+                "* Node.AllConditions: Kubelet stopped posting node status.",
+            ),
             Condition::unknown("NodeReady", "NodeReadyUnknown", "* Node.Ready: Kubelet stopped posting node status."),
         ],
         InstanceStage::None | InstanceStage::Building if !state.control_plane_initialized() => {
@@ -247,7 +256,9 @@ fn summary(all: &[Condition], deleting: Option<&deletion::DeletionStage>) -> Con
         worst = Status::False;
         lines.push(format!("* Deleting: Machine deletion in progress, stage: {}", stage.reason));
     }
-    let components = |condition: &Condition| condition.condition_type.ends_with("PodHealthy") || condition.condition_type == "EtcdMemberHealthy";
+    let components = |condition: &Condition| {
+        condition.condition_type.ends_with("PodHealthy") || condition.condition_type == "EtcdMemberHealthy"
+    };
     for condition in all {
         // NodeHealthy speaks for the node; its details would say the same twice.
         if condition.status == Status::True
@@ -259,8 +270,13 @@ fn summary(all: &[Condition], deleting: Option<&deletion::DeletionStage>) -> Con
             worst = condition.status;
         }
         if !components(condition) {
-            let message = if condition.message.is_empty() { condition.reason.as_str() } else { condition.message.as_str() };
-            let message = if message.starts_with("* ") { format!("\n  {}", message.replace('\n', "\n  ")) } else { format!(" {message}") };
+            let message =
+                if condition.message.is_empty() { condition.reason.as_str() } else { condition.message.as_str() };
+            let message = if message.starts_with("* ") {
+                format!("\n  {}", message.replace('\n', "\n  "))
+            } else {
+                format!(" {message}")
+            };
             lines.push(format!("* {}:{message}", condition.condition_type));
         }
     }
@@ -309,7 +325,9 @@ fn up_to_date(state: &ClusterState, machine: &Object) -> Condition {
                 lines.push("* SimulatedMachine or KubeadmConfig is not up-to-date".to_owned());
             }
         }
-    } else if let Some(deployment) = state.deployments.iter().find(|it| machine.label(DEPLOYMENT_LABEL) == Some(it.name())) {
+    } else if let Some(deployment) =
+        state.deployments.iter().find(|it| machine.label(DEPLOYMENT_LABEL) == Some(it.name()))
+    {
         let wanted = deployment.text("/spec/template/spec/version");
         if machine.text("/spec/version") != wanted {
             lines.push(format!("* Version {}, {wanted} required", machine.text("/spec/version")));
@@ -368,23 +386,39 @@ pub fn replica_conditions(machines: &[&Object], desired: i64, deleting: bool, wh
         aggregate("MachinesReady", "Ready", machines.iter().copied(), AggregateReasons::READY, "Machine"),
         aggregate("MachinesUpToDate", "UpToDate", machines.iter().copied(), AggregateReasons::UP_TO_DATE, "Machine"),
         if count < wanted {
-            Condition::new("ScalingUp", Status::True, "ScalingUp", format!("Scaling up from {count} to {wanted} replicas"))
+            Condition::new(
+                "ScalingUp",
+                Status::True,
+                "ScalingUp",
+                format!("Scaling up from {count} to {wanted} replicas"),
+            )
         } else {
             Condition::no("ScalingUp", "NotScalingUp", "")
         },
         if all > wanted {
-            Condition::new("ScalingDown", Status::True, "ScalingDown", format!("Scaling down from {all} to {wanted} replicas"))
+            Condition::new(
+                "ScalingDown",
+                Status::True,
+                "ScalingDown",
+                format!("Scaling down from {all} to {wanted} replicas"),
+            )
         } else {
             Condition::no("ScalingDown", "NotScalingDown", "")
         },
         Condition::no("Paused", "NotPaused", ""),
     ];
-    let remediated: Vec<&Object> = machines.iter().copied().filter(|it| it.condition("OwnerRemediated").is_some()).collect();
+    let remediated: Vec<&Object> =
+        machines.iter().copied().filter(|it| it.condition("OwnerRemediated").is_some()).collect();
     conditions.push(if remediated.is_empty() {
         Condition::no("Remediating", "NotRemediating", "")
     } else {
         let names: Vec<&str> = remediated.iter().map(|it| it.name()).collect();
-        Condition::new("Remediating", Status::True, "Remediating", format!("* Machine {}: Waiting for remediation", names.join(", ")))
+        Condition::new(
+            "Remediating",
+            Status::True,
+            "Remediating",
+            format!("* Machine {}: Waiting for remediation", names.join(", ")),
+        )
     });
     conditions.push(if deleting {
         Condition::new("Deleting", Status::True, "Deleting", format!("Deleting {all} replicas of the {what}"))
@@ -436,7 +470,12 @@ fn deployment_status(state: &ClusterState, context: &Context<'_>, deployment: &O
     let outdated = machines.iter().filter(|it| !it.is_true("UpToDate")).count();
     let rolling = outdated > 0;
     conditions.push(if rolling {
-        Condition::new("RollingOut", Status::True, "RollingOut", format!("Rolling out {outdated} not up-to-date replicas"))
+        Condition::new(
+            "RollingOut",
+            Status::True,
+            "RollingOut",
+            format!("Rolling out {outdated} not up-to-date replicas"),
+        )
     } else {
         Condition::no("RollingOut", "NotRollingOut", "")
     });
@@ -460,6 +499,7 @@ fn deployment_status(state: &ClusterState, context: &Context<'_>, deployment: &O
 /// A selector in the text form of `/scale`.
 pub fn selector_text(object: &Object) -> String {
     let labels = object.at("/spec/selector/matchLabels").as_object();
-    let pairs = labels.into_iter().flatten().map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default()));
+    let pairs =
+        labels.into_iter().flatten().map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default()));
     pairs.collect::<Vec<_>>().join(",")
 }

@@ -98,7 +98,13 @@ pub fn desired(state: &ClusterState) -> Result<Desired, TopologyError> {
         .iter()
         .map(|deployment| builder.deployment(deployment))
         .collect::<Result<_, _>>()?;
-    Ok(Desired { infrastructure: builder.infrastructure()?, machine_template, control_plane, health_check, deployments })
+    Ok(Desired {
+        infrastructure: builder.infrastructure()?,
+        machine_template,
+        control_plane,
+        health_check,
+        deployments,
+    })
 }
 
 struct Builder<'a> {
@@ -128,7 +134,14 @@ impl Builder<'_> {
         metadata
     }
 
-    fn clone_template(&self, kind: Kind, source: &Object, prefix: &str, content: Value, labels: Value) -> DesiredObject {
+    fn clone_template(
+        &self,
+        kind: Kind,
+        source: &Object,
+        prefix: &str,
+        content: Value,
+        labels: Value,
+    ) -> DesiredObject {
         let name = joined_name(prefix, &name_suffix(&[kind.name(), &content.to_string()]));
         let annotations = json!({
             CLONED_FROM_NAME_ANNOTATION: source.name(),
@@ -321,7 +334,8 @@ pub fn stamp(body: &mut Value) {
 
 /// Whether a stored object already is what `body` asks for.
 pub fn is_applied(stored: &Object, body: &Value) -> bool {
-    let wanted = body.pointer("/metadata/annotations").and_then(|it| it.get(APPLIED_HASH_ANNOTATION)).and_then(Value::as_str);
+    let wanted =
+        body.pointer("/metadata/annotations").and_then(|it| it.get(APPLIED_HASH_ANNOTATION)).and_then(Value::as_str);
     wanted.is_some()
         && stored.annotation(APPLIED_HASH_ANNOTATION) == wanted
         // What people edit by hand goes back to what the topology says.

@@ -68,7 +68,12 @@ fn pieces(template: &str) -> Result<Vec<Piece<'_>>, TemplateError> {
 
 /// Renders until the end, or until an `else` or `end` that belongs to the caller; returns where it stopped, counted from the
 /// start of `pieces`.
-fn block(pieces: &[Piece<'_>], variables: &Variables, active: bool, output: &mut String) -> Result<usize, TemplateError> {
+fn block(
+    pieces: &[Piece<'_>],
+    variables: &Variables,
+    active: bool,
+    output: &mut String,
+) -> Result<usize, TemplateError> {
     let mut at = 0;
     while let Some(piece) = pieces.get(at) {
         match piece {
@@ -115,7 +120,8 @@ fn conditional(
             Some(Piece::Action("end")) => return Ok(at + 1),
             Some(Piece::Action("else")) => condition = None,
             Some(Piece::Action(action)) => {
-                let next = action.strip_prefix("else if ").ok_or_else(|| TemplateError::Unbalanced((*action).to_owned()))?;
+                let next =
+                    action.strip_prefix("else if ").ok_or_else(|| TemplateError::Unbalanced((*action).to_owned()))?;
                 condition = Some(next.to_owned());
             }
             _ => return Err(TemplateError::Unbalanced("if".to_owned())),
@@ -168,10 +174,17 @@ fn tokens(text: &str) -> Result<Vec<String>, TemplateError> {
 }
 
 /// Evaluates tokens (last first) up to a closing parenthesis or the end: one operand, or a function with operands.
-fn call(tokens: &mut Vec<String>, variables: &Variables, piped: Option<Value>, whole: &str) -> Result<Value, TemplateError> {
+fn call(
+    tokens: &mut Vec<String>,
+    variables: &Variables,
+    piped: Option<Value>,
+    whole: &str,
+) -> Result<Value, TemplateError> {
     let syntax = || TemplateError::Syntax(whole.to_owned());
     let function = match tokens.last() {
-        Some(token) if token.starts_with(|it: char| it.is_ascii_alphabetic()) && token != "true" && token != "false" => {
+        Some(token)
+            if token.starts_with(|it: char| it.is_ascii_alphabetic()) && token != "true" && token != "false" =>
+        {
             tokens.pop()
         }
         _ => None,

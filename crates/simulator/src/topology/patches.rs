@@ -48,8 +48,8 @@ pub fn patched(
     for patch in class.list("/spec/patches") {
         let name = || patch["name"].as_str().unwrap_or_default().to_owned();
         if let Some(condition) = patch["enabledIf"].as_str() {
-            let enabled = render(condition, variables)
-                .map_err(|source| PatchError::Template { patch: name(), source })?;
+            let enabled =
+                render(condition, variables).map_err(|source| PatchError::Template { patch: name(), source })?;
             if enabled.trim() != "true" {
                 continue;
             }

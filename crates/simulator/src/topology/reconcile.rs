@@ -79,7 +79,9 @@ fn control_plane(state: &ClusterState, desired: &Desired, decision: &mut Decisio
             pending.push(format!("  * KubeadmControlPlane {} pending upgrade", stored.name()));
         }
     }
-    if stored.is_none_or(|stored| stored.at("/spec/machineTemplate/spec/infrastructureRef/name") != desired.machine_template.name()) {
+    if stored.is_none_or(|stored| {
+        stored.at("/spec/machineTemplate/spec/infrastructureRef/name") != desired.machine_template.name()
+    }) {
         apply_template(state, &desired.machine_template, decision);
     }
     apply(stored, Kind::KubeadmControlPlane, body, decision);
@@ -151,7 +153,9 @@ fn health_checks(state: &ClusterState, desired: &Desired, decision: &mut Decisio
         apply(stored, Kind::MachineHealthCheck, (*body).clone(), decision);
     }
     for extra in &state.health_checks {
-        if extra.label(TOPOLOGY_OWNED_LABEL).is_some() && !wanted.iter().any(|it| it["metadata"]["name"] == extra.name()) {
+        if extra.label(TOPOLOGY_OWNED_LABEL).is_some()
+            && !wanted.iter().any(|it| it["metadata"]["name"] == extra.name())
+        {
             decision.delete(Kind::MachineHealthCheck, extra);
         }
     }
@@ -194,7 +198,8 @@ fn remove_unused_templates(state: &ClusterState, desired: &Desired, decision: &m
             || state.deployments.iter().chain(&state.sets).any(|it| machine_refers(it.at("/spec/template/spec")))
     };
     for ((kind, name), template) in &state.templates {
-        if template.label(TOPOLOGY_OWNED_LABEL).is_some() && template.owned_by(state.cluster.uid()) && !referenced(name) {
+        if template.label(TOPOLOGY_OWNED_LABEL).is_some() && template.owned_by(state.cluster.uid()) && !referenced(name)
+        {
             decision.delete(*kind, template);
         }
     }
@@ -206,7 +211,10 @@ fn conclusion(state: &ClusterState, version: &str, desired: &Desired, pending: &
         let replicas = control_plane.number("/spec/replicas").unwrap_or(1);
         let behind = state.control_plane_machines().filter(|it| it.text("/spec/version") != version).count();
         if behind > 0 && control_plane.text("/spec/version") == version {
-            let line = format!("  * KubeadmControlPlane {} upgrading to version {version} ({behind} of {replicas} to go)", control_plane.name());
+            let line = format!(
+                "  * KubeadmControlPlane {} upgrading to version {version} ({behind} of {replicas} to go)",
+                control_plane.name()
+            );
             lines.insert(0, line);
         }
     }
@@ -218,11 +226,18 @@ fn conclusion(state: &ClusterState, version: &str, desired: &Desired, pending: &
             .filter(|it| it.text("/spec/version") != version)
             .count();
         if behind > 0 && deployment.text("/spec/template/spec/version") == version {
-            lines.push(format!("  * MachineDeployment {} upgrading to version {version} ({behind} to go)", deployment.name()));
+            lines.push(format!(
+                "  * MachineDeployment {} upgrading to version {version} ({behind} to go)",
+                deployment.name()
+            ));
         }
     }
     if !lines.is_empty() {
-        return Condition::no(TYPE, "ClusterUpgrading", format!("Cluster is upgrading to {version}\n{}", lines.join("\n")));
+        return Condition::no(
+            TYPE,
+            "ClusterUpgrading",
+            format!("Cluster is upgrading to {version}\n{}", lines.join("\n")),
+        );
     }
     if state.control_plane.is_none() || state.deployments.len() < desired.deployments.len() {
         return Condition::no(TYPE, "ClusterCreating", "Cluster is being created");

@@ -16,7 +16,10 @@ use crate::{
 ///
 /// # Errors
 /// When the plane cannot be read.
-pub(crate) async fn pods_on_nodes(client: &Client, nodes: &[&str]) -> Result<BTreeMap<String, Vec<PodOnNode>>, kube::Error> {
+pub(crate) async fn pods_on_nodes(
+    client: &Client,
+    nodes: &[&str],
+) -> Result<BTreeMap<String, Vec<PodOnNode>>, kube::Error> {
     let budgets = send(client, "GET", "/apis/policy/v1/poddisruptionbudgets", None).await?;
     let budgets = budgets["items"].as_array().cloned().unwrap_or_default();
     let mut all = BTreeMap::new();
@@ -62,7 +65,8 @@ fn described(pod: &Object, budgets: &[Value]) -> PodOnNode {
 /// When the plane cannot be written.
 pub(crate) async fn cordon(client: &Client, node: &str) -> Result<(), kube::Error> {
     let patch = json!({"spec": {"unschedulable": true}});
-    let answer = send(client, "PATCH", &format!("/api/v1/nodes/{node}"), Some(("application/merge-patch+json", &patch))).await;
+    let answer =
+        send(client, "PATCH", &format!("/api/v1/nodes/{node}"), Some(("application/merge-patch+json", &patch))).await;
     ignore_missing(answer)
 }
 

@@ -21,7 +21,9 @@ pub fn reconcile(state: &PlaneState, now: Timestamp, decision: &mut PlaneDecisio
 
 fn run(state: &PlaneState, job: &Object, now: Timestamp, decision: &mut PlaneDecision) {
     if job.is_true("Complete") {
-        if let (Some(lifetime), Some(ended)) = (job.number("/spec/ttlSecondsAfterFinished"), job.time("/status/completionTime")) {
+        if let (Some(lifetime), Some(ended)) =
+            (job.number("/spec/ttlSecondsAfterFinished"), job.time("/status/completionTime"))
+        {
             let at = ended.saturating_add(SignedDuration::from_secs(lifetime)).unwrap_or(now);
             if at <= now {
                 decision.delete(Resource::Job, job);
@@ -161,7 +163,8 @@ impl Schedule {
 
     fn next_after(&self, after: Timestamp, zone: &TimeZone) -> Option<Timestamp> {
         let start = after.to_zoned(zone.clone()).datetime();
-        let mut at = DateTime::new(start.year(), start.month(), start.day(), start.hour(), start.minute(), 0, 0).ok()?;
+        let mut at =
+            DateTime::new(start.year(), start.month(), start.day(), start.hour(), start.minute(), 0, 0).ok()?;
         at = at.checked_add(jiff::Span::new().minutes(1)).ok()?;
         let has = |set: u64, value: i8| u32::try_from(value).is_ok_and(|value| set >> value & 1 == 1);
         // Five years cover every leap day; days that do not fit are skipped as a whole.
@@ -189,7 +192,8 @@ fn set(text: &str, low: u32, high: u32, names: &[&str]) -> Option<u64> {
     };
     let mut bits = 0;
     for part in text.split(',') {
-        let (range, step) = part.split_once('/').map_or(Some((part, 1)), |(range, step)| Some((range, step.parse::<usize>().ok()?)))?;
+        let (range, step) =
+            part.split_once('/').map_or(Some((part, 1)), |(range, step)| Some((range, step.parse::<usize>().ok()?)))?;
         let (from, to) = match range.split_once('-') {
             Some((from, to)) => (number(from)?, number(to)?),
             None if range == "*" || range == "?" => (low, high),

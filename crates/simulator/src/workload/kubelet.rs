@@ -16,8 +16,12 @@ const UNREACHABLE_SECONDS: f64 = 300.0;
 
 /// Moves every pod that has a node.
 pub fn reconcile(state: &PlaneState, clock: &Clock, now: Timestamp, decision: &mut PlaneDecision) {
-    let mut taken: Vec<String> =
-        state.all(Resource::Pod).iter().map(|it| it.text("/status/podIP").to_owned()).filter(|it| !it.is_empty()).collect();
+    let mut taken: Vec<String> = state
+        .all(Resource::Pod)
+        .iter()
+        .map(|it| it.text("/status/podIP").to_owned())
+        .filter(|it| !it.is_empty())
+        .collect();
     for pod in state.all(Resource::Pod) {
         let Some(node) = state.all(Resource::Node).iter().find(|it| it.name() == pod.text("/spec/nodeName")) else {
             let orphaned = !pod.text("/spec/nodeName").is_empty();
@@ -94,7 +98,10 @@ fn run(
         if !pod.is_true("Ready") {
             // The node answers again.
             decision.status(Resource::Pod, pod, &json!({"conditions": conditions(started.unwrap_or(now), now, true)}));
-        } else if is_job && ends != "Always" && due(started.unwrap_or(now), clock.delay(Stage::PodRun, pod.name()), now, decision) {
+        } else if is_job
+            && ends != "Always"
+            && due(started.unwrap_or(now), clock.delay(Stage::PodRun, pod.name()), now, decision)
+        {
             finish(pod, now, decision);
         }
         return;
@@ -122,7 +129,9 @@ fn run(
 
 fn volumes_bound(state: &PlaneState, pod: &Object) -> bool {
     pod.list("/spec/volumes").iter().all(|volume| {
-        let Some(claim) = volume.pointer("/persistentVolumeClaim/claimName").and_then(Value::as_str) else { return true };
+        let Some(claim) = volume.pointer("/persistentVolumeClaim/claimName").and_then(Value::as_str) else {
+            return true;
+        };
         state
             .all(Resource::PersistentVolumeClaim)
             .iter()
@@ -137,13 +146,23 @@ fn host_address(node: &Object) -> Value {
         .map_or(Value::Null, |it| it["address"].clone())
 }
 
-fn start(pod: &Object, node: &Object, begun: Timestamp, now: Timestamp, taken: &mut Vec<String>, decision: &mut PlaneDecision) {
+fn start(
+    pod: &Object,
+    node: &Object,
+    begun: Timestamp,
+    now: Timestamp,
+    taken: &mut Vec<String>,
+    decision: &mut PlaneDecision,
+) {
     let host = host_address(node);
     let address = if pod.flag("/spec/hostNetwork") {
         host.as_str().unwrap_or_default().to_owned()
     } else {
         let network = node.text("/spec/podCIDR");
-        let free = (2..254).filter_map(|index| nth_address(network, index)).map(|it| it.to_string()).find(|it| !taken.contains(it));
+        let free = (2..254)
+            .filter_map(|index| nth_address(network, index))
+            .map(|it| it.to_string())
+            .find(|it| !taken.contains(it));
         free.unwrap_or_default()
     };
     taken.push(address.clone());
@@ -172,9 +191,7 @@ fn finish(pod: &Object, now: Timestamp, decision: &mut PlaneDecision) {
 }
 
 fn conditions(begun: Timestamp, now: Timestamp, ready: bool) -> Value {
-    let condition = |name: &str, status: bool, at: Timestamp| {
-        json!({"type": name, "status": if status { "True" } else { "False" }, "lastTransitionTime": seconds(at), "lastProbeTime": null})
-    };
+    let condition = |name: &str, status: bool, at: Timestamp| json!({"type": name, "status": if status { "True" } else { "False" }, "lastTransitionTime": seconds(at), "lastProbeTime": null});
     json!([
         condition("PodScheduled", true, begun),
         condition("PodReadyToStartContainers", ready, begun),

@@ -156,10 +156,8 @@ fn endpoints(state: &PlaneState, service: &Object, decision: &mut PlaneDecision)
         })
         .collect();
     let name = joined_name(service.name(), &name_suffix(&[service.uid()]));
-    let existing = state
-        .all(Resource::EndpointSlice)
-        .iter()
-        .find(|it| it.namespace() == service.namespace() && it.name() == name);
+    let existing =
+        state.all(Resource::EndpointSlice).iter().find(|it| it.namespace() == service.namespace() && it.name() == name);
     match existing {
         None => decision.create.push(json!({
             "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",

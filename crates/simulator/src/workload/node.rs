@@ -88,7 +88,9 @@ pub fn node_spec(state: &ClusterState, machine: &Object, instance: &Object, stag
 
 /// Taken from the machine's own configuration, which never changes, unlike that of the control plane object.
 fn api_server_arguments(state: &ClusterState, machine: &Object) -> Vec<String> {
-    let Some(config) = state.configs.get(machine.name()).filter(|_| is_control_plane(machine)) else { return Vec::new() };
+    let Some(config) = state.configs.get(machine.name()).filter(|_| is_control_plane(machine)) else {
+        return Vec::new();
+    };
     config
         .list("/spec/clusterConfiguration/apiServer/extraArgs")
         .iter()
@@ -100,7 +102,9 @@ fn api_server_arguments(state: &ClusterState, machine: &Object) -> Vec<String> {
 fn reaches_nodes(key: &str) -> bool {
     let domain = key.split_once('/').map_or("", |(domain, _)| domain);
     key != "machine-template-hash"
-        && (domain == "node.cluster.x-k8s.io" || !(domain == CLUSTER_NAME_LABEL.split('/').next().unwrap_or_default() || domain.ends_with(".cluster.x-k8s.io")))
+        && (domain == "node.cluster.x-k8s.io"
+            || !(domain == CLUSTER_NAME_LABEL.split('/').next().unwrap_or_default()
+                || domain.ends_with(".cluster.x-k8s.io")))
 }
 
 /// `status.nodeInfo`.
@@ -225,7 +229,9 @@ fn conditions(stage: InstanceStage, now: Timestamp) -> Value {
         })
     };
     if lost {
-        let unknown = |condition_type| condition(condition_type, "Unknown", "NodeStatusUnknown", "Kubelet stopped posting node status.");
+        let unknown = |condition_type| {
+            condition(condition_type, "Unknown", "NodeStatusUnknown", "Kubelet stopped posting node status.")
+        };
         return json!([unknown("MemoryPressure"), unknown("DiskPressure"), unknown("PIDPressure"), unknown("Ready")]);
     }
     let ready = if stage == InstanceStage::Joining {

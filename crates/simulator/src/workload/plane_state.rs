@@ -159,7 +159,8 @@ impl PlaneDecision {
             wanted[key] = value.clone();
         }
         if let Some(difference) = merge_difference(old, &wanted) {
-            self.patch.push((resource.path(object.namespace(), object.name()) + "/status", json!({"status": difference})));
+            self.patch
+                .push((resource.path(object.namespace(), object.name()) + "/status", json!({"status": difference})));
         }
     }
 

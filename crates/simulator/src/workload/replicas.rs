@@ -75,7 +75,8 @@ fn roll(state: &PlaneState, now: Timestamp, deployment: &Object, decision: &mut 
     let ready = |set: &Object| i64::try_from(state.pods_of(set).filter(|it| is_ready(it)).count()).unwrap_or(0);
     let recreate = deployment.text("/spec/strategy/type") == "Recreate";
     let surge = if recreate { 0 } else { limit(deployment.at("/spec/strategy/rollingUpdate/maxSurge"), desired, true) };
-    let unavailable = limit(deployment.at("/spec/strategy/rollingUpdate/maxUnavailable"), desired, false).max(i64::from(surge == 0));
+    let unavailable =
+        limit(deployment.at("/spec/strategy/rollingUpdate/maxUnavailable"), desired, false).max(i64::from(surge == 0));
     let total: i64 = sets.iter().map(|it| replicas(it)).sum();
     let old_pods = old.iter().any(|it| state.pods_of(it).next().is_some());
     let revision = sets.iter().filter_map(|it| it.annotation(REVISION)?.parse::<u64>().ok()).max().unwrap_or(0);
@@ -83,7 +84,11 @@ fn roll(state: &PlaneState, now: Timestamp, deployment: &Object, decision: &mut 
         None => {
             let first = if recreate && old_pods { 0 } else { (desired + surge - total).clamp(0, desired) };
             decision.create.push(set_body(deployment, &hash, first, revision + 1));
-            decision.patch(Resource::Deployment, deployment, json!({"metadata": {"annotations": {REVISION: (revision + 1).to_string()}}}));
+            decision.patch(
+                Resource::Deployment,
+                deployment,
+                json!({"metadata": {"annotations": {REVISION: (revision + 1).to_string()}}}),
+            );
         }
         Some(set) => {
             let current = replicas(set);
@@ -165,8 +170,11 @@ fn deployment_status(
     desired: i64,
     decision: &mut PlaneDecision,
 ) {
-    let count = |set: &Object| i64::try_from(state.pods_of(set).filter(|it| !it.deleting() && !is_finished(it)).count()).unwrap_or(0);
-    let ready: i64 = sets.iter().map(|set| i64::try_from(state.pods_of(set).filter(|it| is_ready(it)).count()).unwrap_or(0)).sum();
+    let count = |set: &Object| {
+        i64::try_from(state.pods_of(set).filter(|it| !it.deleting() && !is_finished(it)).count()).unwrap_or(0)
+    };
+    let ready: i64 =
+        sets.iter().map(|set| i64::try_from(state.pods_of(set).filter(|it| is_ready(it)).count()).unwrap_or(0)).sum();
     let total: i64 = sets.iter().map(|set| count(set)).sum();
     let updated = new.map_or(0, count);
     let complete = ready >= desired && updated >= desired && total == desired;
@@ -174,7 +182,9 @@ fn deployment_status(
     let condition = |name: &str, status: bool, reason: &str, message: String| {
         let status = if status { "True" } else { "False" };
         let same = old(name).filter(|it| it["status"] == status && it["reason"] == reason && it["message"] == message);
-        let since = old(name).filter(|it| it["status"] == status).map_or(json!(seconds(now)), |it| it["lastTransitionTime"].clone());
+        let since = old(name)
+            .filter(|it| it["status"] == status)
+            .map_or(json!(seconds(now)), |it| it["lastTransitionTime"].clone());
         let updated = same.map_or(json!(seconds(now)), |it| it["lastUpdateTime"].clone());
         json!({"type": name, "status": status, "reason": reason, "message": message, "lastTransitionTime": since, "lastUpdateTime": updated})
     };
@@ -183,10 +193,20 @@ fn deployment_status(
         if ready >= desired {
             condition("Available", true, "MinimumReplicasAvailable", "Deployment has minimum availability.".into())
         } else {
-            condition("Available", false, "MinimumReplicasUnavailable", "Deployment does not have minimum availability.".into())
+            condition(
+                "Available",
+                false,
+                "MinimumReplicasUnavailable",
+                "Deployment does not have minimum availability.".into(),
+            )
         },
         if complete {
-            condition("Progressing", true, "NewReplicaSetAvailable", format!("ReplicaSet \"{set_name}\" has successfully progressed."))
+            condition(
+                "Progressing",
+                true,
+                "NewReplicaSetAvailable",
+                format!("ReplicaSet \"{set_name}\" has successfully progressed."),
+            )
         } else {
             condition("Progressing", true, "ReplicaSetUpdated", format!("ReplicaSet \"{set_name}\" is progressing."))
         },

@@ -115,7 +115,8 @@ async fn settle(server: &Server, plane: &Plane, clock: &Clock) -> Result<Option<
 }
 
 async fn load(server: &Server, client: &kube::Client) -> Result<PlaneState, kube::Error> {
-    let mut state = PlaneState { authority: server.certificate_authority_pem(), ..PlaneState::default() };
+    let mut state = PlaneState::default();
+    state.authority = server.certificate_authority_pem();
     for resource in Resource::ALL {
         let mut list = send(client, "GET", &resource.list_path(), None).await?;
         let objects = match list["items"].take() {
@@ -136,18 +137,18 @@ async fn write(plane: &Plane, client: &kube::Client, decision: PlaneDecision) ->
     if !decision.create.is_empty() {
         create(plane, decision.create).await;
     }
-    let requests = decision
-        .patch
-        .into_iter()
-        .map(|(path, body)| ("PATCH", path, Some(("application/merge-patch+json", body))))
-        .chain(decision.post.into_iter().map(|(path, body)| ("POST", path, Some(("application/json", body)))))
-        .chain(decision.delete.into_iter().map(|path| ("DELETE", path, None)));
-    let mut answers = stream::iter(requests)
-        .map(|(method, path, body)| async move {
-            let body = body.as_ref().map(|(media_type, body)| (*media_type, body));
-            (send(client, method, &path, body).await, path)
-        })
-        .buffer_unordered(16);
+    let mut requests: Vec<PlaneRequest> = Vec::new();
+    for (path, body) in decision.patch {
+        requests.push(PlaneRequest { method: "PATCH", path, body: Some(("application/merge-patch+json", body)) });
+    }
+    for (path, body) in decision.post {
+        requests.push(PlaneRequest { method: "POST", path, body: Some(("application/json", body)) });
+    }
+    for path in decision.delete {
+        requests.push(PlaneRequest { method: "DELETE", path, body: None });
+    }
+    let mut answers =
+        stream::iter(requests.into_iter().map(|request| answer(client.clone(), request))).buffer_unordered(16);
     let mut failed = None;
     while let Some((answer, path)) = answers.next().await {
         match answer {
@@ -156,6 +157,18 @@ async fn write(plane: &Plane, client: &kube::Client, decision: PlaneDecision) ->
         }
     }
     failed.map_or(Ok(()), Err)
+}
+
+/// A request to a plane.
+struct PlaneRequest {
+    method: &'static str,
+    path: String,
+    body: Option<(&'static str, Value)>,
+}
+
+async fn answer(client: kube::Client, request: PlaneRequest) -> (Result<Value, kube::Error>, String) {
+    let body = request.body.as_ref().map(|(media_type, body)| (*media_type, body));
+    (send(&client, request.method, &request.path, body).await, request.path)
 }
 
 fn is_conflict(error: &kube::Error) -> bool {

@@ -39,7 +39,11 @@ pub fn reconcile(state: &PlaneState, now: Timestamp, decision: &mut PlaneDecisio
                 None => {
                     let used = usage.get(node.name()).copied().unwrap_or_default();
                     let same = placed.iter().filter(|(other, on)| on == node.name() && same_owner(other, pod)).count()
-                        + state.all(Resource::Pod).iter().filter(|it| it.text("/spec/nodeName") == node.name() && same_owner(it, pod)).count();
+                        + state
+                            .all(Resource::Pod)
+                            .iter()
+                            .filter(|it| it.text("/spec/nodeName") == node.name() && same_owner(it, pod))
+                            .count();
                     let score = (u64::try_from(same).unwrap_or(u64::MAX), used.2, node);
                     if best.is_none_or(|best| (score.0, score.1, score.2.name()) < (best.0, best.1, best.2.name())) {
                         best = Some(score);
@@ -75,10 +79,13 @@ fn refusal(
     placed: &[(&Object, String)],
 ) -> Option<String> {
     let spec = pod.at("/spec");
-    if node.flag("/spec/unschedulable") && !tolerates(spec, &json!({"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"})) {
+    if node.flag("/spec/unschedulable")
+        && !tolerates(spec, &json!({"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}))
+    {
         return Some("node(s) were unschedulable".to_owned());
     }
-    let untolerated = node.list("/spec/taints").iter().find(|it| it["effect"] != "PreferNoSchedule" && !tolerates(spec, it));
+    let untolerated =
+        node.list("/spec/taints").iter().find(|it| it["effect"] != "PreferNoSchedule" && !tolerates(spec, it));
     if let Some(taint) = untolerated {
         return Some(format!(
             "node(s) had untolerated taint {{{}: {}}}",
@@ -104,11 +111,15 @@ fn refusal(
     let conflict = rules.iter().any(|rule| {
         let key = rule["topologyKey"].as_str().unwrap_or_default();
         let domain = node.label(key);
-        let in_domain = |name: &str| {
-            state.all(Resource::Node).iter().any(|it| it.name() == name && it.label(key) == domain)
+        let in_domain =
+            |name: &str| state.all(Resource::Node).iter().any(|it| it.name() == name && it.label(key) == domain);
+        let hit = |other: &Object| {
+            other.namespace() == pod.namespace() && selects(&rule["labelSelector"], other.at("/metadata/labels"))
         };
-        let hit = |other: &Object| other.namespace() == pod.namespace() && selects(&rule["labelSelector"], other.at("/metadata/labels"));
-        state.all(Resource::Pod).iter().any(|it| !it.text("/spec/nodeName").is_empty() && hit(it) && in_domain(it.text("/spec/nodeName")))
+        state
+            .all(Resource::Pod)
+            .iter()
+            .any(|it| !it.text("/spec/nodeName").is_empty() && hit(it) && in_domain(it.text("/spec/nodeName")))
             || placed.iter().any(|(other, on)| hit(other) && in_domain(on))
     });
     conflict.then(|| "node(s) didn't match pod anti-affinity rules".to_owned())
@@ -122,7 +133,9 @@ pub fn tolerates(spec: &Value, taint: &Value) -> bool {
             let key = it["key"].as_str().unwrap_or_default();
             (effect.is_empty() || taint["effect"] == effect)
                 && (key.is_empty() || taint["key"] == key)
-                && (it["operator"] == "Exists" || (!key.is_empty() && it["value"].as_str().unwrap_or_default() == taint["value"].as_str().unwrap_or_default()))
+                && (it["operator"] == "Exists"
+                    || (!key.is_empty()
+                        && it["value"].as_str().unwrap_or_default() == taint["value"].as_str().unwrap_or_default()))
         })
     })
 }
@@ -130,7 +143,9 @@ pub fn tolerates(spec: &Value, taint: &Value) -> bool {
 /// Whether node selector and required node affinity of a pod spec accept a node.
 pub fn affinity_allows(spec: &Value, node: &Object) -> bool {
     let labels = node.at("/metadata/labels");
-    let selector = spec["nodeSelector"].as_object().is_none_or(|all| all.iter().all(|(key, value)| labels.get(key) == Some(value)));
+    let selector = spec["nodeSelector"]
+        .as_object()
+        .is_none_or(|all| all.iter().all(|(key, value)| labels.get(key) == Some(value)));
     let terms = spec.pointer("/affinity/nodeAffinity/requiredDuringSchedulingIgnoredDuringExecution/nodeSelectorTerms");
     let fields = json!({"metadata.name": node.name()});
     let holds = |term: &Value| {
@@ -164,8 +179,16 @@ fn milli(text: &str) -> u64 {
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "quantities are bounded by what parses")]
 fn bytes(text: &str) -> u64 {
     const UNITS: [(&str, f64); 10] = [
-        ("Ki", 1024.0), ("Mi", 1_048_576.0), ("Gi", 1_073_741_824.0), ("Ti", 1_099_511_627_776.0), ("k", 1e3), ("M", 1e6),
-        ("G", 1e9), ("T", 1e12), ("m", 1e-3), ("", 1.0),
+        ("Ki", 1024.0),
+        ("Mi", 1_048_576.0),
+        ("Gi", 1_073_741_824.0),
+        ("Ti", 1_099_511_627_776.0),
+        ("k", 1e3),
+        ("M", 1e6),
+        ("G", 1e9),
+        ("T", 1e12),
+        ("m", 1e-3),
+        ("", 1.0),
     ];
     UNITS
         .iter()
@@ -173,7 +196,13 @@ fn bytes(text: &str) -> u64 {
         .unwrap_or(0)
 }
 
-fn unschedulable(pod: &Object, nodes: usize, refusals: &BTreeMap<String, usize>, now: Timestamp, decision: &mut PlaneDecision) {
+fn unschedulable(
+    pod: &Object,
+    nodes: usize,
+    refusals: &BTreeMap<String, usize>,
+    now: Timestamp,
+    decision: &mut PlaneDecision,
+) {
     let reasons: Vec<String> = refusals.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
     let message = if nodes == 0 {
         "no nodes available to schedule pods".to_owned()
@@ -193,7 +222,15 @@ fn unschedulable(pod: &Object, nodes: usize, refusals: &BTreeMap<String, usize>,
 }
 
 /// An Event about an object.
-pub fn event(resource: Resource, object: &Object, kind: &str, reason: &str, message: &str, component: &str, now: Timestamp) -> Value {
+pub fn event(
+    resource: Resource,
+    object: &Object,
+    kind: &str,
+    reason: &str,
+    message: &str,
+    component: &str,
+    now: Timestamp,
+) -> Value {
     let (object_kind, api_version, _, _) = resource.names();
     let namespace = if object.namespace().is_empty() { "default" } else { object.namespace() };
     json!({

@@ -24,7 +24,12 @@ pub fn daemon_sets(state: &PlaneState, decision: &mut PlaneDecision) {
             let mut here = pods.iter().filter(|it| it.text("/spec/nodeName") == node.name() && !is_finished(it));
             match here.next() {
                 None => {
-                    let mut pod = pod_from(&template, Resource::DaemonSet, set, &joined_name(set.name(), &name_suffix(&[set.uid(), node.uid(), &hash])));
+                    let mut pod = pod_from(
+                        &template,
+                        Resource::DaemonSet,
+                        set,
+                        &joined_name(set.name(), &name_suffix(&[set.uid(), node.uid(), &hash])),
+                    );
                     pod["spec"]["nodeName"] = json!(node.name());
                     decision.create.push(pod);
                 }
@@ -64,7 +69,8 @@ fn revision(set: &Object) -> (Value, String) {
 
 fn accepts(spec: &Value, node: &Object) -> bool {
     // Pods of DaemonSets tolerate what happens to nodes.
-    let ignored = ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable", "node.kubernetes.io/unschedulable"];
+    let ignored =
+        ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable", "node.kubernetes.io/unschedulable"];
     let taints = node.list("/spec/taints").iter();
     let tolerated = taints
         .filter(|it| it["effect"] != "PreferNoSchedule" && !ignored.iter().any(|key| it["key"] == *key))
@@ -93,14 +99,17 @@ pub fn stateful_sets(state: &PlaneState, decision: &mut PlaneDecision) {
                 Some(pod) => blocked |= !is_ready(pod),
             }
         }
-        let ordinal_of = |pod: &Object| pod.name().rsplit('-').next().and_then(|it| it.parse::<i64>().ok()).unwrap_or(-1);
+        let ordinal_of =
+            |pod: &Object| pod.name().rsplit('-').next().and_then(|it| it.parse::<i64>().ok()).unwrap_or(-1);
         // Downwards and one at a time: surplus pods, then pods of an older revision.
         let surplus = pods.iter().filter(|it| ordinal_of(it) >= desired).max_by_key(|it| ordinal_of(it));
         if let Some(pod) = surplus {
             decision.delete(Resource::Pod, pod);
-        } else if !blocked && pods.iter().all(|it| is_ready(it)) && set.text("/spec/updateStrategy/type") != "OnDelete" {
+        } else if !blocked && pods.iter().all(|it| is_ready(it)) && set.text("/spec/updateStrategy/type") != "OnDelete"
+        {
             let partition = set.number("/spec/updateStrategy/rollingUpdate/partition").unwrap_or(0);
-            let outdated = pods.iter().filter(|it| it.label(REVISION_LABEL) != Some(&hash) && ordinal_of(it) >= partition);
+            let outdated =
+                pods.iter().filter(|it| it.label(REVISION_LABEL) != Some(&hash) && ordinal_of(it) >= partition);
             if let Some(pod) = outdated.max_by_key(|it| ordinal_of(it)) {
                 decision.delete(Resource::Pod, pod);
             }

@@ -15,14 +15,19 @@ use crate::{
 /// Binds claims to new volumes of their StorageClass; deletes volumes whose claim is gone.
 pub fn volumes(state: &PlaneState, clock: &Clock, now: Timestamp, decision: &mut PlaneDecision) {
     let classes = state.all(Resource::StorageClass);
-    let default = classes.iter().find(|it| it.annotation("storageclass.kubernetes.io/is-default-class") == Some("true"));
+    let default =
+        classes.iter().find(|it| it.annotation("storageclass.kubernetes.io/is-default-class") == Some("true"));
     for claim in state.all(Resource::PersistentVolumeClaim).iter().filter(|it| !it.deleting()) {
         if claim.text("/status/phase") == "Bound" {
             continue;
         }
         if claim.at("/spec/storageClassName").is_null() {
             if let Some(default) = default {
-                decision.patch(Resource::PersistentVolumeClaim, claim, json!({"spec": {"storageClassName": default.name()}}));
+                decision.patch(
+                    Resource::PersistentVolumeClaim,
+                    claim,
+                    json!({"spec": {"storageClassName": default.name()}}),
+                );
             }
             continue;
         }
@@ -33,7 +38,10 @@ pub fn volumes(state: &PlaneState, clock: &Clock, now: Timestamp, decision: &mut
         let user = state.all(Resource::Pod).iter().find(|pod| {
             pod.namespace() == claim.namespace()
                 && !pod.text("/spec/nodeName").is_empty()
-                && pod.list("/spec/volumes").iter().any(|it| it.pointer("/persistentVolumeClaim/claimName").is_some_and(|name| name == claim.name()))
+                && pod
+                    .list("/spec/volumes")
+                    .iter()
+                    .any(|it| it.pointer("/persistentVolumeClaim/claimName").is_some_and(|name| name == claim.name()))
         });
         if class.text("/volumeBindingMode") == "WaitForFirstConsumer" && user.is_none() {
             pending(claim, decision);
@@ -51,7 +59,10 @@ pub fn volumes(state: &PlaneState, clock: &Clock, now: Timestamp, decision: &mut
     for volume in state.all(Resource::PersistentVolume) {
         let (namespace, name) = (volume.text("/spec/claimRef/namespace"), volume.text("/spec/claimRef/name"));
         let uid = volume.text("/spec/claimRef/uid");
-        let claimed = state.all(Resource::PersistentVolumeClaim).iter().any(|it| it.uid() == uid && it.namespace() == namespace && it.name() == name);
+        let claimed = state
+            .all(Resource::PersistentVolumeClaim)
+            .iter()
+            .any(|it| it.uid() == uid && it.namespace() == namespace && it.name() == name);
         if !uid.is_empty() && !claimed {
             if volume.text("/spec/persistentVolumeReclaimPolicy") == "Delete" {
                 decision.delete(Resource::PersistentVolume, volume);
@@ -140,7 +151,11 @@ pub fn disruption_budgets(state: &PlaneState, decision: &mut PlaneDecision) {
         let pods: Vec<&Object> = state
             .all(Resource::Pod)
             .iter()
-            .filter(|it| it.namespace() == budget.namespace() && !is_finished(it) && selects(budget.at("/spec/selector"), it.at("/metadata/labels")))
+            .filter(|it| {
+                it.namespace() == budget.namespace()
+                    && !is_finished(it)
+                    && selects(budget.at("/spec/selector"), it.at("/metadata/labels"))
+            })
             .collect();
         let expected = i64::try_from(pods.len()).unwrap_or(0);
         let healthy = i64::try_from(pods.iter().filter(|it| is_ready(it)).count()).unwrap_or(0);

@@ -39,7 +39,10 @@ impl ClusterFacts {
         let domain = state.cluster.text("/spec/clusterNetwork/serviceDomain");
         // Stacks label a cluster with its add-ons; one without any such label has the default ones.
         let addon_labels = |object: &Object| {
-            object.at("/metadata/labels").as_object().is_some_and(|it| it.keys().any(|key| key.starts_with("addons.kogge.dev/")))
+            object
+                .at("/metadata/labels")
+                .as_object()
+                .is_some_and(|it| it.keys().any(|key| key.starts_with("addons.kogge.dev/")))
         };
         Self {
             name: state.name().to_owned(),
@@ -171,7 +174,8 @@ fn services(facts: &ClusterFacts) -> Vec<Value> {
 }
 
 fn access() -> Vec<Value> {
-    let everything = json!([{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}, {"nonResourceURLs": ["*"], "verbs": ["*"]}]);
+    let everything =
+        json!([{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}, {"nonResourceURLs": ["*"], "verbs": ["*"]}]);
     let reading = json!([{"apiGroups": ["", "apps", "batch", "networking.k8s.io", "policy"], "resources": ["*"], "verbs": ["get", "list", "watch"]}]);
     let writing = json!([{"apiGroups": ["", "apps", "batch", "networking.k8s.io", "policy"], "resources": ["*"], "verbs": ["*"]}]);
     let role = |name: &str, rules: Value| {
@@ -197,8 +201,16 @@ fn access() -> Vec<Value> {
             "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"},
             "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": "system:masters"}],
         }),
-        priority("system-cluster-critical", 2_000_000_000, "Used for system critical pods that must run in the cluster, but can be moved to another node if necessary."),
-        priority("system-node-critical", 2_000_001_000, "Used for system critical pods that must not be moved from their current node."),
+        priority(
+            "system-cluster-critical",
+            2_000_000_000,
+            "Used for system critical pods that must run in the cluster, but can be moved to another node if necessary.",
+        ),
+        priority(
+            "system-node-critical",
+            2_000_001_000,
+            "Used for system critical pods that must not be moved from their current node.",
+        ),
     ]
 }
 
@@ -293,7 +305,8 @@ fn workloads(facts: &ClusterFacts) -> Vec<Value> {
         host_network: false,
         tolerations: control_plane.clone(),
     };
-    let mut cilium = base("cilium", json!({"k8s-app": "cilium"}), vec![("cilium-agent", "quay.io/cilium/cilium:v1.18.9")]);
+    let mut cilium =
+        base("cilium", json!({"k8s-app": "cilium"}), vec![("cilium-agent", "quay.io/cilium/cilium:v1.18.9")]);
     cilium.priority = "system-node-critical";
     cilium.host_network = true;
     cilium.tolerations = everywhere.clone();
@@ -304,7 +317,8 @@ fn workloads(facts: &ClusterFacts) -> Vec<Value> {
     );
     operator.host_network = true;
     operator.tolerations = everywhere.clone();
-    let mut dns = base("coredns", json!({"k8s-app": "kube-dns"}), vec![("coredns", "registry.k8s.io/coredns/coredns:v1.12.4")]);
+    let mut dns =
+        base("coredns", json!({"k8s-app": "kube-dns"}), vec![("coredns", "registry.k8s.io/coredns/coredns:v1.12.4")]);
     dns.memory = "70Mi";
     let mut cloud = base(
         "cloud-controller-manager",
@@ -329,7 +343,10 @@ fn workloads(facts: &ClusterFacts) -> Vec<Value> {
     let mut plugin = base(
         "csi-simulated-nodeplugin",
         json!({"app": "csi-simulated", "component": "nodeplugin"}),
-        vec![("csi-plugin", csi), ("node-driver-registrar", "registry.k8s.io/sig-storage/csi-node-driver-registrar:v2.14.0")],
+        vec![
+            ("csi-plugin", csi),
+            ("node-driver-registrar", "registry.k8s.io/sig-storage/csi-node-driver-registrar:v2.14.0"),
+        ],
     );
     plugin.host_network = true;
     plugin.tolerations = everywhere;
@@ -358,13 +375,32 @@ fn workloads(facts: &ClusterFacts) -> Vec<Value> {
 pub fn static_pods(node: &NodeSpec) -> Vec<Value> {
     let image = |name: &str| format!("registry.k8s.io/{name}:{}", node.version);
     let address = node.addresses[0]["address"].as_str().unwrap_or_default();
-    let mut api_server = vec!["kube-apiserver".to_owned(), format!("--advertise-address={address}"), "--authorization-mode=Node,RBAC".to_owned()];
+    let mut api_server = vec![
+        "kube-apiserver".to_owned(),
+        format!("--advertise-address={address}"),
+        "--authorization-mode=Node,RBAC".to_owned(),
+    ];
     api_server.extend(node.api_server_arguments.iter().cloned());
     let components = [
-        ("etcd", "registry.k8s.io/etcd:3.6.5-0".to_owned(), vec!["etcd".to_owned(), format!("--name={}", node.name)], "100m"),
+        (
+            "etcd",
+            "registry.k8s.io/etcd:3.6.5-0".to_owned(),
+            vec!["etcd".to_owned(), format!("--name={}", node.name)],
+            "100m",
+        ),
         ("kube-apiserver", image("kube-apiserver"), api_server, "250m"),
-        ("kube-controller-manager", image("kube-controller-manager"), vec!["kube-controller-manager".to_owned(), "--leader-elect=true".to_owned()], "200m"),
-        ("kube-scheduler", image("kube-scheduler"), vec!["kube-scheduler".to_owned(), "--leader-elect=true".to_owned()], "100m"),
+        (
+            "kube-controller-manager",
+            image("kube-controller-manager"),
+            vec!["kube-controller-manager".to_owned(), "--leader-elect=true".to_owned()],
+            "200m",
+        ),
+        (
+            "kube-scheduler",
+            image("kube-scheduler"),
+            vec!["kube-scheduler".to_owned(), "--leader-elect=true".to_owned()],
+            "100m",
+        ),
     ];
     components
         .into_iter()

@@ -49,7 +49,13 @@ impl World {
         Self { server, client, _stop: stop.drop_guard() }
     }
 
-    pub async fn request(&self, client: &Client, method: &str, path: &str, body: Option<(&str, &Value)>) -> Result<Value, kube::Error> {
+    pub async fn request(
+        &self,
+        client: &Client,
+        method: &str,
+        path: &str,
+        body: Option<(&str, &Value)>,
+    ) -> Result<Value, kube::Error> {
         let mut request = Request::builder().method(method).uri(path);
         let bytes = body.map_or_else(Vec::new, |(_, body)| serde_json::to_vec(body).unwrap());
         if let Some((media_type, _)) = body {
@@ -154,5 +160,6 @@ pub fn is_settled(cluster: &Value) -> bool {
         && ["RollingOut", "ScalingUp", "ScalingDown", "Remediating"].iter().all(|name| is(name, "False"))
         && condition(cluster, "TopologyReconciled")["observedGeneration"] == cluster["metadata"]["generation"]
         && cluster["status"]["workers"]["availableReplicas"] == cluster["status"]["workers"]["desiredReplicas"]
-        && cluster["status"]["controlPlane"]["availableReplicas"] == cluster["status"]["controlPlane"]["desiredReplicas"]
+        && cluster["status"]["controlPlane"]["availableReplicas"]
+            == cluster["status"]["controlPlane"]["desiredReplicas"]
 }
