@@ -252,7 +252,8 @@ pub(crate) fn references(resources: &[SharedResourceType]) -> Vec<&ResourceType>
     resources.iter().map(AsRef::as_ref).collect()
 }
 
-fn is_established(definition: &Value) -> bool {
+/// Whether a definition's condition Established is true.
+pub(crate) fn is_established(definition: &Value) -> bool {
     definition.pointer("/status/conditions").and_then(Value::as_array).is_some_and(|conditions| {
         conditions.iter().any(|condition| condition["type"] == "Established" && condition["status"] == "True")
     })

@@ -4,7 +4,10 @@
 use kogge_machinery::custom_resource_definition;
 use serde_json::{Value, json};
 
-use crate::{plane::Plane, registry::ServedResource};
+use crate::{
+    plane::Plane,
+    registry::{ServedResource, is_established},
+};
 
 /// The finalizer that keeps a definition until its objects are gone.
 pub(crate) const CLEANUP_FINALIZER: &str = "customresourcecleanup.apiextensions.k8s.io";
@@ -17,7 +20,7 @@ pub(crate) fn is_definition(served: &ServedResource) -> bool {
 /// Defaults a definition and settles its status.
 pub(crate) fn prepare(plane: &Plane, definition: &mut Value, old: Option<&Value>, now: &str) {
     custom_resource_definition::apply_defaults(definition);
-    if old.is_some_and(|old| old["spec"] == definition["spec"] && old.get("status").is_some()) {
+    if old.is_some_and(|old| old["spec"] == definition["spec"] && is_established(old)) {
         return;
     }
     let name = definition["metadata"]["name"].as_str().unwrap_or_default().to_owned();

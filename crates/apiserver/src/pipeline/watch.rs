@@ -52,9 +52,12 @@ pub(crate) fn watch(context: &RequestContext<'_>) -> Result<Response<Body>, ApiE
     let mut renderer = Renderer {
         served: context.served.clone(),
         answer: context.answer.clone(),
-        // A watch of one object is a watch of its name.
+        // Events of other objects need not be parsed to be left out.
+        name: match selection.fields.exact_name() {
+            Some(name) if context.name.is_empty() => name.to_owned(),
+            _ => context.name.clone(),
+        },
         selection,
-        name: context.name.clone(),
         include,
         columns_sent: false,
     };
