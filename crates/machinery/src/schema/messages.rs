@@ -101,10 +101,10 @@ pub(crate) fn number_text(number: &serde_json::Number) -> String {
     }
 }
 
-/// A `float64` as Go's `%v` prints it: shortest digits, exponent form below 1e-4 and from 1e21.
+/// A `float64` as Go's `%v` prints it: shortest digits, exponent form below 1e-4 and from 1e6.
 pub(crate) fn float_text(float: f64) -> String {
     let magnitude = float.abs();
-    if magnitude != 0.0 && !(1e-4..1e21).contains(&magnitude) {
+    if magnitude != 0.0 && !(1e-4..1e6).contains(&magnitude) {
         let text = format!("{float:e}");
         match text.split_once('e') {
             Some((digits, exponent)) => {

@@ -17,7 +17,7 @@ use super::{
     messages,
     path::FieldPath,
     rule::{Expression, ValidationRule},
-    rule_library::{reason_of, with_library},
+    rule_library::{reason_of, underlying_error, with_library},
     rule_projection::Sizes,
     rule_values::to_cel,
 };
@@ -192,6 +192,7 @@ impl Evaluation<'_> {
                 scope.add_variable_from_value("oldSelf", subject.old_to_cel(expression));
             }
             CelValue::resolve(&expression.tree, &scope)
+                .map_err(|error| underlying_error(&expression.tree, &scope, error))
         }));
         match result {
             Ok(Ok(value)) => Ok(value),

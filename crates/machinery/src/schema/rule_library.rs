@@ -111,6 +111,27 @@ pub(crate) fn reason_of(error: &ExecutionError) -> String {
     }
 }
 
+/// The error behind "missing argument": the interpreter reports so when an argument itself failed.
+pub(crate) fn underlying_error(tree: &IdedExpr, scope: &Context<'_>, error: ExecutionError) -> ExecutionError {
+    match error {
+        ExecutionError::MissingArgumentOrTarget => failed_argument(tree, scope).unwrap_or(error),
+        other => other,
+    }
+}
+
+fn failed_argument(tree: &IdedExpr, scope: &Context<'_>) -> Option<ExecutionError> {
+    match &tree.expr {
+        Expr::Select(select) => failed_argument(&select.operand, scope),
+        Expr::Call(call) => call.target.as_deref().into_iter().chain(&call.args).find_map(|argument| {
+            failed_argument(argument, scope).or_else(|| match CelValue::resolve(argument, scope) {
+                Err(ExecutionError::MissingArgumentOrTarget) | Ok(_) => None,
+                Err(error) => Some(error),
+            })
+        }),
+        _ => None,
+    }
+}
+
 /// Rewrites optional selection (`a.?b`, and `.c` on what that gives) into optional indexing, which the interpreter
 /// carries out for absent fields too. Returns whether the expression gives an optional.
 pub(crate) fn unfold_optionals(expression: &mut IdedExpr) -> bool {

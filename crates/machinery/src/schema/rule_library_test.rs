@@ -199,6 +199,8 @@ const RULES: &[&str] = &[
     "null == null",
     "self.l + ['d'] == ['a','b','c','d']",
     "self.by.size() == 5 && string(self.by) == 'hello' ",
+    "int(self.s.split('.')[1]) > 2",
+    "self.n == 3 && int(self.s.split('.')[1]) > 2",
 ];
 
 #[test]

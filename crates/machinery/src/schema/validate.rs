@@ -198,7 +198,8 @@ fn check_number(
         _ => bound,
     };
     let refuse = |outcome: &mut Outcome, relation: &str, bound: f64| {
-        let detail = format!("{path} in body should be {relation} {}", messages::float_text(bound));
+        let bound = if integer.is_some() { format!("{bound}") } else { messages::float_text(bound) };
+        let detail = format!("{path} in body should be {relation} {bound}");
         outcome.push(messages::invalid(path.to_field(), value, &detail));
     };
     if let Some(factor) = validation.multiple_of.map(effective) {
