@@ -16,6 +16,7 @@ mod watch;
 mod writer;
 
 use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -189,7 +190,9 @@ impl Store {
     /// # Errors
     /// [`OpenError::InUse`] if any process has it open; otherwise see [`OpenError`].
     pub fn open(path: impl AsRef<Path>, options: StoreOptions) -> Result<Self, OpenError> {
-        let database = redb::Builder::new().set_cache_size(options.cache_bytes).create(path).map_err(open_error)?;
+        let file = open_file(path.as_ref()).map_err(|error| OpenError::Open(error.to_string()))?;
+        let database =
+            redb::Builder::new().set_cache_size(options.cache_bytes).create_file(file).map_err(open_error)?;
         Self::start(database, options)
     }
 
@@ -463,6 +466,23 @@ impl PlaneStore {
     pub fn watch(&self, scope: Scope, since: u64) -> Result<Watch, WatchError> {
         Watch::subscribe(Arc::clone(&self.inner), Arc::clone(&self.state), scope, since)
     }
+}
+
+/// Opens or makes the file, for its owner alone: there are secrets in it.
+fn open_file(path: &Path) -> std::io::Result<File> {
+    let mut how = OpenOptions::new();
+    how.read(true).write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut how, 0o600);
+    let file = how.open(path)?;
+    // A synced file helps little if a crash of the machine takes its new directory entry.
+    if cfg!(unix)
+        && let Some(directory) = path.parent()
+    {
+        let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
+        File::open(directory)?.sync_all()?;
+    }
+    Ok(file)
 }
 
 fn open_error(error: redb::DatabaseError) -> OpenError {
