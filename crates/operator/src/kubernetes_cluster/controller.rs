@@ -26,6 +26,8 @@ use crate::queue::WorkQueue;
 
 /// How often a cluster is looked at although nothing happens: maintenance windows open, operations stall.
 const RESYNC: Duration = Duration::from_mins(5);
+/// How often a cluster is looked at that is not as it should be: what does not happen wakes nobody.
+const ATTENTION: Duration = Duration::from_secs(5);
 /// How long a failed run waits before the next, doubled up to [`LONGEST_RETRY`].
 const FIRST_RETRY: Duration = Duration::from_millis(500);
 const LONGEST_RETRY: Duration = Duration::from_secs(30);
@@ -282,7 +284,8 @@ fn delay(plan: &Plan, settled_since: Option<Timestamp>, now: Timestamp) -> Durat
         _ => None,
     });
     let wait = opens.min().and_then(|opens| Duration::try_from(opens.duration_since(now)).ok());
-    wait.map_or(RESYNC, |wait| wait.min(RESYNC))
+    let longest = if settled_since.is_some() { RESYNC } else { ATTENTION };
+    wait.map_or(longest, |wait| wait.min(longest))
 }
 
 fn has_finalizer(cluster: &KubernetesCluster) -> bool {

@@ -26,9 +26,10 @@ pub struct Finding {
     pub since: Option<Timestamp>,
 }
 
-/// How long a running machine may take to become a node before it is worth a word. Replacing it is the health check's
-/// business and comes later.
-const BOOTED_WITHIN: SignedDuration = SignedDuration::from_mins(10);
+/// How long a running machine may take to become a node before it is worth a word: five times as long as its slowest
+/// sibling, within these bounds; the upper one if there is no sibling yet. Replacing it is the health check's business
+/// and comes later.
+const BOOTED_WITHIN: (SignedDuration, SignedDuration) = (SignedDuration::from_secs(10), SignedDuration::from_mins(10));
 /// How long nothing may happen while something should.
 const NO_PROGRESS_AFTER: SignedDuration = SignedDuration::from_mins(20);
 
@@ -36,9 +37,11 @@ const NO_PROGRESS_AFTER: SignedDuration = SignedDuration::from_mins(20);
 pub fn findings(objects: &ClusterObjects, is_deleting: bool, now: Timestamp) -> Vec<Finding> {
     let mut findings: Vec<Finding> = objects.infrastructure.values().filter_map(of_infrastructure).collect();
     let is_known = |name: &str, findings: &[Finding]| findings.iter().any(|finding| finding.object.name == name);
+    let boot_limit = boot_limit(objects);
     for machine in objects.machines.values() {
         if !is_known(&machine.name, &findings) {
-            findings.extend(of_machine(machine, now));
+            let has_infrastructure = objects.infrastructure.keys().any(|(_, name)| *name == machine.name);
+            findings.extend(of_machine(machine, has_infrastructure, boot_limit, now));
         }
     }
     if let Some(cluster) = objects.cluster.as_deref() {
@@ -132,7 +135,13 @@ fn of_infrastructure(object: &Infrastructure) -> Option<Finding> {
     unknown
 }
 
-fn of_machine(machine: &Machine, now: Timestamp) -> Option<Finding> {
+/// `has_infrastructure` tells that the infrastructure speaks for itself; what the machine repeats of it may be old.
+fn of_machine(
+    machine: &Machine,
+    has_infrastructure: bool,
+    boot_limit: SignedDuration,
+    now: Timestamp,
+) -> Option<Finding> {
     let finding = |condition: &Condition, code, message: String| Finding {
         code,
         message,
@@ -170,18 +179,29 @@ fn of_machine(machine: &Machine, now: Timestamp) -> Option<Finding> {
         };
         return Some(finding(lost, ProblemCode::NodeLost, message));
     }
-    let mut failing = machine.conditions.iter().filter(|condition| condition.status == "False");
-    let told = failing.find_map(|condition| {
-        let code = classify(&condition.reason, &condition.message)?;
-        Some(finding(condition, code, condition.message.clone()))
+    let told = ["InfrastructureReady", "BootstrapConfigReady"].iter().find_map(|name| {
+        let failing = condition(&machine.conditions, name).filter(|it| it.status == "False" && !has_infrastructure)?;
+        let code = classify(&failing.reason, &failing.message)?;
+        Some(finding(failing, code, failing.message.clone()))
     });
     told.or_else(|| {
         let provisioned =
             condition(&machine.conditions, "InfrastructureReady").filter(|ready| ready.status == "True")?;
-        let is_late = provisioned.since.is_some_and(|since| now.duration_since(since) > BOOTED_WITHIN);
+        let is_late = provisioned.since.is_some_and(|since| now.duration_since(since) > boot_limit);
         let message = format!("machine {} runs, but has not become a node", machine.name);
         is_late.then(|| finding(provisioned, ProblemCode::MachineNotBooting, message))
     })
+}
+
+/// How long a machine of this cluster may take from running to being a node.
+fn boot_limit(objects: &ClusterObjects) -> SignedDuration {
+    let since =
+        |machine: &Machine, name: &str| condition(&machine.conditions, name).filter(|it| it.status == "True")?.since;
+    let booted = objects.machines.values().filter_map(|machine| {
+        Some(since(machine, "NodeHealthy")?.duration_since(since(machine, "InfrastructureReady")?))
+    });
+    let (shortest, longest) = BOOTED_WITHIN;
+    booted.max().map_or(longest, |slowest| slowest.saturating_mul(5).clamp(shortest, longest))
 }
 
 /// A problem that outlives the machine it was seen on: while machines of a cluster do not become nodes and are replaced

@@ -6,6 +6,7 @@ use kogge_api::plan::{Action, Effect, Plan};
 use serde_json::Value;
 
 use super::{StatusInput, control_plane, workers};
+use crate::cluster_api::object::condition;
 
 /// The operation after this run. `settled` tells that all agrees with the description.
 pub(super) fn next(input: &StatusInput<'_>, previous: &KubernetesClusterStatus, settled: bool) -> Option<Operation> {
@@ -98,6 +99,26 @@ fn of_plan(plan: &Plan) -> OperationType {
     }
 }
 
+/// Whether the counts speak of what was last asked for: right after a change they still praise the old state.
+fn counts_are_current(input: &StatusInput<'_>) -> bool {
+    let Some(cluster) = input.objects.cluster.as_deref().filter(|_| !input.executed) else { return false };
+    let found = super::conditions_of(cluster);
+    let observed = condition(&found, "TopologyReconciled").and_then(|topology| topology.observed_generation);
+    let is_reconciled = observed.is_none() || observed >= cluster["metadata"]["generation"].as_i64();
+    is_reconciled && input.objects.control_plane.as_ref().is_some_and(|group| group.is_current)
+}
+
+/// Machines that run the version asked for and are available.
+fn upgraded_machines(input: &StatusInput<'_>) -> u32 {
+    let cluster = input.objects.cluster.as_deref();
+    let version = cluster.and_then(|cluster| cluster.pointer("/spec/topology/version")).and_then(Value::as_str);
+    let machines = input.objects.machines.values();
+    let done = machines.filter(|machine| {
+        machine.is_available && machine.deleted_at.is_none() && machine.version.as_deref() == version
+    });
+    u32::try_from(done.count()).unwrap_or(u32::MAX)
+}
+
 /// Share of what is done, 0 to 99: 100 is said only when all agrees.
 fn progress(input: &StatusInput<'_>, operation_type: OperationType) -> u8 {
     let control_plane = control_plane(input);
@@ -120,7 +141,9 @@ fn progress(input: &StatusInput<'_>, operation_type: OperationType) -> u8 {
             };
             (milestone("infrastructureProvisioned") + milestone("controlPlaneInitialized") + finished, desired + 2)
         }
-        _ => (finished, desired),
+        OperationType::Upgrade => (upgraded_machines(input).min(desired), desired),
+        _ if counts_are_current(input) => (finished, desired),
+        _ => (0, desired),
     };
     let percent = if total == 0 { 0 } else { u64::from(finished) * 100 / u64::from(total) };
     u8::try_from(percent.min(99)).unwrap_or(99)
