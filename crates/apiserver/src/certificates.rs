@@ -353,7 +353,7 @@ mod tests {
             &authority.key_pem,
             "anna",
             &["developers", "testers"],
-            Duration::from_secs(60),
+            Duration::from_mins(1),
             now,
         )
         .unwrap();

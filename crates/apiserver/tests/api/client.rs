@@ -1,5 +1,7 @@
 //! A server in memory and requests to it.
 
+use std::fmt::Write as _;
+
 use http::{HeaderMap, Method, Request};
 use http_body_util::BodyExt as _;
 use kogge_apiserver::server::{Server, ServerOptions};
@@ -45,12 +47,8 @@ impl Answer {
             self.body["message"].as_str().unwrap_or_default()
         );
         for cause in self.body["details"]["causes"].as_array().into_iter().flatten() {
-            text.push_str(&format!(
-                "\n  {} {}: {}",
-                cause["reason"].as_str().unwrap_or_default(),
-                cause["field"].as_str().unwrap_or_default(),
-                cause["message"].as_str().unwrap_or_default()
-            ));
+            let part = |field: &str| cause[field].as_str().unwrap_or_default();
+            let _ = write!(text, "\n  {} {}: {}", part("reason"), part("field"), part("message"));
         }
         text
     }

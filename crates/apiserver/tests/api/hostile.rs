@@ -94,8 +94,8 @@ async fn try_everything(client: &Client, kind: usize, mut object: Value, patch: 
             } else {
                 json!({"spec": patch, "status": patch, "metadata": patch})
             };
-            let patched = client.patch(&format!("{named}{suffix}"), encoding, &patch).await;
-            assert!(patched.code < 500, "{object} {patch}: {}", patched.body);
+            let changed = client.patch(&format!("{named}{suffix}"), encoding, &patch).await;
+            assert!(changed.code < 500, "{object} {patch}: {}", changed.body);
         }
         let applied = client.patch(&format!("{named}{suffix}?fieldManager=m&force=true"), "apply", &object).await;
         assert!(applied.code < 500, "{object}: {}", applied.body);

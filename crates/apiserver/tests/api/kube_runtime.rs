@@ -7,7 +7,7 @@ use k8s_openapi::{
 };
 use kube::{
     Api, Discovery,
-    api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams},
+    api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams},
     core::GroupVersionKind,
     runtime::{
         events::{Event, EventType, Recorder, Reporter},
@@ -71,7 +71,7 @@ async fn a_definition_applied_by_an_operator_is_usable_once_established() {
     let deleted = api.delete("a", &DeleteParams::foreground()).await.unwrap();
     let uid = applied.metadata.uid.unwrap();
     deleted.map_right(|status| assert_eq!(status.details.unwrap().uid, uid));
-    let metadata: Vec<_> = api.list_metadata(&Default::default()).await.unwrap().items;
+    let metadata: Vec<_> = api.list_metadata(&ListParams::default()).await.unwrap().items;
     assert!(metadata.len() <= 1);
 }
 

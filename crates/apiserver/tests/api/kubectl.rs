@@ -2,7 +2,7 @@
 //!
 //! Without a kubectl these tests pass with a notice, except where `CI=true`.
 
-use std::{process::Stdio, time::Duration};
+use std::{fmt::Write as _, process::Stdio, time::Duration};
 
 use kogge_apiserver::server::{Server, ServerOptions};
 use regex::Regex;
@@ -21,7 +21,7 @@ use crate::{
 struct Kubectl {
     directory: tempfile::TempDir,
     transcript: String,
-    _server: Server,
+    server: Server,
     listener: Listener,
 }
 
@@ -49,7 +49,7 @@ async fn start() -> Option<Kubectl> {
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join("config"), server.admin_kubeconfig(&listener.url)).unwrap();
     server.management().apply_all(vec![widgets()]).await.unwrap();
-    Some(Kubectl { directory, transcript: String::new(), _server: server, listener })
+    Some(Kubectl { directory, transcript: String::new(), server: server, listener })
 }
 
 impl Kubectl {
@@ -80,15 +80,15 @@ impl Kubectl {
         let mut stdin = child.stdin.take().unwrap();
         stdin.write_all(input.as_bytes()).await.unwrap();
         drop(stdin);
-        let output = tokio::time::timeout(Duration::from_secs(60), child.wait_with_output())
+        let output = tokio::time::timeout(Duration::from_mins(1), child.wait_with_output())
             .await
             .unwrap_or_else(|_| panic!("kubectl {line} does not end"))
             .unwrap();
         let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         let shown = self.stable(&text);
-        self.transcript.push_str(&format!("$ kubectl {line}\n{shown}"));
+        let _ = write!(self.transcript, "$ kubectl {line}\n{shown}");
         if let Some(code) = output.status.code().filter(|code| *code != 0) {
-            self.transcript.push_str(&format!("[exit code {code}]\n"));
+            let _ = writeln!(self.transcript, "[exit code {code}]");
         }
         self.transcript.push('\n');
         text
@@ -246,7 +246,7 @@ spec:
         "source": {"component": "kubelet", "host": "worker"},
         "firstTimestamp": jiff::Timestamp::now().to_string(), "lastTimestamp": jiff::Timestamp::now().to_string(),
     });
-    kubectl._server.management().apply_all(vec![node, pod, event]).await.unwrap();
+    kubectl.server.management().apply_all(vec![node, pod, event]).await.unwrap();
     kubectl.run_with("apply -f -", deployment).await;
     kubectl.run_with("apply -f -", &deployment.replace("nginx:1", "nginx:2")).await;
     kubectl.run("patch deployment web -p {\"spec\":{\"template\":{\"spec\":{\"containers\":[{\"name\":\"web\",\"imagePullPolicy\":\"Always\"}]}}}}").await;

@@ -11,8 +11,8 @@ use kogge_apiserver::{
 };
 use kube::{
     Api, Client, Config,
-    api::{ListParams, PostParams},
-    config::{KubeConfigOptions, Kubeconfig},
+    api::{ListParams, PostParams, WatchParams},
+    config::{AuthInfo, KubeConfigOptions, Kubeconfig},
 };
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -56,14 +56,14 @@ async fn client_of(server: &Server, url: &str, user: Option<&CertificateAndKey>)
             auth.client_certificate_data = Some(encode(&user.certificate_pem));
             auth.client_key_data = Some(encode(&user.key_pem).into());
         }
-        None => *auth = Default::default(),
+        None => *auth = AuthInfo::default(),
     }
     let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
     Client::try_from(config).unwrap()
 }
 
 fn user(authority: &CertificateAndKey, name: &str, group: &str) -> CertificateAndKey {
-    let (now, hour) = (SystemTime::now(), Duration::from_secs(3600));
+    let (now, hour) = (SystemTime::now(), Duration::from_hours(1));
     issue_client_certificate(&authority.certificate_pem, &authority.key_pem, name, &[group], hour, now).unwrap()
 }
 
@@ -135,7 +135,7 @@ async fn shutting_down_ends_watches() {
     let listener = listen(&server).await;
     let client = client_of(&server, &listener.url, Some(&server.certificates().admin)).await;
     let maps: Api<ConfigMap> = Api::namespaced(client, "default");
-    let watch = maps.watch(&Default::default(), "0").await.unwrap();
+    let watch = maps.watch(&WatchParams::default(), "0").await.unwrap();
     let (events, ()) = tokio::join!(watch.count(), listener.stop());
     assert_eq!(events, 0, "the stream ends without an event");
 }
