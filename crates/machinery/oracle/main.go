@@ -25,6 +25,8 @@ import (
 type request struct {
 	// Models are OpenAPI definitions by name; none means a kind without a schema.
 	Models map[string]*spec.Schema `json:"models"`
+	// SameModels says that the models are those of the last request, and not repeated.
+	SameModels bool `json:"sameModels"`
 	// StatusSubresource says that the main endpoint does not write status.
 	StatusSubresource bool   `json:"statusSubresource"`
 	Steps             []step `json:"steps"`
@@ -67,14 +69,14 @@ func clock(step int) metav1.Time {
 	return metav1.NewTime(time.Date(2026, 1, 1, 0, 0, step, 0, time.UTC))
 }
 
-func fieldManager(request *request, kind schema.GroupVersionKind, subresource string) (*managedfields.FieldManager, error) {
-	converter := managedfields.NewDeducedTypeConverter()
-	if len(request.Models) > 0 {
-		var err error
-		if converter, err = managedfields.NewTypeConverter(request.Models, false); err != nil {
-			return nil, err
-		}
+func typeConverter(request *request) (managedfields.TypeConverter, error) {
+	if len(request.Models) == 0 {
+		return managedfields.NewDeducedTypeConverter(), nil
 	}
+	return managedfields.NewTypeConverter(request.Models, false)
+}
+
+func fieldManager(converter managedfields.TypeConverter, request *request, kind schema.GroupVersionKind, subresource string) (*managedfields.FieldManager, error) {
 	filters := map[fieldpath.APIVersion]fieldpath.Filter{}
 	version := fieldpath.APIVersion(kind.GroupVersion().String())
 	if subresource == "status" {
@@ -86,13 +88,13 @@ func fieldManager(request *request, kind schema.GroupVersionKind, subresource st
 		converter, identity{}, identity{}, identity{}, kind, kind.GroupVersion(), subresource, filters)
 }
 
-func run(request *request) ([]outcome, error) {
+func run(converter managedfields.TypeConverter, request *request) ([]outcome, error) {
 	outcomes := []outcome{}
 	var live *unstructured.Unstructured
 	for index, step := range request.Steps {
 		given := &unstructured.Unstructured{Object: step.Object}
 		kind := given.GroupVersionKind()
-		manager, err := fieldManager(request, kind, step.Subresource)
+		manager, err := fieldManager(converter, request, kind, step.Subresource)
 		if err != nil {
 			return nil, err
 		}
@@ -151,6 +153,7 @@ func main() {
 	input := bufio.NewScanner(os.Stdin)
 	input.Buffer(nil, 64<<20)
 	output := bufio.NewWriter(os.Stdout)
+	var converter managedfields.TypeConverter
 	for input.Scan() {
 		var request request
 		if err := json.Unmarshal(input.Bytes(), &request); err != nil {
@@ -168,7 +171,13 @@ func main() {
 			}
 			request.Steps[index].Object = object.Object
 		}
-		outcomes, err := run(&request)
+		if converter == nil || !request.SameModels {
+			var err error
+			if converter, err = typeConverter(&request); err != nil {
+				log.Fatal(err)
+			}
+		}
+		outcomes, err := run(converter, &request)
 		if err != nil {
 			log.Fatal(err)
 		}
