@@ -195,8 +195,9 @@ fn has_generation(group: &str, plural: &str) -> bool {
         | "apiextensions.k8s.io"
         | "batch"
         | "flowcontrol.apiserver.k8s.io"
-        | "policy" => true,
-        "discovery.k8s.io" | "scheduling.k8s.io" => true,
+        | "policy"
+        | "discovery.k8s.io"
+        | "scheduling.k8s.io" => true,
         "networking.k8s.io" => matches!(plural, "networkpolicies" | "ingresses" | "ingressclasses" | "ipaddresses"),
         "storage.k8s.io" => plural == "csidrivers",
         _ => false,

@@ -209,12 +209,11 @@ fn text() -> BoxedStrategy<Value> {
 /// Values of a schema from a small vocabulary, so that writers meet on the same fields.
 fn values(schema: &Value) -> BoxedStrategy<Value> {
     let list = |schema: &Value| prop::collection::vec(values(&schema["items"]), 0..4).prop_map(Value::Array).boxed();
-    let own = if schema["x-kubernetes-int-or-string"] == json!(true) {
+    if schema["x-kubernetes-int-or-string"] == json!(true) {
         prop_oneof![(1..3i64).prop_map(Value::from), text()].boxed()
     } else {
         match schema["type"].as_str() {
-            Some("string") => text(),
-            Some("integer") => (1..4i64).prop_map(Value::from).boxed(),
+            Some("integer" | "number") => (1..4i64).prop_map(Value::from).boxed(),
             Some("boolean") => any::<bool>().prop_map(Value::from).boxed(),
             Some("array") => {
                 let keys = schema["x-kubernetes-list-map-keys"].clone();
@@ -246,11 +245,9 @@ fn values(schema: &Value) -> BoxedStrategy<Value> {
                     .boxed()
             }
             Some("object") => members(schema),
-            Some("number") => (1..4i64).prop_map(Value::from).boxed(),
             _ => text(),
         }
-    };
-    own
+    }
 }
 
 fn free() -> BoxedStrategy<Value> {

@@ -38,6 +38,7 @@ pub fn apply(resource: &ResourceType, object: &mut Value) {
 }
 
 /// Sets the members of an object that are absent or null.
+#[allow(clippy::needless_pass_by_value)] // an option of a borrow, as `at` gives it
 fn fill<const N: usize>(object: Option<&mut Value>, defaults: &[(&str, Value); N]) {
     let Some(Value::Object(members)) = object else { return };
     for (name, default) in defaults {
@@ -48,6 +49,7 @@ fn fill<const N: usize>(object: Option<&mut Value>, defaults: &[(&str, Value); N
 }
 
 /// Like [`fill`], for fields whose empty string or 0 means absent.
+#[allow(clippy::needless_pass_by_value)] // as above
 fn fill_empty<const N: usize>(object: Option<&mut Value>, defaults: &[(&str, Value); N]) {
     let Some(Value::Object(members)) = object else { return };
     for (name, default) in defaults {
@@ -381,7 +383,7 @@ fn networking(plural: &str, object: &mut Value) {
 fn storage(plural: &str, object: &mut Value) {
     match plural {
         "storageclasses" => {
-            fill(Some(object), &[("reclaimPolicy", json!("Delete")), ("volumeBindingMode", json!("Immediate"))])
+            fill(Some(object), &[("reclaimPolicy", json!("Delete")), ("volumeBindingMode", json!("Immediate"))]);
         }
         "csidrivers" => fill(
             at(object, &["spec"]),

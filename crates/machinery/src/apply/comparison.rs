@@ -94,16 +94,12 @@ impl Walker {
                 if before == after {
                     return false;
                 }
-                match (own.path_elements(before), own.path_elements(after)) {
-                    (Some(keys_before), Some(keys_after)) => {
-                        self.lists(own, before, &keys_before, after, &keys_after);
-                        false
-                    }
-                    _ => {
-                        self.leaf(left, right);
-                        true
-                    }
+                if let (Some(keys_before), Some(keys_after)) = (own.path_elements(before), own.path_elements(after)) {
+                    self.lists(own, before, &keys_before, after, &keys_after);
+                    return false;
                 }
+                self.leaf(left, right);
+                true
             }
             Form::Scalar | Form::Any => {
                 let scalar = |value: Option<&Value>| value.is_none_or(|value| !value.is_array() && !value.is_object());

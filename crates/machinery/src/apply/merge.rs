@@ -15,13 +15,13 @@ pub(super) fn merge(own: Type<'_>, live: &Value, applied: &Value) -> Value {
     match own.handled_as(own.form(applied)) {
         Form::Map => {
             let (left, right) = (live.as_object(), applied.as_object());
-            if !own.atomic_map() && !(left.is_none_or(Map::is_empty) && right.is_none_or(Map::is_empty)) {
+            if !(own.atomic_map() || left.is_none_or(Map::is_empty) && right.is_none_or(Map::is_empty)) {
                 result = Some(Value::Object(merge_maps(own, left, right)));
             }
         }
         Form::List => {
             let (left, right) = (live.as_array(), applied.as_array());
-            if !own.atomic_list() && !(left.is_none_or(Vec::is_empty) && right.is_none_or(Vec::is_empty)) {
+            if !(own.atomic_list() || left.is_none_or(Vec::is_empty) && right.is_none_or(Vec::is_empty)) {
                 let empty = Vec::new();
                 result = merge_lists(own, left.unwrap_or(&empty), right.unwrap_or(&empty)).map(Value::Array);
             }

@@ -7,6 +7,7 @@ fn manager<'a>(name: &'a str, now: &'a str) -> FieldManager<'a> {
     FieldManager { name, api_version: "example.com/v1", subresource: "", status_subresource: true, now }
 }
 
+#[allow(clippy::needless_pass_by_value)] // callers write it in place
 fn widget(spec: Value) -> Value {
     json!({"apiVersion": "example.com/v1", "kind": "Widget", "metadata": {"name": "w"}, "spec": spec})
 }

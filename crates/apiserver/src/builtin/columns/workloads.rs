@@ -134,19 +134,14 @@ fn job(object: &Value, now: i64) -> Vec<Value> {
         (None, _) => String::new(),
         (Some(start), end) => human_duration(end.unwrap_or(now) - start),
     };
-    let states = [("Complete", "Complete"), ("Failed", "Failed")];
-    let later_states =
-        [("Suspended", "Suspended"), ("FailureTarget", "FailureTarget"), ("SuccessCriteriaMet", "SuccessCriteriaMet")];
-    let found = |states: &[(&str, &'static str)]| {
-        states.iter().find(|(condition, _)| has_condition(object, condition)).map(|(_, state)| *state)
-    };
-    let status = found(&states)
+    let first_condition = |types: &[&'static str]| types.iter().copied().find(|own| has_condition(object, own));
+    let state = first_condition(&["Complete", "Failed"])
         .or_else(|| is_being_deleted(object).then_some("Terminating"))
-        .or_else(|| found(&later_states))
+        .or_else(|| first_condition(&["Suspended", "FailureTarget", "SuccessCriteriaMet"]))
         .unwrap_or("Running");
     let [names, images] = containers(object, CONTAINERS);
     vec![
-        status.into(),
+        state.into(),
         completions.into(),
         duration.into(),
         age(object, now),

@@ -16,6 +16,7 @@ fn refused(group: &str, plural: &str, mut object: Value, old: Option<Value>) -> 
     errors.iter().map(|error| format!("{}: {}", error.field, error.message)).collect::<Vec<_>>().join("\n")
 }
 
+#[allow(clippy::needless_pass_by_value)] // callers write them in place
 fn deployment(selector: Value, labels: Value) -> Value {
     json!({"spec": {"selector": selector, "template": {
         "metadata": {"labels": labels}, "spec": {"containers": [{"name": "a", "image": "a:1"}]}}}})
