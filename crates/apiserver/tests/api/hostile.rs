@@ -74,8 +74,8 @@ const KINDS: &[(&str, &str, &str)] = &[
     ("example.com/v1", "Widget", "/apis/example.com/v1/namespaces/default/widgets"),
 ];
 
-async fn try_everything(client: &Client, kind: usize, mut object: Value, patch: Value) {
-    let (api_version, kind_name, path) = KINDS[kind];
+async fn try_everything(client: &Client, kind: usize, mut object: Value, content: Value) {
+    let (api_version, kind_name, collection) = KINDS[kind];
     if !object.is_object() {
         object = json!({"spec": object});
     }
@@ -84,15 +84,15 @@ async fn try_everything(client: &Client, kind: usize, mut object: Value, patch: 
     if object["metadata"].is_null() || object["metadata"].is_object() {
         object["metadata"]["name"] = "a.b.c".into();
     }
-    let created = client.post(path, &object).await;
+    let created = client.post(collection, &object).await;
     assert!(created.code < 500, "{object}: {}", created.body);
-    let named = format!("{path}/a.b.c");
+    let named = format!("{collection}/a.b.c");
     for suffix in ["", "/status"] {
         for encoding in ["merge", "strategic-merge", "json"] {
             let patch = if encoding == "json" {
-                json!([{"op": "add", "path": "/spec", "value": patch}])
+                json!([{"op": "add", "path": "/spec", "value": content}])
             } else {
-                json!({"spec": patch, "status": patch, "metadata": patch})
+                json!({"spec": content, "status": content, "metadata": content})
             };
             let changed = client.patch(&format!("{named}{suffix}"), encoding, &patch).await;
             assert!(changed.code < 500, "{object} {patch}: {}", changed.body);
@@ -100,7 +100,7 @@ async fn try_everything(client: &Client, kind: usize, mut object: Value, patch: 
         let applied = client.patch(&format!("{named}{suffix}?fieldManager=m&force=true"), "apply", &object).await;
         assert!(applied.code < 500, "{object}: {}", applied.body);
     }
-    let deleted = client.delete(&named, &patch).await;
+    let deleted = client.delete(&named, &content).await;
     assert!(deleted.code < 500, "{object}: {}", deleted.body);
     if deleted.code < 300 {
         client.patch(&named, "merge", &json!({"metadata": {"finalizers": null}})).await;

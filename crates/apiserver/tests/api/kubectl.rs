@@ -49,7 +49,7 @@ async fn start() -> Option<Kubectl> {
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join("config"), server.admin_kubeconfig(&listener.url)).unwrap();
     server.management().apply_all(vec![widgets()]).await.unwrap();
-    Some(Kubectl { directory, transcript: String::new(), server: server, listener })
+    Some(Kubectl { directory, transcript: String::new(), server, listener })
 }
 
 impl Kubectl {
