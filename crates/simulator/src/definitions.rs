@@ -4,6 +4,8 @@
 //! cluster,machine,md,kcp` shows what its users know. Schemas are typed where people and tools read, and keep unknown fields
 //! where providers and stacks differ.
 
+#![allow(clippy::needless_pass_by_value)] // JSON literals are written at the call sites
+
 mod control_plane;
 mod core;
 mod infrastructure;

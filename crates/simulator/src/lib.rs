@@ -5,6 +5,8 @@
 //! to look. Around it are a cache of all objects ([`world`]), a queue of clusters ([`queue`]) and thin I/O.
 
 #![deny(missing_docs)]
+// `state` and `status`, `stage` and `state` are Cluster API's own words.
+#![allow(clippy::similar_names)]
 
 pub mod clock;
 pub mod cloud;

@@ -166,9 +166,9 @@ mod tests {
     #[tokio::test]
     async fn the_earliest_promise_counts() {
         let queue = Queue::default();
-        queue.add_after("a", Duration::from_secs(3600));
+        queue.add_after("a", Duration::from_hours(1));
         queue.add_after("a", Duration::from_millis(1));
-        queue.add_after("a", Duration::from_secs(7200));
+        queue.add_after("a", Duration::from_hours(2));
         // Would wait for an hour if the first promise held.
         assert_eq!(queue.next().await, "a");
     }

@@ -90,7 +90,7 @@ pub enum PlaneWrite {
     /// Registers nodes; those that are there already are brought to this state.
     Nodes(Vec<NodeSpec>),
     /// Brings a registered node to this state.
-    UpdateNode(NodeSpec),
+    UpdateNode(Box<NodeSpec>),
     /// Marks a node unschedulable.
     Cordon(String),
     /// Evicts a pod.

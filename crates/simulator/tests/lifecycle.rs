@@ -1,5 +1,7 @@
 //! Whole lives of clusters against the embedded server.
 
+#![allow(clippy::similar_names)] // names of Cluster API fields
+
 #[path = "lifecycle/world.rs"]
 mod world;
 
@@ -9,10 +11,9 @@ use self::world::{CORE, World, condition};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cluster_of_three_and_three_becomes_available_as_a_real_one() {
-    let start = std::time::Instant::now();
     let world = World::with_cluster().await;
     world.until_available().await;
-    println!("available after {:?}", start.elapsed());
+
     let cluster = world.cluster().await;
     let shown = json!({
         "phase": cluster["status"]["phase"],
@@ -173,4 +174,128 @@ async fn what_a_user_creates_settles_on_the_plane() {
     assert!(system.iter().all(|it| it["status"]["phase"] == "Running"), "{system:#?}");
     let logs = kogge_simulator::pod_log_text("default/first", &impossible, "c");
     assert!(logs.contains("simulated"));
+}
+
+/// Sets a fault, grows a pool, waits until the message shows, lifts the fault and waits until all is well.
+async fn appears_and_heals(flag: &str, grow: bool, condition_type: &str, expected: &str) {
+    let world = World::with_cluster().await;
+    world.until_available().await;
+    let fault = flag.parse::<kogge_simulator::fault::FaultSpec>().unwrap().object();
+    world.apply(&fault).await;
+    if grow {
+        let pools =
+            json!([{"class": "default-worker", "name": "default-sim-a", "replicas": 3, "failureDomain": "sim-a"}]);
+        let patch = json!({"spec": {"topology": {"workers": {"machineDeployments": pools}}}});
+        world.patch(&format!("{CORE}/clusters/first"), patch).await;
+    }
+    world
+        .until(expected, |cluster| {
+            condition(cluster, condition_type)["message"].as_str().is_some_and(|it| it.contains(expected))
+        })
+        .await;
+    let name = fault["metadata"]["name"].as_str().unwrap();
+    world.delete(&format!("/apis/simulation.kogge.dev/v1alpha1/faults/{name}")).await;
+    world.until_available().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_missing_image_appears_and_heals() {
+    let expected = "No image matching \"kogge-node\" was found (HTTP 404)";
+    appears_and_heals("image-missing:image=kogge-node", true, "WorkerMachinesReady", expected).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_machine_that_never_boots_appears_and_heals() {
+    let expected = "Waiting for a Node with spec.providerID simulated:///sim-a/";
+    appears_and_heals("machine-never-boots:cluster=first", true, "WorkerMachinesReady", expected).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn expired_credentials_appear_and_heal() {
+    appears_and_heals("credentials-expired", false, "InfrastructureReady", "Authentication failed").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn errors_of_the_cloud_appear_and_heal() {
+    appears_and_heals("cloud-api-errors:status=502", false, "InfrastructureReady", "Bad Gateway").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slow_cloud_appears_and_heals() {
+    appears_and_heals("cloud-api-slow:seconds=60", false, "InfrastructureReady", "requests take 60 s longer").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_zone_that_is_down_appears_and_heals() {
+    let expected = "the compute hosts of availability zone sim-b are down";
+    appears_and_heals("zone-down:zone=sim-b", false, "WorkerMachinesReady", expected).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_node_is_replaced_once() {
+    let world = World::with_cluster().await;
+    world.until_available().await;
+    let before = names(&world).await;
+    let fault = "node-lost:pool=default,count=1".parse::<kogge_simulator::fault::FaultSpec>().unwrap().object();
+    world.apply(&fault).await;
+    // The fault stays: only the machine it picked is lost, not its replacement.
+    world.until_async("a machine was replaced", async || names(&world).await != before).await;
+    world.until_available().await;
+    let after = names(&world).await;
+    assert_eq!(after.len(), 6);
+    assert_eq!(after.intersection(&before).count(), 5);
+}
+
+async fn names(world: &World) -> std::collections::BTreeSet<String> {
+    let machines = world.list(&format!("{CORE}/machines")).await;
+    machines.iter().map(|it| it["metadata"]["name"].as_str().unwrap().to_owned()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_drain_waits_for_a_disruption_budget_and_pods_move() {
+    let world = World::with_cluster().await;
+    world.until_available().await;
+    let labels = json!({"app": "web"});
+    let deployment = json!({
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web", "namespace": "default"},
+        "spec": {"replicas": 3, "selector": {"matchLabels": labels}, "template": {
+            "metadata": {"labels": labels}, "spec": {"containers": [{"name": "web", "image": "nginx"}]}}},
+    });
+    world.plane_create("/apis/apps/v1/namespaces/default/deployments", &deployment).await;
+    let budget = json!({
+        "apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "web", "namespace": "default"},
+        "spec": {"minAvailable": 3, "selector": {"matchLabels": labels}},
+    });
+    world.plane_create("/apis/policy/v1/namespaces/default/poddisruptionbudgets", &budget).await;
+    let budget_path = "/apis/policy/v1/namespaces/default/poddisruptionbudgets/web";
+    world
+        .until_async("the budget is counted", async || {
+            world.plane_get(budget_path).await["status"]["currentHealthy"] == 3
+        })
+        .await;
+    let pools = json!([
+        {"class": "default-worker", "name": "default-sim-a", "replicas": 1, "failureDomain": "sim-a"},
+        {"class": "default-worker", "name": "default-sim-b", "replicas": 1, "failureDomain": "sim-b"},
+    ]);
+    let patch = json!({"spec": {"topology": {"workers": {"machineDeployments": pools}}}});
+    world.patch(&format!("{CORE}/clusters/first"), patch).await;
+    world
+        .until_async("the drain is blocked", async || {
+            world.list(&format!("{CORE}/machines")).await.iter().any(|it| {
+                let message = condition(it, "Deleting")["message"].to_string();
+                message.contains("The disruption budget web needs 3 healthy pods and has 3 currently")
+            })
+        })
+        .await;
+    let client = world.plane();
+    let patch = json!({"spec": {"minAvailable": 2}});
+    world.request(&client, "PATCH", budget_path, Some(("application/merge-patch+json", &patch))).await.unwrap();
+    world.until_available().await;
+    world.until_async("five nodes are left", async || world.plane_list("/api/v1/nodes").await.len() == 5).await;
+    world
+        .until_async("all pods run again", async || {
+            world.plane_get("/apis/apps/v1/namespaces/default/deployments/web").await["status"]["availableReplicas"]
+                == 3
+        })
+        .await;
 }

@@ -36,7 +36,7 @@ impl Indices {
     }
 
     fn take(&mut self) -> i64 {
-        let free = (0..).find(|index| !self.taken.contains(index)).unwrap_or_default();
+        let free = (0..i64::MAX).find(|index| !self.taken.contains(index)).unwrap_or_default();
         self.taken.insert(free);
         self.requested += 1;
         free
@@ -221,7 +221,7 @@ fn register(
     let known = status["nodeHash"].is_string();
     status["nodeHash"] = hash;
     if known {
-        decision.plane.push(PlaneWrite::UpdateNode(spec));
+        decision.plane.push(PlaneWrite::UpdateNode(Box::new(spec)));
         return;
     }
     let nodes = decision.plane.iter_mut().find_map(|it| match it {

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::write::SecretContent;
 
 /// How long the administrator's certificate is valid, as kubeadm makes it.
-const CLIENT_VALIDITY: Duration = Duration::from_secs(365 * 24 * 3600);
+const CLIENT_VALIDITY: Duration = Duration::from_hours(365 * 24);
 
 /// Why a secret could not be made.
 #[derive(Debug, thiserror::Error)]

@@ -1,5 +1,7 @@
 //! Small constructors of OpenAPI v3 schema values, so that a definition reads as a table of fields.
 
+#![allow(clippy::needless_pass_by_value)] // JSON literals are written at the call sites
+
 use serde_json::{Value, json};
 
 /// A string.

@@ -124,14 +124,15 @@ pub fn stage(state: &ClusterState, context: &Context<'_>, machine: &Object) -> D
         let leaving: Vec<_> = pods.iter().filter(|it| it.blocked.is_none()).collect();
         let blocked: Vec<_> = pods.iter().filter(|it| it.blocked.is_some()).collect();
         if !leaving.is_empty() {
-            message +=
-                &format!("\n* Pods {}: deletionTimestamp set, but still not removed from the Node", list(&leaving));
+            message.push_str("\n* Pods ");
+            message.push_str(&list(&leaving));
+            message.push_str(": deletionTimestamp set, but still not removed from the Node");
         }
         if let Some(reason) = blocked.first().and_then(|it| it.blocked.as_deref()) {
-            message += &format!(
-                "\n* Pods {}: cannot evict pod as it would violate the pod's disruption budget. {reason}",
-                list(&blocked)
-            );
+            message.push_str("\n* Pods ");
+            message.push_str(&list(&blocked));
+            message.push_str(": cannot evict pod as it would violate the pod's disruption budget. ");
+            message.push_str(reason);
         }
         return DeletionStage { reason: "DrainingNode", message };
     }

@@ -108,8 +108,7 @@ fn bootstrap_blocker(state: &ClusterState, machine: &Object) -> Option<(&'static
             "Waiting for Cluster status.initialization.infrastructureProvisioned to be true",
         ))
     } else if !state.control_plane_initialized()
-        && !(is_control_plane(machine)
-            && state.control_plane_machines().next().is_some_and(|it| it.name() == machine.name()))
+        && state.control_plane_machines().next().is_none_or(|first| first.name() != machine.name())
     {
         Some(("WaitingForControlPlaneInitialized", "Waiting for Cluster control plane to be initialized"))
     } else {

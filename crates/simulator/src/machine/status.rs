@@ -118,10 +118,9 @@ fn conditions(
     let mut result = merged(&kept, &all, context.now);
     // The retained copy lost their transition times; they are taken from the machine itself.
     for condition in result.as_array_mut().into_iter().flatten() {
-        if let Some(old) = condition["type"].as_str().and_then(|it| machine.condition(it)) {
-            if old["status"] == condition["status"] {
-                condition["lastTransitionTime"] = old["lastTransitionTime"].clone();
-            }
+        let old = condition["type"].as_str().and_then(|it| machine.condition(it));
+        if let Some(old) = old.filter(|old| old["status"] == condition["status"]) {
+            condition["lastTransitionTime"] = old["lastTransitionTime"].clone();
         }
     }
     result

@@ -1,5 +1,7 @@
 //! The objects a topology asks for, as server-side apply bodies.
 
+#![allow(clippy::needless_pass_by_value)] // JSON literals are written at the call sites
+
 use serde_json::{Map, Value, json};
 
 use super::{

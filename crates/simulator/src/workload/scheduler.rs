@@ -34,21 +34,17 @@ pub fn reconcile(state: &PlaneState, now: Timestamp, decision: &mut PlaneDecisio
         let mut refusals: BTreeMap<String, usize> = BTreeMap::new();
         let mut best: Option<(u64, u64, &Object)> = None;
         for node in state.all(Resource::Node) {
-            match refusal(state, pod, node, &usage, &placed) {
-                Some(reason) => *refusals.entry(reason).or_default() += 1,
-                None => {
-                    let used = usage.get(node.name()).copied().unwrap_or_default();
-                    let same = placed.iter().filter(|(other, on)| on == node.name() && same_owner(other, pod)).count()
-                        + state
-                            .all(Resource::Pod)
-                            .iter()
-                            .filter(|it| it.text("/spec/nodeName") == node.name() && same_owner(it, pod))
-                            .count();
-                    let score = (u64::try_from(same).unwrap_or(u64::MAX), used.2, node);
-                    if best.is_none_or(|best| (score.0, score.1, score.2.name()) < (best.0, best.1, best.2.name())) {
-                        best = Some(score);
-                    }
-                }
+            if let Some(reason) = refusal(state, pod, node, &usage, &placed) {
+                *refusals.entry(reason).or_default() += 1;
+                continue;
+            }
+            let used = usage.get(node.name()).copied().unwrap_or_default();
+            let here = state.all(Resource::Pod).iter().filter(|it| it.text("/spec/nodeName") == node.name());
+            let same = placed.iter().filter(|(other, on)| on == node.name() && same_owner(other, pod)).count()
+                + here.filter(|it| same_owner(it, pod)).count();
+            let score = (u64::try_from(same).unwrap_or(u64::MAX), used.2, node);
+            if best.is_none_or(|best| (score.0, score.1, score.2.name()) < (best.0, best.1, best.2.name())) {
+                best = Some(score);
             }
         }
         if let Some((_, _, node)) = best {

@@ -1,5 +1,7 @@
 //! What every cluster of the stack has in it before a user comes: network plugin, DNS, cloud integration, storage, metrics.
 
+#![allow(clippy::needless_pass_by_value)] // JSON literals are written at the call sites
+
 use serde_json::{Value, json};
 
 use crate::{

@@ -13,17 +13,17 @@ use serde_json::{Value, json};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// Path prefix of Cluster API's kinds in the namespace of the tests.
-pub const CORE: &str = "/apis/cluster.x-k8s.io/v1beta2/namespaces/default";
+pub(crate) const CORE: &str = "/apis/cluster.x-k8s.io/v1beta2/namespaces/default";
 
-pub struct World {
-    pub server: Server,
-    pub client: Client,
+pub(crate) struct World {
+    pub(crate) server: Server,
+    pub(crate) client: Client,
     _stop: DropGuard,
 }
 
 impl World {
     /// A simulator at full speed, with the fixture's class and cluster applied.
-    pub async fn with_cluster() -> Self {
+    pub(crate) async fn with_cluster() -> Self {
         let world = Self::start(Speed::Max).await;
         for object in fixture() {
             world.apply(&object).await;
@@ -31,7 +31,7 @@ impl World {
         world
     }
 
-    pub async fn start(speed: Speed) -> Self {
+    pub(crate) async fn start(speed: Speed) -> Self {
         let server = Server::open(ServerOptions {
             pod_logs: Some(std::sync::Arc::new(|request| {
                 kogge_simulator::pod_log_text(&request.plane.0, request.pod, request.container)
@@ -49,7 +49,7 @@ impl World {
         Self { server, client, _stop: stop.drop_guard() }
     }
 
-    pub async fn request(
+    pub(crate) async fn request(
         &self,
         client: &Client,
         method: &str,
@@ -64,7 +64,7 @@ impl World {
         client.request(request.body(bytes).unwrap()).await
     }
 
-    pub async fn apply(&self, object: &Value) {
+    pub(crate) async fn apply(&self, object: &Value) {
         let (group, version) = object["apiVersion"].as_str().unwrap().split_once('/').unwrap();
         let plural = format!("{}s", object["kind"].as_str().unwrap().to_lowercase()).replace("classs", "classes");
         let scope = object["metadata"]["namespace"].as_str().map_or_else(String::new, |it| format!("namespaces/{it}/"));
@@ -75,15 +75,15 @@ impl World {
         self.request(&self.client, "PATCH", &path, Some(("application/apply-patch+yaml", object))).await.unwrap();
     }
 
-    pub async fn patch(&self, path: &str, patch: Value) {
+    pub(crate) async fn patch(&self, path: &str, patch: Value) {
         self.request(&self.client, "PATCH", path, Some(("application/merge-patch+json", &patch))).await.unwrap();
     }
 
-    pub async fn delete(&self, path: &str) {
+    pub(crate) async fn delete(&self, path: &str) {
         self.request(&self.client, "DELETE", path, None).await.unwrap();
     }
 
-    pub async fn get(&self, path: &str) -> Option<Value> {
+    pub(crate) async fn get(&self, path: &str) -> Option<Value> {
         match self.request(&self.client, "GET", path, None).await {
             Ok(object) => Some(object),
             Err(kube::Error::Api(status)) if status.code == 404 => None,
@@ -91,36 +91,36 @@ impl World {
         }
     }
 
-    pub async fn list(&self, path: &str) -> Vec<Value> {
+    pub(crate) async fn list(&self, path: &str) -> Vec<Value> {
         self.get(path).await.unwrap()["items"].as_array().unwrap().clone()
     }
 
-    pub async fn cluster(&self) -> Value {
+    pub(crate) async fn cluster(&self) -> Value {
         self.get(&format!("{CORE}/clusters/first")).await.unwrap_or_default()
     }
 
-    pub fn plane(&self) -> Client {
+    pub(crate) fn plane(&self) -> Client {
         self.server.plane(&PlaneName("default/first".into())).expect("the plane is there").client()
     }
 
-    pub async fn plane_list(&self, path: &str) -> Vec<Value> {
+    pub(crate) async fn plane_list(&self, path: &str) -> Vec<Value> {
         self.request(&self.plane(), "GET", path, None).await.unwrap()["items"].as_array().unwrap().clone()
     }
 
-    pub async fn plane_get(&self, path: &str) -> Value {
+    pub(crate) async fn plane_get(&self, path: &str) -> Value {
         self.request(&self.plane(), "GET", path, None).await.unwrap_or_default()
     }
 
-    pub async fn plane_create(&self, path: &str, object: &Value) {
+    pub(crate) async fn plane_create(&self, path: &str, object: &Value) {
         self.request(&self.plane(), "POST", path, Some(("application/json", object))).await.unwrap();
     }
 
     /// Waits until the cluster shows what `holds` asks for.
-    pub async fn until(&self, what: &str, holds: impl Fn(&Value) -> bool) {
+    pub(crate) async fn until(&self, what: &str, holds: impl Fn(&Value) -> bool) {
         self.until_async(what, async || holds(&self.cluster().await)).await;
     }
 
-    pub async fn until_async(&self, what: &str, holds: impl AsyncFn() -> bool) {
+    pub(crate) async fn until_async(&self, what: &str, holds: impl AsyncFn() -> bool) {
         for _ in 0..1200 {
             if holds().await {
                 return;
@@ -136,16 +136,16 @@ impl World {
         panic!("{what} did not come true: {:#}\n{}", self.cluster().await["status"], machines.join("\n"));
     }
 
-    pub async fn until_available(&self) {
-        self.until("Available", |cluster| is_settled(cluster)).await;
+    pub(crate) async fn until_available(&self) {
+        self.until("Available", is_settled).await;
     }
 }
 
-pub fn fixture() -> Vec<Value> {
+pub(crate) fn fixture() -> Vec<Value> {
     serde_saphyr::from_str(include_str!("class.yaml")).unwrap()
 }
 
-pub fn condition(object: &Value, name: &str) -> Value {
+pub(crate) fn condition(object: &Value, name: &str) -> Value {
     object["status"]["conditions"]
         .as_array()
         .and_then(|all| all.iter().find(|it| it["type"] == name))
@@ -153,7 +153,7 @@ pub fn condition(object: &Value, name: &str) -> Value {
         .unwrap_or(json!(null))
 }
 
-pub fn is_settled(cluster: &Value) -> bool {
+pub(crate) fn is_settled(cluster: &Value) -> bool {
     let is = |name: &str, status: &str| condition(cluster, name)["status"] == status;
     is("Available", "True")
         && is("TopologyReconciled", "True")
