@@ -80,14 +80,13 @@ impl Stage {
     /// Typical duration in seconds at speed 1.
     pub const fn seconds(self) -> f64 {
         match self {
-            Self::ClusterInfrastructure => 5.0,
+            Self::ClusterInfrastructure | Self::PodRun => 5.0,
             Self::InstanceCreate | Self::LoadBalancerCreate => 8.0,
             Self::InstanceBoot => 26.0,
             Self::NodeReady => 6.0,
             Self::InstanceDelete => 4.0,
             Self::ClusterInfrastructureDelete | Self::VolumeCreate => 3.0,
             Self::PodStart => 2.0,
-            Self::PodRun => 5.0,
             Self::PodStop => 1.0,
         }
     }

@@ -299,3 +299,46 @@ async fn a_drain_waits_for_a_disruption_budget_and_pods_move() {
         })
         .await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_at_any_point_of_an_upgrade_it_ends_in_the_same_state_and_then_writes_nothing() {
+    let mut world = World::with_cluster().await;
+    world.until_available().await;
+    world.patch(&format!("{CORE}/clusters/first"), json!({"spec": {"topology": {"version": "v1.35.0"}}})).await;
+    for pause in [5, 20, 50, 110, 170, 240, 310] {
+        tokio::time::sleep(std::time::Duration::from_millis(pause)).await;
+        world.restart(kogge_simulator::clock::Speed::Max);
+    }
+    world.until_available().await;
+    let machines = world.list(&format!("{CORE}/machines")).await;
+    assert_eq!(machines.len(), 6);
+    assert!(machines.iter().all(|it| it["spec"]["version"] == "v1.35.0"));
+    let mut before = world.revisions().await;
+    for _ in 0..20 {
+        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+        let after = world.revisions().await;
+        if after == before {
+            world.restart(kogge_simulator::clock::Speed::Max);
+            tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+            assert_eq!(world.revisions().await, after, "a restart wrote although nothing changed");
+            return;
+        }
+        before = after;
+    }
+    panic!("the simulator never stops writing");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_paused_cluster_stays_as_it_is() {
+    let world = World::with_cluster().await;
+    world.until_available().await;
+    let path = format!("{CORE}/clusters/first");
+    world.patch(&path, json!({"spec": {"paused": true, "topology": {"version": "v1.35.0"}}})).await;
+    world.until("paused", |cluster| condition(cluster, "Paused")["status"] == "True").await;
+    let machines = world.list(&format!("{CORE}/machines")).await;
+    assert!(machines.iter().all(|it| it["spec"]["version"] == "v1.34.2"));
+    world.patch(&path, json!({"spec": {"paused": false}})).await;
+    world.until_available().await;
+    let machines = world.list(&format!("{CORE}/machines")).await;
+    assert!(machines.iter().all(|it| it["spec"]["version"] == "v1.35.0"));
+}

@@ -7,7 +7,7 @@ use kogge_apiserver::{
     server::{Server, ServerOptions},
     store::PlaneName,
 };
-use kogge_simulator::{SimulatorOptions, clock::Speed};
+use kogge_simulator::{SimulatorOptions, clock::Speed, kind::Kind};
 use kube::Client;
 use serde_json::{Value, json};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -18,7 +18,7 @@ pub(crate) const CORE: &str = "/apis/cluster.x-k8s.io/v1beta2/namespaces/default
 pub(crate) struct World {
     pub(crate) server: Server,
     pub(crate) client: Client,
-    _stop: DropGuard,
+    stop: DropGuard,
 }
 
 impl World {
@@ -41,12 +41,37 @@ impl World {
         .await
         .unwrap();
         let client = server.management().client();
+        kogge_simulator::install_custom_resource_definitions(&client).await.unwrap();
+        let stop = Self::run(&server, speed);
+        Self { server, client, stop }
+    }
+
+    fn run(server: &Server, speed: Speed) -> DropGuard {
         let stop = CancellationToken::new();
         let mut options = SimulatorOptions::new(server.clone(), "https://127.0.0.1:7443");
         options.speed = speed;
-        kogge_simulator::install_custom_resource_definitions(&client).await.unwrap();
         tokio::spawn(kogge_simulator::run(options, stop.clone()));
-        Self { server, client, _stop: stop.drop_guard() }
+        stop.drop_guard()
+    }
+
+    /// Ends the simulator wherever it is, and starts another one.
+    pub(crate) fn restart(&mut self, speed: Speed) {
+        self.stop = Self::run(&self.server, speed);
+    }
+
+    /// Every object of the management plane's simulated kinds and of the cluster's plane, with its revision.
+    pub(crate) async fn revisions(&self) -> Vec<String> {
+        let mut all = Vec::new();
+        for kind in Kind::ALL {
+            let root =
+                if kind.group().is_empty() { "/api/v1".to_owned() } else { format!("/apis/{}", kind.api_version()) };
+            all.extend(self.list(&format!("{root}/{}", kind.plural())).await);
+        }
+        for path in ["/api/v1/pods", "/api/v1/nodes", "/apis/apps/v1/deployments", "/apis/apps/v1/daemonsets"] {
+            all.extend(self.plane_list(path).await);
+        }
+        let shown = |it: &Value| format!("{} {}", it["metadata"]["name"], it["metadata"]["resourceVersion"]);
+        all.iter().map(shown).collect()
     }
 
     pub(crate) async fn request(
