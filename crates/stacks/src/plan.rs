@@ -361,7 +361,6 @@ fn retire(input: &ClusterPlanInput<'_>, class_name: &str, plan: &mut Plan) {
         causes: Vec::new(),
         effect: Effect::Delete { machines: 0 },
     });
-    plan.writes.push(Write::Delete(cluster_class(class_name)));
     for release in input.catalogue.releases() {
         for minor in &release.kubernetes_minors {
             if release.class_name(minor) == class_name {
@@ -371,6 +370,8 @@ fn retire(input: &ClusterPlanInput<'_>, class_name: &str, plan: &mut Plan) {
             }
         }
     }
+    // Last, because it is what tells that there is something to remove.
+    plan.writes.push(Write::Delete(cluster_class(class_name)));
 }
 
 fn cluster_class(name: &str) -> ObjectReference {
