@@ -126,7 +126,8 @@ pub fn merge_patch(headers: &HeaderMap, bytes: &[u8]) -> Result<Value, ProblemDo
             format!("`{media_type}` is not read here; send application/merge-patch+json"),
         ));
     }
-    let malformed = |detail: String| ProblemDocument::coded(StatusCode::BAD_REQUEST, ProblemCode::MalformedDocument, detail);
+    let malformed =
+        |detail: String| ProblemDocument::coded(StatusCode::BAD_REQUEST, ProblemCode::MalformedDocument, detail);
     let patch: Value =
         serde_json::from_slice(bytes).map_err(|error| malformed(format!("the body is no JSON: {error}")))?;
     if patch.is_object() { Ok(patch) } else { Err(malformed("a merge patch of a cluster is a JSON object".into())) }

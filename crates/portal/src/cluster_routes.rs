@@ -157,8 +157,9 @@ pub(crate) async fn kubeconfig_create(
     let request: KubeconfigRequest = if bytes.is_empty() {
         KubeconfigRequest::default()
     } else {
-        serde_json::from_slice(&bytes)
-            .map_err(|error| ProblemDocument::new(StatusCode::BAD_REQUEST, format!("the body is not understood: {error}")))?
+        serde_json::from_slice(&bytes).map_err(|error| {
+            ProblemDocument::new(StatusCode::BAD_REQUEST, format!("the body is not understood: {error}"))
+        })?
     };
     let valid_for = Duration::from_secs(request.expiration_seconds.unwrap_or(86400));
     Ok((StatusCode::CREATED, Json(service.kubeconfig(&tenant, &name, valid_for).await?)))
@@ -257,7 +258,10 @@ fn precondition(headers: &HeaderMap) -> Result<Option<Precondition>, ProblemDocu
         Some("*") => Ok(Some(Precondition::Present)),
         Some(tag) => {
             let version = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"')).ok_or_else(|| {
-                ProblemDocument::new(StatusCode::BAD_REQUEST, "If-Match takes one entity tag as the server gave it, or *")
+                ProblemDocument::new(
+                    StatusCode::BAD_REQUEST,
+                    "If-Match takes one entity tag as the server gave it, or *",
+                )
             })?;
             Ok(Some(Precondition::Version(version.to_owned())))
         }

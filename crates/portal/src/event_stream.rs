@@ -91,7 +91,8 @@ fn kubernetes_events(events: Api<Event>, name: String) -> impl Stream<Item = Mes
         let message = match event {
             Ok(watcher::Event::Apply(event)) => {
                 let object = event.involved_object.name.as_deref().unwrap_or_default();
-                let own = object == name || object.strip_prefix(name.as_str()).is_some_and(|rest| rest.starts_with('-'));
+                let own =
+                    object == name || object.strip_prefix(name.as_str()).is_some_and(|rest| rest.starts_with('-'));
                 own.then(|| Message::Event(EventSummary::from(&event)))
             }
             _ => None,

@@ -15,9 +15,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 /// The shortest validity that is given.
-pub const SHORTEST: Duration = Duration::from_secs(600);
+pub const SHORTEST: Duration = Duration::from_mins(10);
 /// The longest validity that is given.
-pub const LONGEST: Duration = Duration::from_secs(30 * 86400);
+pub const LONGEST: Duration = Duration::from_hours(720);
 
 /// A kubeconfig and how long it is good for.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -105,10 +105,9 @@ pub fn issue(
 
 fn text(secret: &Secret, key: &'static str) -> Result<String, IssueError> {
     let bytes = secret.data.as_ref().and_then(|data| data.get(key)).map(|value| value.0.clone());
-    bytes.and_then(|bytes| String::from_utf8(bytes).ok()).ok_or_else(|| IssueError::ReadSecret {
-        secret: secret.metadata.name.clone().unwrap_or_default(),
-        key,
-    })
+    bytes
+        .and_then(|bytes| String::from_utf8(bytes).ok())
+        .ok_or_else(|| IssueError::ReadSecret { secret: secret.metadata.name.clone().unwrap_or_default(), key })
 }
 
 fn certificate_time(time: Timestamp) -> time::OffsetDateTime {

@@ -85,7 +85,12 @@ const OPERATIONS: &[Operation] = &[
         "",
     ),
     read("/v1/tenants/{tenant}/clusters/{name}/tree", "cluster_tree", "Show the objects of a cluster", "TreeNode"),
-    read("/v1/tenants/{tenant}/clusters/{name}/diagnostics", "cluster_diagnostics", "Diagnose a cluster", "Diagnostics"),
+    read(
+        "/v1/tenants/{tenant}/clusters/{name}/diagnostics",
+        "cluster_diagnostics",
+        "Diagnose a cluster",
+        "Diagnostics",
+    ),
 ];
 
 const fn read(path: &'static str, id: &'static str, summary: &'static str, schema: &'static str) -> Operation {
@@ -131,13 +136,19 @@ impl Operation {
         }
         let problem = json!({ "description": "A problem", "content": { "application/problem+json": { "schema": reference("ProblemDocument") } } });
         let success = match self.success.1 {
-            Some("") => json!({ "description": "The stream", "content": { "text/event-stream": { "schema": { "type": "string" } } } }),
-            Some(schema) => json!({ "description": "Done", "content": { "application/json": { "schema": reference(schema) } } }),
+            Some("") => {
+                json!({ "description": "The stream", "content": { "text/event-stream": { "schema": { "type": "string" } } } })
+            }
+            Some(schema) => {
+                json!({ "description": "Done", "content": { "application/json": { "schema": reference(schema) } } })
+            }
             None => json!({ "description": "Done" }),
         };
         let mut responses = json!({ self.success.0: success, "default": problem });
         match self.id {
-            "cluster_replace" => responses["201"] = json!({ "description": "Created", "content": { "application/json": { "schema": reference("KubernetesCluster") } } }),
+            "cluster_replace" => {
+                responses["201"] = json!({ "description": "Created", "content": { "application/json": { "schema": reference("KubernetesCluster") } } });
+            }
             "cluster_delete" => responses["204"] = json!({ "description": "Gone" }),
             _ => {}
         }
@@ -162,7 +173,7 @@ fn reference(schema: &str) -> Value {
 
 fn schemas() -> Value {
     let settings = SchemaSettings::draft2020_12().with(|settings| {
-        "/components/schemas".clone_into(&mut settings.definitions_path.to_mut());
+        "/components/schemas".clone_into(settings.definitions_path.to_mut());
         settings.meta_schema = None;
     });
     let mut generator = settings.into_generator();
@@ -204,7 +215,10 @@ fn schemas() -> Value {
     };
     let cluster = json!({ "spec": reference("KubernetesClusterSpec"), "status": reference("KubernetesClusterStatus") });
     schemas.insert("KubernetesCluster".into(), object("KubernetesCluster", cluster));
-    schemas.insert("ProviderProfile".into(), object("ProviderProfile", json!({ "spec": reference("ProviderProfileSpec") })));
+    schemas.insert(
+        "ProviderProfile".into(),
+        object("ProviderProfile", json!({ "spec": reference("ProviderProfileSpec") })),
+    );
     let list = |item: Value| json!({ "type": "object", "required": ["items"], "properties": { "items": { "type": "array", "items": item } } });
     schemas.insert("KubernetesClusterList".into(), list(reference("KubernetesCluster")));
     schemas.insert("ProviderProfileList".into(), list(reference("ProviderProfile")));
@@ -220,7 +234,10 @@ fn schemas() -> Value {
             "severity": { "enum": ["Warning", "Error"] }, "title": { "type": "string" }, "remedy": { "type": "string" }, "page": { "type": "string", "description": "Markdown" },
         }}),
     );
-    schemas.insert("MergePatch".into(), json!({ "type": "object", "description": "JSON merge patch (RFC 7396) of a KubernetesCluster" }));
+    schemas.insert(
+        "MergePatch".into(),
+        json!({ "type": "object", "description": "JSON merge patch (RFC 7396) of a KubernetesCluster" }),
+    );
     Value::Object(schemas)
 }
 

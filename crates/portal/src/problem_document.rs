@@ -134,7 +134,10 @@ impl ProblemDocument {
 
     /// 405.
     pub(crate) fn method_not_allowed() -> Self {
-        Self::new(StatusCode::METHOD_NOT_ALLOWED, "the path does not take this method; /openapi.json lists what it takes")
+        Self::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "the path does not take this method; /openapi.json lists what it takes",
+        )
     }
 }
 

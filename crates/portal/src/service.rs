@@ -240,7 +240,9 @@ impl Service {
             merge(&mut value, patch);
             value["status"] = Value::Null;
             let proposed = crate::body::typed(&value)?;
-            if proposed.metadata.name != previous.metadata.name || proposed.metadata.namespace != previous.metadata.namespace {
+            if proposed.metadata.name != previous.metadata.name
+                || proposed.metadata.namespace != previous.metadata.namespace
+            {
                 return Err(ProblemDocument::new(StatusCode::BAD_REQUEST, "a patch cannot rename a cluster"));
             }
             let warnings = self.review(&proposed, Some(&previous)).await?;
@@ -452,7 +454,9 @@ pub enum Precondition {
 fn check(precondition: Option<&Precondition>, previous: Option<&KubernetesCluster>) -> Result<(), ProblemDocument> {
     let holds = match (precondition, previous) {
         (None, _) | (Some(Precondition::Present), Some(_)) | (Some(Precondition::Absent), None) => true,
-        (Some(Precondition::Version(seen)), Some(previous)) => previous.metadata.resource_version.as_ref() == Some(seen),
+        (Some(Precondition::Version(seen)), Some(previous)) => {
+            previous.metadata.resource_version.as_ref() == Some(seen)
+        }
         (Some(Precondition::Version(_) | Precondition::Present), None) | (Some(Precondition::Absent), Some(_)) => false,
     };
     if holds {

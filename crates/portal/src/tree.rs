@@ -89,7 +89,8 @@ fn describe(object: &Value, condition_types: &[&str]) -> TreeNode {
         api_version: text("/apiVersion"),
         ..TreeNode::default()
     };
-    let conditions = object.pointer("/status/conditions").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let conditions =
+        object.pointer("/status/conditions").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     let found = condition_types.iter().find_map(|wanted| conditions.iter().find(|found| found["type"] == **wanted));
     if let Some(found) = found {
         let field = |name: &str| found[name].as_str().unwrap_or_default().to_owned();
@@ -106,6 +107,7 @@ fn describe(object: &Value, condition_types: &[&str]) -> TreeNode {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use kogge_api::KubernetesClusterSpec;
     use serde_json::json;
 
     fn object(kind: &str, name: &str, owner: Option<&str>) -> Value {
@@ -126,7 +128,7 @@ mod tests {
 
     #[test]
     fn every_object_hangs_at_its_owner_and_strangers_at_the_root() {
-        let mut root = KubernetesCluster::new("shop", Default::default());
+        let mut root = KubernetesCluster::new("shop", KubernetesClusterSpec::default());
         root.metadata.uid = Some("root".into());
         let objects = [
             object("Cluster", "c", Some("root")),

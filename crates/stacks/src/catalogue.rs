@@ -1,9 +1,8 @@
 //! Which stack releases there are, and which one a cluster gets.
 
-use std::path::Path;
 use std::sync::LazyLock;
 
-use crate::release::{ReadReleaseError, StackRelease};
+use crate::release::StackRelease;
 
 /// The stack releases that are part of the binary.
 static BUILT_IN: LazyLock<Vec<StackRelease>> = LazyLock::new(|| {
@@ -120,22 +119,4 @@ impl StackCatalogue {
 fn release_number(release: &str) -> (u64, String) {
     let plain = release.strip_prefix('v').unwrap_or(release);
     (plain.parse().unwrap_or(0), plain.to_owned())
-}
-
-/// Reads a stack release from a folder that holds `stack.yaml` and one YAML file per object.
-///
-/// # Errors
-/// When the folder or a file in it cannot be read, or the content is no stack release.
-pub fn read_folder(folder: &Path) -> Result<StackRelease, ReadReleaseError> {
-    let failed = |error: std::io::Error| ReadReleaseError::ReadFolder(format!("{}: {error}", folder.display()));
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(failed)? {
-        let path = entry.map_err(failed)?.path();
-        let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
-        if path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml") {
-            files.push((name.to_owned(), std::fs::read_to_string(&path).map_err(failed)?));
-        }
-    }
-    files.sort();
-    StackRelease::from_files(files.iter().map(|(name, content)| (name.as_str(), content.as_str())))
 }

@@ -1,12 +1,12 @@
 //! Cluster stacks: what a provider's clusters are made of, and the way from a description to Cluster API objects.
 //!
 //! ```text
-//!  folder or binary ──► StackRelease ─┐
+//!  files of a stack  ──► StackRelease ─┐
 //!  KubernetesCluster, ProviderProfile ┴─► render ──► desired objects ─┐
 //!  observed Cluster API objects ──────────────────────────────────────┴─► plan ──► Plan (shown, then executed)
 //! ```
 //!
-//! Everything but [`catalogue::read_folder`] is pure.
+//! Everything is pure: whoever reads a stack from a folder or a registry passes its files in.
 
 #![deny(missing_docs)]
 

@@ -81,9 +81,6 @@ pub enum ReadReleaseError {
     /// The class has no worker class of the name `stack.yaml` gives.
     #[error("the cluster class has no worker class `{0}`")]
     MissingWorkerClass(String),
-    /// The folder could not be read.
-    #[error("failed to read the stack folder: {0}")]
-    ReadFolder(String),
 }
 
 #[derive(Deserialize)]

@@ -345,7 +345,14 @@ fn a_full_description_renders_to_a_cluster_with_every_option() {
 #[test]
 fn the_built_in_release_is_what_its_folder_says() {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("stacks/sim-scs/v1");
-    let read = kogge_stacks::catalogue::read_folder(&folder).unwrap();
+    let mut files: Vec<(String, String)> = std::fs::read_dir(&folder)
+        .unwrap()
+        .map(|entry| entry.unwrap())
+        .map(|entry| (entry.file_name().into_string().unwrap(), std::fs::read_to_string(entry.path()).unwrap()))
+        .collect();
+    files.sort();
+    let files = files.iter().map(|(name, content)| (name.as_str(), content.as_str()));
+    let read = kogge_stacks::StackRelease::from_files(files).unwrap();
     assert_eq!(StackCatalogue::default().releases(), std::slice::from_ref(&read));
     let kinds: Vec<String> = read.machine_kinds().into_iter().map(|kind| kind.kind).collect();
     insta::assert_debug_snapshot!((

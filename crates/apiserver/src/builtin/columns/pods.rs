@@ -77,7 +77,8 @@ fn summarise_init(pod: &Value, summary: &mut PodSummary, sidecars: &mut PodSumma
         let sidecar = is_sidecar(pod, text(status, "/name"));
         let finished = text(status, "/lastState/terminated/finishedAt");
         summary.restarts += integer(status, "/restartCount");
-        summary.last_restart = later(&summary.last_restart, finished).to_owned();
+        let latest = later(&summary.last_restart, finished).to_owned();
+        summary.last_restart = latest;
         if sidecar {
             sidecars.restarts += integer(status, "/restartCount");
             sidecars.last_restart = later(&sidecars.last_restart, finished).to_owned();
@@ -122,7 +123,8 @@ fn summarise(pod: &Value) -> PodSummary {
         for status in list(pod, "/status/containerStatuses").iter().rev() {
             summary.restarts += integer(status, "/restartCount");
             let finished = text(status, "/lastState/terminated/finishedAt");
-            summary.last_restart = later(&summary.last_restart, finished).to_owned();
+            let latest = later(&summary.last_restart, finished).to_owned();
+            summary.last_restart = latest;
             let waiting = text(status, "/state/waiting/reason");
             let state = |name: &str| status.pointer(name).filter(|state| !state.is_null());
             if !waiting.is_empty() {

@@ -27,6 +27,7 @@ fn shown(group: &str, plural: &str, objects: &[Value]) -> String {
     lines.join("\n")
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the tests read better with literals")]
 fn pod(name: &str, status: Value) -> Value {
     json!({"metadata": {"name": name}, "spec": {"containers": [{"name": "a"}]}, "status": status})
 }

@@ -1,0 +1,306 @@
+//! The command line, defined once: help, completions and `docs/command-line.md` derive from it.
+//!
+//! Parsing stops at the words; what they mean (which server, which document) is resolved by the commands.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::duration::Duration;
+
+/// Kubernetes clusters from one short description
+#[derive(Debug, Parser)]
+#[command(name = "kogge", version, max_term_width = 110, after_help = EXIT_CODES)]
+pub struct Arguments {
+    /// Where to find the server, and how to talk about it
+    #[command(flatten)]
+    pub connection: ConnectionArguments,
+    /// What to do
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Shown below the help of the program.
+pub const EXIT_CODES: &str = "\
+Exit codes:
+  0  done
+  1  failed: the server or the cloud could not do it
+  2  refused: the input or the command line is wrong, nothing was changed
+  3  not found
+  4  conflict: changed by somebody else meanwhile, or already there
+  5  no server reached, or not signed in
+  6  still going when the time to wait was over";
+
+/// Options every command that talks to a server takes.
+#[derive(Debug, Clone, Args)]
+pub struct ConnectionArguments {
+    /// Data directory of a `kogge up` on this machine [default: $XDG_DATA_HOME/kogge]
+    #[arg(long, env = "KOGGE_DATA", value_name = "DIR", global = true)]
+    pub data: Option<PathBuf>,
+    /// Address of a server elsewhere, such as https://kogge.example.com
+    #[arg(long, env = "KOGGE_SERVER", value_name = "URL", global = true)]
+    pub server: Option<String>,
+    /// Token for the server elsewhere
+    #[arg(long, env = "KOGGE_TOKEN", value_name = "TOKEN", global = true, hide_env_values = true)]
+    pub token: Option<String>,
+    /// Tenant to work in
+    #[arg(long, short = 'n', env = "KOGGE_TENANT", value_name = "NAME", default_value = "default", global = true)]
+    pub tenant: String,
+}
+
+/// What `kogge` can do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run everything on this machine: Kubernetes-style API, REST API, operator and a simulated cloud
+    Up(UpArguments),
+    /// Create, see and change clusters
+    #[command(subcommand)]
+    Cluster(ClusterCommand),
+    /// Say what a problem code means and what to do
+    Explain(ExplainArguments),
+    /// Turn a `clusterctl.yaml` of the first SCS reference implementation into a description
+    Import(ImportArguments),
+    /// Print shell completions
+    Completions {
+        /// Shell to print them for
+        shell: clap_complete::Shell,
+    },
+}
+
+/// `kogge up`
+#[derive(Debug, Args)]
+pub struct UpArguments {
+    /// Description or profile to apply once the server is ready; may be given several times, `-` reads standard input
+    #[arg(long = "file", short = 'f', value_name = "FILE")]
+    pub files: Vec<String>,
+    /// Address of the Kubernetes-style API; port 0 picks a free one
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7443")]
+    pub listen: SocketAddr,
+    /// Address of the REST API; port 0 picks a free one
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7480")]
+    pub portal_listen: SocketAddr,
+    /// How fast the simulated cloud runs: a factor such as 10, or `max` for no waiting at all
+    #[arg(long, value_name = "FACTOR", default_value = "10")]
+    pub speed: String,
+    /// Fault to start the simulated cloud with, such as `quota-exhausted:cluster=shop`; may be given several times
+    #[arg(long = "fault", value_name = "FAULT")]
+    pub faults: Vec<String>,
+    /// Stop once every cluster of the files is Ready, or has failed
+    #[arg(long)]
+    pub exit_when_ready: bool,
+}
+
+/// `kogge cluster ...`
+#[derive(Debug, Subcommand)]
+pub enum ClusterCommand {
+    /// Create clusters from a file, or one from a name
+    Create(CreateArguments),
+    /// Show one cluster
+    Get(GetArguments),
+    /// List clusters
+    #[command(visible_alias = "ls")]
+    List(ListArguments),
+    /// Follow a cluster's life until interrupted
+    Watch(NameArguments),
+    /// Show what a change would do, without doing it
+    Plan(PlanArguments),
+    /// Change the number of machines of a pool or of the control plane
+    Scale(ScaleArguments),
+    /// Move a cluster to another Kubernetes version
+    Upgrade(UpgradeArguments),
+    /// Print a kubeconfig for a cluster
+    Kubeconfig(KubeconfigArguments),
+    /// Show the objects a cluster consists of and how each of them is
+    Tree(GetArguments),
+    /// Say what is wrong with a cluster, who has to act and what to do
+    Diagnose(GetArguments),
+    /// Delete a cluster and everything in it
+    Delete(DeleteArguments),
+}
+
+/// How results are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum OutputFormat {
+    /// For people
+    Table,
+    /// For programs
+    Json,
+    /// For files
+    Yaml,
+}
+
+/// `-o`
+#[derive(Debug, Clone, Args)]
+pub struct OutputArguments {
+    /// How to print the result
+    #[arg(long, short = 'o', value_enum, default_value = "table")]
+    pub output: OutputFormat,
+}
+
+/// `--wait`
+#[derive(Debug, Clone, Args)]
+pub struct WaitArguments {
+    /// Wait until done, at most this long, such as `--wait` (30m) or `--wait=90s`
+    #[arg(long, value_name = "TIMEOUT", num_args = 0..=1, require_equals = true, default_missing_value = "30m")]
+    pub wait: Option<Duration>,
+}
+
+/// A cluster's name.
+#[derive(Debug, Args)]
+pub struct NameArguments {
+    /// Name of the cluster
+    pub name: String,
+}
+
+/// A cluster's name and how to print.
+#[derive(Debug, Args)]
+pub struct GetArguments {
+    /// Name of the cluster
+    pub name: String,
+    /// How to print the result
+    #[command(flatten)]
+    pub output: OutputArguments,
+}
+
+/// `kogge cluster list`
+#[derive(Debug, Args)]
+pub struct ListArguments {
+    /// Clusters of every tenant
+    #[arg(long, short = 'A')]
+    pub all_tenants: bool,
+    /// How to print the result
+    #[command(flatten)]
+    pub output: OutputArguments,
+}
+
+/// `kogge cluster create`
+#[derive(Debug, Args)]
+pub struct CreateArguments {
+    /// Name of the cluster, where no file is given
+    #[arg(required_unless_present = "files", conflicts_with = "files")]
+    pub name: Option<String>,
+    /// File with one or more descriptions; may be given several times, `-` reads standard input
+    #[arg(long = "file", short = 'f', value_name = "FILE")]
+    pub files: Vec<String>,
+    /// Provider profile, where no file is given
+    #[arg(long, default_value = "sim", conflicts_with = "files")]
+    pub profile: String,
+    /// Kubernetes version such as 1.34 [default: the profile's newest that is no preview]
+    #[arg(long = "kubernetes-version", value_name = "VERSION", conflicts_with = "files")]
+    pub kubernetes_version: Option<String>,
+    /// Number of control plane machines
+    #[arg(long, value_name = "COUNT", conflicts_with = "files")]
+    pub control_plane: Option<i32>,
+    /// Number of worker machines
+    #[arg(long, value_name = "COUNT", conflicts_with = "files")]
+    pub workers: Option<i32>,
+    /// Only say what would be done
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Whether to wait
+    #[command(flatten)]
+    pub wait: WaitArguments,
+    /// How to print the result
+    #[command(flatten)]
+    pub output: OutputArguments,
+}
+
+/// `kogge cluster plan`
+#[derive(Debug, Args)]
+pub struct PlanArguments {
+    /// Name of the cluster; its pending plan is shown where no file is given
+    #[arg(required_unless_present = "file")]
+    pub name: Option<String>,
+    /// Proposed description, `-` reads standard input
+    #[arg(long, short = 'f', value_name = "FILE")]
+    pub file: Option<String>,
+    /// How to print the result
+    #[command(flatten)]
+    pub output: OutputArguments,
+}
+
+/// `kogge cluster scale`
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("what").required(true).multiple(true).args(["count", "control_plane"]))]
+pub struct ScaleArguments {
+    /// Name of the cluster
+    pub name: String,
+    /// Worker pool [default: the only one]
+    #[arg(long, value_name = "NAME", requires = "count")]
+    pub pool: Option<String>,
+    /// Number of machines of the pool
+    #[arg(long, value_name = "COUNT")]
+    pub count: Option<i32>,
+    /// Number of control plane machines
+    #[arg(long, value_name = "COUNT")]
+    pub control_plane: Option<i32>,
+    /// Confirm that control plane machines may go, where the number gets lower
+    #[arg(long, short = 'y', requires = "control_plane")]
+    pub yes: bool,
+    /// Whether to wait
+    #[command(flatten)]
+    pub wait: WaitArguments,
+}
+
+/// `kogge cluster upgrade`
+#[derive(Debug, Args)]
+pub struct UpgradeArguments {
+    /// Name of the cluster
+    pub name: String,
+    /// Kubernetes version to move to, such as 1.35 or 1.35.2
+    #[arg(long = "to", value_name = "VERSION")]
+    pub to: String,
+    /// Whether to wait
+    #[command(flatten)]
+    pub wait: WaitArguments,
+}
+
+/// `kogge cluster kubeconfig`
+#[derive(Debug, Args)]
+pub struct KubeconfigArguments {
+    /// Name of the cluster
+    pub name: String,
+    /// How long it is valid, such as 8h
+    #[arg(long, value_name = "DURATION", default_value = "24h")]
+    pub valid_for: Duration,
+    /// Write it to this file (mode 0600) instead of standard output
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+}
+
+/// `kogge cluster delete`
+#[derive(Debug, Args)]
+pub struct DeleteArguments {
+    /// Name of the cluster
+    pub name: String,
+    /// Do not ask
+    #[arg(long, short = 'y')]
+    pub yes: bool,
+    /// Whether to wait
+    #[command(flatten)]
+    pub wait: WaitArguments,
+}
+
+/// `kogge explain`
+#[derive(Debug, Args)]
+pub struct ExplainArguments {
+    /// Code of a problem; all codes are listed where none is given
+    pub code: Option<String>,
+}
+
+/// `kogge import`
+#[derive(Debug, Args)]
+pub struct ImportArguments {
+    /// The `clusterctl.yaml`, `-` reads standard input
+    pub file: String,
+    /// Name of the new cluster
+    #[arg(long)]
+    pub name: String,
+    /// The `clouds.yaml` that belongs to it
+    #[arg(long, value_name = "FILE")]
+    pub clouds: Option<PathBuf>,
+    /// Provider profile of the new cluster [default: sim]
+    #[arg(long)]
+    pub profile: Option<String>,
+}

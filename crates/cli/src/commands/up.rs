@@ -1,0 +1,220 @@
+//! `kogge up`: everything on this machine, in the foreground, until interrupted.
+
+use std::fmt::Write as _;
+
+use reqwest::Method;
+use serde_json::Value;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::all_in_one::{AllInOne, AllInOneOptions};
+use crate::arguments::{ConnectionArguments, UpArguments};
+use crate::data_directory::{DataDirectory, DataDirectoryError, Endpoints};
+use crate::documents::{self, Document};
+use crate::outcome::{CommandError, Exit};
+use crate::progress::{Goal, follow};
+use crate::rest_client::{Body, RestClient};
+use crate::terminal;
+
+/// Runs until SIGINT or SIGTERM.
+///
+/// # Errors
+/// Exit code 2 for a wrong file (found before anything starts) or option, 4 if another process runs on the directory,
+/// 1 if a part cannot start or stops.
+pub async fn run(connection: &ConnectionArguments, arguments: UpArguments) -> Result<(), CommandError> {
+    start_log();
+    let documents = documents::read_clusters(&arguments.files)?;
+    let speed = arguments.speed.parse().map_err(|error| {
+        CommandError::new(Exit::Refused, format!("--speed {}: {error}", arguments.speed))
+            .hint("give a factor such as 10, or max")
+    })?;
+    let mut faults = Vec::new();
+    for fault in &arguments.faults {
+        faults.push(
+            fault.parse().map_err(|error| CommandError::new(Exit::Refused, format!("--fault {fault}: {error}")))?,
+        );
+    }
+    let data = DataDirectory::locate(connection.data.as_deref()).map_err(|error| failed(&error))?;
+    let _lock = data.lock().map_err(|error| failed(&error))?;
+    // Before anybody can know that there is something to stop.
+    let mut stop = StopSignals::new()?;
+    let token = data.token_or_create(random_token).map_err(|error| failed(&error))?;
+
+    let mut machine = AllInOne::start(AllInOneOptions {
+        data: Some(data.path().to_owned()),
+        api_address: arguments.listen,
+        portal_address: arguments.portal_listen,
+        token: token.clone(),
+        speed,
+        faults,
+    })
+    .await
+    .map_err(|error| CommandError::new(Exit::Failed, error.to_string()))?;
+    let kubeconfig = machine.server().admin_kubeconfig(&machine.api_url());
+    data.write_private(&data.kubeconfig(), kubeconfig.as_bytes()).map_err(|error| failed(&error))?;
+    let endpoints = Endpoints { api: machine.api_url(), portal: machine.portal_url(), pid: std::process::id() };
+    data.announce(&endpoints).map_err(|error| failed(&error))?;
+    greet(&data, &endpoints, &arguments.speed);
+
+    let client = RestClient::new(endpoints.portal.clone(), token, connection.tenant.clone())?;
+    let outcome = tokio::select! {
+        outcome = work(&client, &documents, &arguments, &data) => match outcome {
+            Ok(()) if arguments.exit_when_ready => Ok(()),
+            Ok(()) => wait(&mut machine, &mut stop).await,
+            Err(error) if arguments.exit_when_ready || error.exit == Exit::Refused => Err(error),
+            // A cluster that does not come up is no reason to take down the others, nor the way to find out why.
+            Err(error) => {
+                terminal::say(&error.render());
+                wait(&mut machine, &mut stop).await
+            }
+        },
+        error = machine.failed() => Err(CommandError::new(Exit::Failed, error.to_string())),
+        () = stop.wait() => Ok(()),
+    };
+    terminal::say("stopping; everything is kept, `kogge up` resumes it");
+    machine.stop().await;
+    data.withdraw();
+    outcome
+}
+
+fn failed(error: &DataDirectoryError) -> CommandError {
+    let exit = if matches!(error, DataDirectoryError::Locked { .. }) { Exit::Conflict } else { Exit::Failed };
+    let mut message = error.to_string();
+    if let Some(source) = std::error::Error::source(error) {
+        let _ = write!(message, ": {source}");
+    }
+    let error = CommandError::new(exit, message);
+    if exit == Exit::Conflict {
+        error.hint("use it, stop it, or give another directory with --data DIR")
+    } else {
+        error
+    }
+}
+
+/// Log lines go to standard error, by default only what somebody has to know.
+fn start_log() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("KOGGE_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("error"));
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+}
+
+/// 256 random bits, in letters and digits.
+fn random_token() -> String {
+    use rand::RngCore as _;
+    let mut bytes = [0_u8; 32];
+    rand::rng().fill_bytes(&mut bytes);
+    bytes.iter().fold(String::from("kogge-"), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+fn greet(data: &DataDirectory, endpoints: &Endpoints, speed: &str) {
+    let speed = if speed == "max" { "without waiting".to_owned() } else { format!("at {speed} times the real speed") };
+    terminal::say(&format!("kogge {} is up", env!("CARGO_PKG_VERSION")));
+    terminal::say(&format!("  Kubernetes API  {}  (KUBECONFIG={})", endpoints.api, data.kubeconfig().display()));
+    terminal::say(&format!("  REST API        {}   (token in {})", endpoints.portal, data.token_file().display()));
+    terminal::say(&format!("  profile         sim, a simulated cloud {speed}"));
+}
+
+/// Applies the documents through the REST API, as any client would, and follows the clusters until they are Ready.
+async fn work(
+    client: &RestClient,
+    documents: &[Document],
+    arguments: &UpArguments,
+    data: &DataDirectory,
+) -> Result<(), CommandError> {
+    // All are tried before the first is stored, so that a bad one stores nothing.
+    for document in documents {
+        document.put(client, true).await?;
+    }
+    let mut clusters = Vec::new();
+    for document in documents {
+        let answer = document.put(client, false).await?;
+        let version = answer["spec"]["kubernetes"]["version"].as_str().unwrap_or_default();
+        terminal::say(&format!("{}: accepted, Kubernetes {version}", document.name));
+        clusters.push(document);
+    }
+    let followed = futures::future::join_all(
+        clusters
+            .iter()
+            .map(|document| async move { follow(&document.client(client), &document.name, Goal::Ready, None).await }),
+    )
+    .await;
+    for result in followed {
+        result?;
+    }
+    if let Some(first) = clusters.first()
+        && !arguments.exit_when_ready
+    {
+        let known: Value = client.call(Method::GET, &client.clusters_path(""), Body::Empty).await?;
+        next_steps(first, known["items"].as_array().map_or(1, Vec::len), data);
+    }
+    Ok(())
+}
+
+fn next_steps(document: &Document, clusters: usize, data: &DataDirectory) {
+    let program = program();
+    let name = &document.name;
+    let mut options = String::new();
+    let default = DataDirectory::locate(None).map(|directory| directory.path().to_owned());
+    if default.ok().as_deref() != Some(data.path()) {
+        let _ = write!(options, " --data {}", data.path().display());
+    }
+    if document.tenant().is_some_and(|tenant| tenant != "default") {
+        let _ = write!(options, " --tenant {}", document.tenant().unwrap_or_default());
+    }
+    let others = if clusters > 1 { format!(" ({clusters} clusters in all)") } else { String::new() };
+    terminal::say(&format!("\nTry next, in another terminal{others}:"));
+    terminal::say(&format!("  {program} cluster kubeconfig {name}{options} > {name}.kubeconfig"));
+    terminal::say(&format!("  kubectl --kubeconfig {name}.kubeconfig get nodes,pods --all-namespaces"));
+    terminal::say(&format!("  {program} cluster scale {name} --count 5 --wait{options}"));
+    terminal::say("\nCtrl-C stops it; everything is kept.");
+}
+
+/// How the user calls this program: its name if it is on the path, else where it is.
+fn program() -> String {
+    let Ok(executable) = std::env::current_exe() else { return "kogge".into() };
+    let on_path = std::env::var_os("PATH").is_some_and(|path| {
+        std::env::split_paths(&path).any(|folder| {
+            folder
+                .join("kogge")
+                .canonicalize()
+                .is_ok_and(|found| executable.canonicalize().is_ok_and(|own| own == found))
+        })
+    });
+    if on_path {
+        return "kogge".into();
+    }
+    let here = std::env::current_dir().unwrap_or_default();
+    executable.strip_prefix(&here).unwrap_or(&executable).display().to_string()
+}
+
+async fn wait(machine: &mut AllInOne, stop: &mut StopSignals) -> Result<(), CommandError> {
+    tokio::select! {
+        error = machine.failed() => Err(CommandError::new(Exit::Failed, error.to_string())),
+        () = stop.wait() => Ok(()),
+    }
+}
+
+/// SIGINT and SIGTERM.
+struct StopSignals {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+}
+
+impl StopSignals {
+    fn new() -> Result<Self, CommandError> {
+        let listen = |kind| {
+            signal(kind)
+                .map_err(|error| CommandError::new(Exit::Failed, format!("failed to listen for signals: {error}")))
+        };
+        Ok(Self { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
+    }
+
+    async fn wait(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}

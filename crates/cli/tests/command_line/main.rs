@@ -1,0 +1,10 @@
+//! The binary as its users have it: `kogge up` in a process of its own, and everything else as its client.
+
+mod bad_input;
+mod explain;
+mod faults;
+mod import;
+mod kubectl;
+mod life_of_a_cluster;
+mod restart;
+mod session;
