@@ -6,6 +6,7 @@ use axum::http::StatusCode;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use k8s_openapi::api::core::v1::{Event, Namespace, Secret};
+use kogge_api::contract::{self, CLUSTER_NAME_LABEL};
 use kogge_api::kubernetes_cluster::KubernetesCluster;
 use kogge_api::plan::Plan;
 use kogge_api::problem::ProblemCode;
@@ -20,16 +21,13 @@ use serde_json::{Value, json};
 use crate::problem_document::{FieldError, ProblemDocument};
 use crate::tree::{self, TreeNode};
 
-/// Label every Cluster API object of a cluster carries.
-pub(crate) const CLUSTER_NAME_LABEL: &str = "cluster.x-k8s.io/cluster-name";
-
 /// Kinds of Cluster API (v1beta2) that belong to a cluster, in the order a tree shows them.
 const CLUSTER_API_KINDS: &[(&str, &str)] = &[
     ("controlplane.cluster.x-k8s.io", "KubeadmControlPlane"),
-    ("cluster.x-k8s.io", "MachineDeployment"),
-    ("cluster.x-k8s.io", "MachineSet"),
-    ("cluster.x-k8s.io", "Machine"),
-    ("cluster.x-k8s.io", "MachineHealthCheck"),
+    (contract::GROUP, "MachineDeployment"),
+    (contract::GROUP, "MachineSet"),
+    (contract::GROUP, "Machine"),
+    (contract::GROUP, "MachineHealthCheck"),
 ];
 
 /// The service layer. Cheap to clone.
@@ -66,7 +64,7 @@ impl Service {
     }
 
     fn kind(&self, tenant: &str, group: &str, kind: &str) -> Api<DynamicObject> {
-        let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, "v1beta2", kind));
+        let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, contract::VERSION, kind));
         Api::namespaced_with(self.client.clone(), tenant, &resource)
     }
 
@@ -328,13 +326,13 @@ impl Service {
         let of_cluster = ListParams::default().labels(&format!("{CLUSTER_NAME_LABEL}={name}"));
         let control_planes =
             self.values(tenant, "controlplane.cluster.x-k8s.io", "KubeadmControlPlane", &of_cluster).await?;
-        let deployments = self.values(tenant, "cluster.x-k8s.io", "MachineDeployment", &of_cluster).await?;
-        let classes = self.values(tenant, "cluster.x-k8s.io", "ClusterClass", &ListParams::default()).await?;
+        let deployments = self.values(tenant, contract::GROUP, "MachineDeployment", &of_cluster).await?;
+        let classes = self.values(tenant, contract::GROUP, "ClusterClass", &ListParams::default()).await?;
         Ok(ObservedState::from_objects(cluster.as_ref(), control_planes.first(), &deployments, &classes))
     }
 
     async fn value(&self, tenant: &str, kind: &str, name: &str) -> Result<Option<Value>, ProblemDocument> {
-        let object = self.kind(tenant, "cluster.x-k8s.io", kind).get_opt(name).await?;
+        let object = self.kind(tenant, contract::GROUP, kind).get_opt(name).await?;
         object.map(|object| serde_json::to_value(object).map_err(|error| internal(&error))).transpose()
     }
 
@@ -409,8 +407,8 @@ impl Service {
     ) -> Result<crate::kubeconfig::Kubeconfig, ProblemDocument> {
         self.cluster(tenant, name).await?;
         let secrets: Api<Secret> = Api::namespaced(self.client.clone(), tenant);
-        let authority = secrets.get_opt(&format!("{name}-ca")).await?;
-        let admin = secrets.get_opt(&format!("{name}-kubeconfig")).await?;
+        let authority = secrets.get_opt(&contract::ca_secret(name)).await?;
+        let admin = secrets.get_opt(&contract::kubeconfig_secret(name)).await?;
         let (Some(authority), Some(admin)) = (authority, admin) else {
             return Err(ProblemDocument::coded(
                 StatusCode::CONFLICT,

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use kogge_api::contract;
 use kogge_api::kubernetes_cluster::{KubernetesCluster, condition};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -45,7 +46,9 @@ pub fn build(root: &KubernetesCluster, objects: &[Value]) -> TreeNode {
     let uids: BTreeSet<&str> = objects.iter().map(uid).chain([root_uid.as_str()]).collect();
     let mut of_owner: BTreeMap<&str, Vec<&Value>> = BTreeMap::new();
     for object in objects {
-        let owner = owner(object).filter(|owner| uids.contains(owner) && *owner != uid(object)).unwrap_or(&root_uid);
+        let owner = contract::owner_uid(object)
+            .filter(|owner| uids.contains(owner) && *owner != uid(object))
+            .unwrap_or(&root_uid);
         of_owner.entry(owner).or_default().push(object);
     }
     let mut seen = BTreeSet::new();
@@ -75,12 +78,6 @@ fn uid(object: &Value) -> &str {
     object.pointer("/metadata/uid").and_then(Value::as_str).unwrap_or_default()
 }
 
-/// The controller, else the first owner.
-fn owner(object: &Value) -> Option<&str> {
-    let owners = object.pointer("/metadata/ownerReferences")?.as_array()?;
-    owners.iter().find(|owner| owner["controller"] == true).or(owners.first())?["uid"].as_str()
-}
-
 fn describe(object: &Value, condition_types: &[&str]) -> TreeNode {
     let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
     let mut node = TreeNode {
@@ -89,16 +86,12 @@ fn describe(object: &Value, condition_types: &[&str]) -> TreeNode {
         api_version: text("/apiVersion"),
         ..TreeNode::default()
     };
-    let conditions =
-        object.pointer("/status/conditions").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-    let found = condition_types.iter().find_map(|wanted| conditions.iter().find(|found| found["type"] == **wanted));
-    if let Some(found) = found {
-        let field = |name: &str| found[name].as_str().unwrap_or_default().to_owned();
-        node.ready = Some(field("status"));
-        node.since = found["lastTransitionTime"].as_str().map(str::to_owned);
-        if node.ready.as_deref() != Some("True") {
-            node.reason = field("reason");
-            node.message = field("message");
+    if let Some(found) = condition_types.iter().find_map(|wanted| contract::find_condition(object, wanted)) {
+        node.ready = Some(found.status.to_owned());
+        node.since = found.last_transition_time.map(str::to_owned);
+        if found.status != "True" {
+            found.reason.clone_into(&mut node.reason);
+            found.message.clone_into(&mut node.message);
         }
     }
     node

@@ -1,15 +1,9 @@
 //! What is kept of Cluster API objects: the few fields plans and statuses depend on, by the paths of its v1beta2 contract.
 
 use jiff::Timestamp;
+use kogge_api::contract::{self, CLUSTER_NAME_LABEL, CONTROL_PLANE_LABEL, TOPOLOGY_DEPLOYMENT_LABEL};
 use kube::core::DynamicObject;
 use serde_json::Value;
-
-/// Label with the name of the cluster on every object of Cluster API.
-pub const CLUSTER_NAME_LABEL: &str = "cluster.x-k8s.io/cluster-name";
-/// Label with the name of the machine deployment in the topology.
-pub const DEPLOYMENT_NAME_LABEL: &str = "topology.cluster.x-k8s.io/deployment-name";
-/// Label of control plane machines.
-pub const CONTROL_PLANE_LABEL: &str = "cluster.x-k8s.io/control-plane";
 
 /// A condition of an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,19 +102,16 @@ pub fn is_true(conditions: &[Condition], condition_type: &str) -> bool {
     condition(conditions, condition_type).is_some_and(|condition| condition.status == "True")
 }
 
-/// Conditions of an object, wherever its API version keeps them.
+/// Conditions of an object, to keep.
 pub fn conditions(data: &Value) -> Vec<Condition> {
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let list = data.pointer("/status/conditions").and_then(Value::as_array);
-    list.into_iter()
-        .flatten()
+    contract::conditions(data)
         .map(|condition| Condition {
-            condition_type: text(&condition["type"]),
-            status: text(&condition["status"]),
-            reason: text(&condition["reason"]),
-            message: text(&condition["message"]),
-            observed_generation: condition["observedGeneration"].as_i64(),
-            since: condition["lastTransitionTime"].as_str().and_then(|time| time.parse().ok()),
+            condition_type: condition.condition_type.to_owned(),
+            status: condition.status.to_owned(),
+            reason: condition.reason.to_owned(),
+            message: condition.message.to_owned(),
+            observed_generation: condition.observed_generation,
+            since: condition.last_transition_time.and_then(|time| time.parse().ok()),
         })
         .collect()
 }
@@ -135,7 +126,7 @@ impl MachineGroup {
         let observed = data.pointer("/status/observedGeneration").and_then(Value::as_i64);
         Self {
             name: object.metadata.name.clone().unwrap_or_default(),
-            topology_name: label(object, DEPLOYMENT_NAME_LABEL),
+            topology_name: label(object, TOPOLOGY_DEPLOYMENT_LABEL),
             version: text("/spec/version").or_else(|| text("/spec/template/spec/version")),
             running_version: text("/status/version"),
             replicas: Replicas {
@@ -161,7 +152,7 @@ impl Machine {
         Self {
             name: object.metadata.name.clone().unwrap_or_default(),
             is_control_plane: labels.is_some_and(|labels| labels.contains_key(CONTROL_PLANE_LABEL)),
-            topology_name: label(object, DEPLOYMENT_NAME_LABEL),
+            topology_name: label(object, TOPOLOGY_DEPLOYMENT_LABEL),
             version: text("/spec/version"),
             kubelet_version: text("/status/nodeInfo/kubeletVersion"),
             has_node: data.pointer("/status/nodeRef/name").is_some(),

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures::{Stream, StreamExt, pin_mut};
+use kogge_api::contract;
 use kogge_stacks::StackCatalogue;
 use kube::api::ApiResource;
 use kube::core::{DynamicObject, GroupVersionKind};
@@ -66,11 +67,11 @@ pub fn watched_kinds(catalogue: &StackCatalogue) -> Vec<WatchedKind> {
         resource: ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind)),
     };
     let mut kinds = vec![
-        kind(Role::ClusterClass, "cluster.x-k8s.io", "v1beta2", "ClusterClass"),
-        kind(Role::Cluster, "cluster.x-k8s.io", "v1beta2", "Cluster"),
+        kind(Role::ClusterClass, contract::GROUP, contract::VERSION, "ClusterClass"),
+        kind(Role::Cluster, contract::GROUP, contract::VERSION, "Cluster"),
         kind(Role::ControlPlane, "controlplane.cluster.x-k8s.io", "v1beta2", "KubeadmControlPlane"),
-        kind(Role::MachineDeployment, "cluster.x-k8s.io", "v1beta2", "MachineDeployment"),
-        kind(Role::Machine, "cluster.x-k8s.io", "v1beta2", "Machine"),
+        kind(Role::MachineDeployment, contract::GROUP, contract::VERSION, "MachineDeployment"),
+        kind(Role::Machine, contract::GROUP, contract::VERSION, "Machine"),
     ];
     let mut infrastructure: Vec<_> = catalogue
         .releases()

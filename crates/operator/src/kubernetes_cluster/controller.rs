@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use jiff::{Timestamp, TimestampRound, Unit};
 use k8s_openapi::api::core::v1::Secret;
+use kogge_api::contract;
 use kogge_api::kubernetes_cluster::KubernetesClusterStatus;
 use kogge_api::plan::{Action, Effect, Plan};
 use kogge_api::problem::ProblemCode;
@@ -323,14 +324,14 @@ async fn set_finalizer(
 
 /// Asks the API itself: the index may not have heard of a Cluster that was made a moment ago.
 async fn is_really_gone(context: &Context, key: &ClusterKey) -> Result<bool, ReconcileError> {
-    let kind = kube::core::GroupVersionKind::gvk("cluster.x-k8s.io", "v1beta2", "Cluster");
+    let kind = kube::core::GroupVersionKind::gvk(contract::GROUP, contract::VERSION, "Cluster");
     let resource = kube::api::ApiResource::from_gvk(&kind);
     let clusters: Api<DynamicObject> = Api::namespaced_with(context.client.clone(), &key.namespace, &resource);
     let found = clusters.get_opt(&key.name).await.map_err(|error| ReconcileError::LookForCluster(Box::new(error)))?;
     match found {
         None => Ok(true),
         Some(object) => {
-            context.index.put(Role::Cluster, "Cluster", "cluster.x-k8s.io/v1beta2", object);
+            context.index.put(Role::Cluster, "Cluster", contract::API_VERSION, object);
             context.queue.add(key.clone());
             Ok(false)
         }

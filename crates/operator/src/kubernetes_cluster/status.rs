@@ -285,7 +285,7 @@ fn kubeconfig(input: &StatusInput<'_>) -> Option<LocalReference> {
     let cluster = input.objects.cluster.as_deref()?;
     let is_initialized = cluster.pointer("/status/initialization/controlPlaneInitialized") == Some(&Value::Bool(true));
     let name = input.cluster.metadata.name.as_deref()?;
-    is_initialized.then(|| LocalReference { name: format!("{name}-kubeconfig") })
+    is_initialized.then(|| LocalReference { name: kogge_api::contract::kubeconfig_secret(name) })
 }
 
 fn stack(input: &StatusInput<'_>) -> Option<StackStatus> {
