@@ -202,7 +202,8 @@ impl Plan {
     }
 }
 
-/// One line for people: `replace 3 machines of pool default (spec.workers[default].machineFlavor: A -> B)`.
+/// One line for people: `replace the machines of pool default: 3 machines replaced one by one (spec.workers[default].machineFlavor: A -> B)`;
+/// the alternate form (`{:#}`) leaves the causes out.
 impl fmt::Display for Step {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let subject = match (&self.pool, self.action) {
@@ -233,6 +234,9 @@ impl fmt::Display for Step {
             Action::Refuse => "refuse to change",
         };
         write!(formatter, "{verb} {subject}: {}", self.effect)?;
+        if formatter.alternate() {
+            return Ok(());
+        }
         let mut separator = " (";
         for change in &self.causes {
             write!(formatter, "{separator}{change}")?;

@@ -55,7 +55,7 @@ pub fn for_people(plan: &Plan) -> String {
     }
     let mut text = String::new();
     for (index, step) in plan.steps.iter().enumerate() {
-        let _ = writeln!(text, "{}. {step}", index + 1);
+        let _ = writeln!(text, "{}. {step:#}", index + 1);
         for change in &step.causes {
             let show = |value: &Option<Value>| match value {
                 None | Some(Value::Null) => "not set".to_owned(),

@@ -1,5 +1,8 @@
 //! Kubernetes Events of a cluster: few, and only at changes. What is derived here compares two statuses, so that a
 //! restart repeats nothing.
+//!
+//! Recorders count events of equal type, reason and action as one and keep the first one's words, so what differs in its
+//! words differs in its action too.
 
 use kogge_api::kubernetes_cluster::KubernetesClusterStatus;
 use kogge_api::plan::Plan;
@@ -17,7 +20,8 @@ pub fn of_change(
     let mut events = Vec::new();
     if let Some(plan) = executed.filter(|plan| !plan.writes.is_empty()) {
         let steps: Vec<String> = plan.steps.iter().map(ToString::to_string).collect();
-        events.push(event(EventType::Normal, "PlanExecuted", "Apply", &steps.join("; ")));
+        let action = format!("ApplyGeneration{}", current.observed_generation.unwrap_or_default());
+        events.push(event(EventType::Normal, "PlanExecuted", &action, &steps.join("; ")));
     }
     let before = previous.and_then(|status| status.phase);
     if let Some(phase) = current.phase.filter(|phase| before != Some(*phase)) {
@@ -26,7 +30,7 @@ pub fn of_change(
             Some(before) => format!("{before} -> {phase}: {message}"),
             None => format!("{phase}: {message}"),
         };
-        events.push(event(EventType::Normal, "PhaseChanged", "Reconcile", note.trim_end_matches([':', ' '])));
+        events.push(event(EventType::Normal, "PhaseChanged", phase.as_str(), note.trim_end_matches([':', ' '])));
     }
     let known = previous.map(|status| status.problems.as_slice()).unwrap_or_default();
     for problem in &current.problems {
@@ -37,7 +41,7 @@ pub fn of_change(
     for problem in known {
         if !current.problems.iter().any(|current| current.code == problem.code) {
             let note = format!("{} is solved", problem.code);
-            events.push(event(EventType::Normal, "ProblemSolved", "Reconcile", &note));
+            events.push(event(EventType::Normal, "ProblemSolved", &problem.code, &note));
         }
     }
     events
