@@ -5,6 +5,8 @@
 //! be tested by properties and fuzzed without a runtime. Nothing in this crate does I/O or reads a clock: time and
 //! randomness are arguments. It knows no Kogge kind; kinds reach it as [`resource::ResourceType`] values.
 
+#![deny(missing_docs)]
+
 pub mod apply;
 pub mod custom_resource_definition;
 pub mod discovery;
