@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     clock::{Clock, Speed},
+    control_plane::certificates::moved_kubeconfig,
     definitions::{InstallError, install_custom_resource_definitions},
     fault::{FaultKind, FaultSpec, Scope},
     kind::Kind,
@@ -110,7 +111,10 @@ pub async fn run(options: SimulatorOptions, shutdown: CancellationToken) -> Resu
             // A watch that ends early has reported, or never will; nothing to wait for then.
             let _ = ready.recv().await;
         }
-        for key in world.clusters(None) {
+        // Before the clusters' endpoints follow: who sees a new endpoint finds the kubeconfig that belongs to it.
+        let clusters = world.clusters(None);
+        move_kubeconfigs(&client, &reconciler.endpoint, &clusters).await;
+        for key in clusters {
             queue.add(key);
         }
         close_planes_without_cluster(&options.server, &world).await;
@@ -140,6 +144,20 @@ fn endpoint(base_url: &str) -> Result<Endpoint, SimulatorError> {
     let host = url.host().ok_or_else(wrong)?.trim_start_matches('[').trim_end_matches(']').to_owned();
     let port = url.port_u16().unwrap_or(443);
     Ok(Endpoint { base_url: base_url.trim_end_matches('/').to_owned(), host, port })
+}
+
+/// Makes the kubeconfigs of all clusters lead to where the server listens now.
+async fn move_kubeconfigs(client: &Client, endpoint: &Endpoint, clusters: &[ClusterKey]) {
+    for key in clusters {
+        let path = Kind::Secret.path(&key.namespace, Some(&format!("{}-kubeconfig", key.name)));
+        let Ok(secret) = send(client, "GET", &path, None).await else { continue };
+        let server = format!("{}/clusters/{}/{}", endpoint.base_url, key.namespace, key.name);
+        let Some(data) = moved_kubeconfig(&secret, &server) else { continue };
+        let patch = json!({"data": data});
+        if let Err(error) = send(client, "PATCH", &path, Some(("application/merge-patch+json", &patch))).await {
+            tracing::warn!(cluster = %key, %error, "failed to bring a kubeconfig to the new address");
+        }
+    }
 }
 
 async fn set_fault(client: &Client, fault: &FaultSpec) -> Result<(), SimulatorError> {

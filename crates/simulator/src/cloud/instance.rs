@@ -94,11 +94,9 @@ pub fn advance(
         let building = progress.stage == InstanceStage::Building;
         status["instanceState"] = json!(if building { "BUILD" } else { "ACTIVE" });
     }
-    status["conditions"] = merged(
-        instance,
-        &[ready_condition(context, &scope, &progress), Condition::no("Paused", "NotPaused", "")],
-        context.now,
-    );
+    let mut conditions = vec![ready_condition(context, &scope, &progress), Condition::no("Paused", "NotPaused", "")];
+    conditions.extend(boot_condition(context, machine, instance, &scope, &progress, decision));
+    status["conditions"] = merged(instance, &conditions, context.now);
     status["observedGeneration"] = json!(instance.generation());
     let mut stored = instance.clone();
     stored.0["status"] = status.clone();
@@ -181,6 +179,34 @@ fn step(
         InstanceStage::Running => context.faults.node_lost(scope).then_some(InstanceStage::Lost),
         InstanceStage::Lost => (!context.faults.node_lost(scope)).then_some(InstanceStage::Running),
         InstanceStage::Deleting => None,
+    }
+}
+
+/// Whether the instance came up, said only where it did not in twice the time it takes: the cloud can see that on the
+/// instance's console long before a health check gives the machine up.
+fn boot_condition(
+    context: &Context<'_>,
+    machine: &Object,
+    instance: &Object,
+    scope: &Scope<'_>,
+    progress: &Progress,
+    decision: &mut Decision,
+) -> Option<Condition> {
+    if progress.stage == InstanceStage::Booting && context.faults.never_boots(scope) {
+        let expected = context.clock.delay(Stage::InstanceBoot, machine.name());
+        let known_at = progress.since.saturating_add(expected * 2).unwrap_or(context.now);
+        if known_at <= context.now {
+            let message = "Instance is ACTIVE, but does not boot: its console shows no operating system";
+            return Some(Condition::no("Booted", "BootTimeout", message));
+        }
+        decision.wake(known_at);
+    }
+    let was_stuck = instance.list("/status/conditions").iter().any(|it| it["type"] == "Booted");
+    let has_booted = progress.stage.has_node();
+    match (was_stuck, has_booted) {
+        (true, true) => Some(Condition::yes("Booted", "Booted")),
+        (true, false) if !context.faults.never_boots(scope) => Some(Condition::no("Booted", "Booting", "")),
+        _ => None,
     }
 }
 

@@ -62,6 +62,18 @@ pub fn secret_data(
     })
 }
 
+/// The `data` of a kubeconfig Secret that is to lead to another address, `None` if it leads there already (or holds no
+/// kubeconfig).
+pub fn moved_kubeconfig(secret: &Value, server: &str) -> Option<Value> {
+    let mut config: Value = serde_saphyr::from_str(&secret_text(secret, "value")?).ok()?;
+    let known = config.pointer_mut("/clusters/0/cluster/server")?;
+    if *known == server {
+        return None;
+    }
+    *known = json!(server);
+    Some(json!({"value": STANDARD.encode(serde_saphyr::to_string(&config).ok()?)}))
+}
+
 /// A field of a Secret as text.
 pub fn secret_text(secret: &Value, field: &str) -> Option<String> {
     let bytes = STANDARD.decode(secret["data"][field].as_str()?).ok()?;

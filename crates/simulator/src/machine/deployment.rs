@@ -13,6 +13,8 @@ use crate::{
 pub const TEMPLATE_HASH_LABEL: &str = "machine-template-hash";
 /// Annotation that counts the machine sets of a deployment, as `kubectl rollout history` users know it.
 const REVISION_ANNOTATION: &str = "machinedeployment.clusters.x-k8s.io/revision";
+/// Annotations with the bounds of an autoscaler (`-min-size`, `-max-size`).
+const AUTOSCALER_PREFIX: &str = "cluster.x-k8s.io/cluster-api-autoscaler-node-group";
 
 /// Hash of what makes machines roll when it changes. Labels, annotations, taints and timeouts are propagated in place.
 pub fn template_hash(deployment: &Object) -> String {
@@ -50,7 +52,12 @@ pub fn reconcile(state: &ClusterState, context: &Context<'_>, decision: &mut Dec
         return;
     }
     for deployment in state.deployments.iter().filter(|it| !it.deleting()) {
-        roll(state, context, deployment, decision);
+        match bounded_replicas(deployment) {
+            Some(replicas) => {
+                decision.patch(Kind::MachineDeployment, deployment, json!({"spec": {"replicas": replicas}}));
+            }
+            None => roll(state, context, deployment, decision),
+        }
     }
     // Sets whose deployment is gone; a garbage collector would do it too, but none is needed this way.
     for set in &state.sets {
@@ -59,6 +66,18 @@ pub fn reconcile(state: &ClusterState, context: &Context<'_>, decision: &mut Dec
             decision.delete(Kind::MachineSet, set);
         }
     }
+}
+
+/// The replicas a deployment gets where they must be written: its autoscaler's minimum (as Cluster API defaults them, 1
+/// without an autoscaler) where it has none, and its autoscaler's nearest bound where it is out of bounds.
+fn bounded_replicas(deployment: &Object) -> Option<i64> {
+    let bound = |name: &str| deployment.annotation(&format!("{AUTOSCALER_PREFIX}-{name}-size"))?.parse::<i64>().ok();
+    let current = deployment.number("/spec/replicas");
+    let wanted = match (bound("min"), bound("max")) {
+        (Some(min), Some(max)) => current.unwrap_or(min).clamp(min, max.max(min)),
+        _ => current.unwrap_or(1),
+    };
+    (current != Some(wanted)).then_some(wanted)
 }
 
 fn roll(state: &ClusterState, context: &Context<'_>, deployment: &Object, decision: &mut Decision) {
@@ -169,4 +188,25 @@ fn needs_propagation(set: &Object, body: &Value) -> bool {
         || ["deletion", "minReadySeconds", "taints"]
             .iter()
             .any(|field| template["spec"][*field] != wanted["spec"][*field])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_autoscaled_deployment_begins_at_its_minimum_and_stays_within_its_bounds() {
+        let deployment = |replicas: Value, bounds: Option<(&str, &str)>| {
+            let annotations = bounds.map_or(json!({}), |(min, max)| {
+                json!({format!("{AUTOSCALER_PREFIX}-min-size"): min, format!("{AUTOSCALER_PREFIX}-max-size"): max})
+            });
+            Object(json!({"metadata": {"annotations": annotations}, "spec": {"replicas": replicas}}))
+        };
+        let written = |replicas, bounds| bounded_replicas(&deployment(replicas, bounds));
+        assert_eq!(written(Value::Null, None), Some(1));
+        assert_eq!(written(Value::Null, Some(("0", "6"))), Some(0));
+        assert_eq!(written(json!(3), Some(("0", "6"))), None);
+        assert_eq!(written(json!(9), Some(("0", "6"))), Some(6));
+        assert_eq!(written(json!(9), None), None);
+    }
 }

@@ -43,6 +43,8 @@ pub(super) fn validate_spec(object: &Value, path: &str, errors: &mut Vec<FieldEr
     for (index, volume) in list(spec, "/volumes").iter().enumerate() {
         name(volume, &format!("{path}.volumes[{index}]"), &mut volumes, errors);
     }
+    // A StatefulSet's pods get a volume for each of its claim templates.
+    volumes.extend(list(object, "/spec/volumeClaimTemplates").iter().map(|claim| text(claim, "/metadata/name")));
     if list(spec, "/containers").is_empty() {
         errors.push(FieldError::required(format!("{path}.containers"), ""));
     }

@@ -41,6 +41,17 @@ fn a_workload_selects_the_pods_it_makes() {
 }
 
 #[test]
+fn pods_of_a_stateful_set_mount_the_volumes_of_its_claim_templates() {
+    let mut set = deployment(json!({"matchLabels": {"app": "a"}}), json!({"app": "a"}));
+    set["spec"]["template"]["spec"]["containers"][0]["volumeMounts"] = json!([{"name": "data", "mountPath": "/data"}]);
+    let unknown = "spec.template.spec.containers[0].volumeMounts[0].name: Not found: \"data\"";
+    assert_eq!(refused("apps", "statefulsets", set.clone(), None), unknown);
+    set["spec"]["volumeClaimTemplates"] = json!([{"metadata": {"name": "data"}, "spec": {
+        "accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}}]);
+    assert_eq!(refused("apps", "statefulsets", set, None), "");
+}
+
+#[test]
 fn pods_need_named_containers_with_images_and_known_volumes() {
     insta::assert_snapshot!(refused(
         "",

@@ -110,8 +110,11 @@ fn counts_are_current(input: &StatusInput<'_>) -> bool {
 
 /// Machines that run the version asked for and are available.
 fn upgraded_machines(input: &StatusInput<'_>) -> u32 {
+    // Of the plan, for the object may still have the version before.
+    let planned = Some(input.plan.kubernetes_version.as_str()).filter(|version| !version.is_empty());
     let cluster = input.objects.cluster.as_deref();
-    let version = cluster.and_then(|cluster| cluster.pointer("/spec/topology/version")).and_then(Value::as_str);
+    let applied = || cluster.and_then(|cluster| cluster.pointer("/spec/topology/version")).and_then(Value::as_str);
+    let version = planned.or_else(applied);
     let machines = input.objects.machines.values();
     let done = machines.filter(|machine| {
         machine.is_available && machine.deleted_at.is_none() && machine.version.as_deref() == version
@@ -141,6 +144,7 @@ fn progress(input: &StatusInput<'_>, operation_type: OperationType) -> u8 {
             };
             (milestone("infrastructureProvisioned") + milestone("controlPlaneInitialized") + finished, desired + 2)
         }
+        _ if input.executed => (0, desired),
         OperationType::Upgrade => (upgraded_machines(input).min(desired), desired),
         _ if counts_are_current(input) => (finished, desired),
         _ => (0, desired),
