@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::Json;
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -18,7 +18,8 @@ use crate::body;
 use crate::diagnostics::{Diagnostics, diagnose};
 use crate::kubeconfig::Kubeconfig;
 use crate::problem_document::{FieldError, ProblemDocument};
-use crate::service::{Precondition, Service, Written};
+use crate::precondition::Precondition;
+use crate::service::{Service, Written};
 use crate::tree::TreeNode;
 
 /// Query parameters of writes.
@@ -56,11 +57,15 @@ pub(crate) async fn cluster_view(
     headers: HeaderMap,
 ) -> Result<Response, ProblemDocument> {
     let cluster = service.cluster(&tenant, &name).await?;
-    let seen = headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
-    if seen.is_some() && seen == entity_tag(&cluster).as_deref() {
-        return Ok(StatusCode::NOT_MODIFIED.into_response());
+    let mut response = document(StatusCode::OK, &cluster, &[]);
+    if is_seen(&headers, entity_tag(&cluster).as_deref()) {
+        // RFC 9110, section 15.4.5: the headers of the answer without its body.
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+        *response.body_mut() = Body::empty();
+        response.headers_mut().remove(header::CONTENT_TYPE);
+        response.headers_mut().remove(header::CONTENT_LENGTH);
     }
-    Ok(document(StatusCode::OK, &cluster, &[]))
+    Ok(response)
 }
 
 /// `PUT /v1/tenants/{tenant}/clusters/{name}`
@@ -220,6 +225,14 @@ fn settled(cluster: &KubernetesCluster) -> bool {
     cluster.status.as_ref().is_some_and(|status| {
         status.observed_generation == cluster.metadata.generation
             && matches!(status.phase, Some(Phase::Ready | Phase::Failed | Phase::Paused))
+    })
+}
+
+/// Whether `If-None-Match` (RFC 9110, section 13.1.2: a list of tags, compared weakly, or `*`) names the document.
+fn is_seen(headers: &HeaderMap, tag: Option<&str>) -> bool {
+    let tags = headers.get_all(header::IF_NONE_MATCH).into_iter().filter_map(|value| value.to_str().ok());
+    tags.flat_map(|value| value.split(',')).map(str::trim).any(|given| {
+        given == "*" || Some(given.strip_prefix("W/").unwrap_or(given)) == tag
     })
 }
 

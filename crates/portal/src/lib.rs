@@ -11,7 +11,9 @@ mod cluster_routes;
 pub mod diagnostics;
 mod event_stream;
 pub mod kubeconfig;
+mod merge_patch;
 pub mod openapi;
+pub mod precondition;
 pub mod problem_document;
 mod profile_routes;
 mod request_id;
@@ -86,6 +88,7 @@ pub fn router(options: PortalOptions) -> Router {
         .fallback(|| async { ProblemDocument::unknown_route() })
         .method_not_allowed_fallback(|| async { ProblemDocument::method_not_allowed() })
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
+        .layer(from_fn(problem_document::complete))
         .layer(from_fn(request_id::name_request))
 }
 

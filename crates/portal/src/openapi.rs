@@ -21,11 +21,18 @@ struct Operation {
     write: bool,
 }
 
+/// Routes without a token.
+const OPEN: &[&str] = &["/livez", "/readyz", "/openapi.json"];
+/// An answer that is text.
+const TEXT: &str = "text/plain";
 const CLUSTER: &str = "/v1/tenants/{tenant}/clusters/{name}";
 const DOCUMENT: &[&str] = &["application/json", "application/yaml"];
 
 /// Every route that is served; a test holds that there is no other.
 const OPERATIONS: &[Operation] = &[
+    read("/livez", "live", "Whether the process lives; needs no token", TEXT),
+    read("/readyz", "ready", "Whether requests can be answered; needs no token", TEXT),
+    read("/openapi.json", "openapi_view", "This document; needs no token", "OpenApiDocument"),
     read("/v1/tenants", "tenant_list", "List the tenants", "TenantList"),
     read("/v1/profiles", "profile_list", "List the provider profiles", "ProviderProfileList"),
     read("/v1/profiles/{name}", "profile_view", "Show a provider profile", "ProviderProfile"),
@@ -139,6 +146,9 @@ impl Operation {
             Some("") => {
                 json!({ "description": "The stream", "content": { "text/event-stream": { "schema": { "type": "string" } } } })
             }
+            Some(TEXT) => {
+                json!({ "description": "Yes", "content": { TEXT: { "schema": { "type": "string" } } } })
+            }
             Some(schema) => {
                 json!({ "description": "Done", "content": { "application/json": { "schema": reference(schema) } } })
             }
@@ -155,6 +165,9 @@ impl Operation {
         let mut document = json!({
             "operationId": self.id, "summary": self.summary, "parameters": parameters, "responses": responses,
         });
+        if OPEN.contains(&self.path) {
+            document["security"] = json!([]);
+        }
         if let Some((schema, media_types)) = self.body {
             let content: Map<String, Value> = media_types
                 .iter()
@@ -233,6 +246,10 @@ fn schemas() -> Value {
             "code": { "type": "string" }, "actor": { "enum": ["User", "Provider", "Platform"] }, "retryable": { "type": "boolean" },
             "severity": { "enum": ["Warning", "Error"] }, "title": { "type": "string" }, "remedy": { "type": "string" }, "page": { "type": "string", "description": "Markdown" },
         }}),
+    );
+    schemas.insert(
+        "OpenApiDocument".into(),
+        json!({ "type": "object", "description": "An OpenAPI 3.1 document" }),
     );
     schemas.insert(
         "MergePatch".into(),

@@ -1,7 +1,9 @@
 //! Errors as RFC 9457 problem documents.
 
 use axum::Json;
+use axum::extract::Request;
 use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use kogge_api::problem::ProblemCode;
 use kogge_api::validation::FieldProblem;
@@ -18,7 +20,7 @@ pub const PROBLEM_JSON: &str = "application/problem+json";
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ProblemDocument {
-    /// Names the kind of problem: `/v1/problems/CODE`, or `about:blank` where the status says it all.
+    /// Names the kind of problem: `/v1/problems/CODE`.
     #[serde(rename = "type")]
     pub problem_type: String,
     /// The kind of problem in words.
@@ -27,8 +29,7 @@ pub struct ProblemDocument {
     pub status: u16,
     /// What is wrong this time.
     pub detail: String,
-    /// Stable code from the catalogue; empty where the status says it all.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    /// Stable code from the catalogue.
     pub code: String,
     /// Names the request, also in the header `X-Request-Id`.
     pub request_id: String,
@@ -84,17 +85,20 @@ impl From<&FieldProblem> for FieldError {
 }
 
 impl ProblemDocument {
-    /// An error that its status explains.
+    /// An error that its status explains; the code is the catalogue's for that status.
     pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
-        Self {
-            problem_type: "about:blank".into(),
-            title: status.canonical_reason().unwrap_or("Error").to_owned(),
-            status: status.as_u16(),
-            detail: detail.into(),
-            code: String::new(),
-            request_id: request_id::current(),
-            errors: Vec::new(),
-        }
+        let code = match status {
+            StatusCode::UNAUTHORIZED => ProblemCode::Unauthenticated,
+            StatusCode::NOT_FOUND => ProblemCode::NotFound,
+            StatusCode::CONFLICT | StatusCode::PRECONDITION_FAILED => ProblemCode::PreconditionFailed,
+            StatusCode::PAYLOAD_TOO_LARGE => ProblemCode::DocumentTooLarge,
+            StatusCode::UNSUPPORTED_MEDIA_TYPE => ProblemCode::UnsupportedMediaType,
+            StatusCode::UNPROCESSABLE_ENTITY => ProblemCode::InvalidDescription,
+            StatusCode::SERVICE_UNAVAILABLE => ProblemCode::BackendUnavailable,
+            status if status.is_client_error() => ProblemCode::BadRequest,
+            _ => ProblemCode::InternalError,
+        };
+        Self::coded(status, code, detail)
     }
 
     /// An error of the catalogue.
@@ -102,8 +106,11 @@ impl ProblemDocument {
         Self {
             problem_type: format!("/v1/problems/{}", code.as_str()),
             title: code.definition().title.to_owned(),
+            status: status.as_u16(),
+            detail: detail.into(),
             code: code.as_str().to_owned(),
-            ..Self::new(status, detail)
+            request_id: request_id::current(),
+            errors: Vec::new(),
         }
     }
 
@@ -172,6 +179,13 @@ impl From<kube::Error> for ProblemDocument {
                 let causes = status.details.as_ref().map(|details| details.causes.clone()).unwrap_or_default();
                 let errors: Vec<FieldError> = causes
                     .into_iter()
+                    .map(|mut cause| {
+                        // A refusal of the whole object names this field.
+                        if cause.field == "<nil>" {
+                            cause.field.clear();
+                        }
+                        cause
+                    })
                     .map(|cause| FieldError {
                         pointer: pointer(&cause.field),
                         field: cause.field,
@@ -200,10 +214,57 @@ impl From<kube::Error> for ProblemDocument {
     }
 }
 
-/// `spec.workers[0].count` as `/spec/workers/0/count`.
-fn pointer(field: &str) -> String {
-    if field.is_empty() {
-        return String::new();
+/// Makes problem documents of the refusals of the transport, such as a path that is no UTF-8.
+pub(crate) async fn complete(request: Request, next: Next) -> Response {
+    let response = next.run(request).await;
+    let status = response.status();
+    let is_problem = response.headers().get(header::CONTENT_TYPE).is_some_and(|value| value == PROBLEM_JSON);
+    if is_problem || !(status.is_client_error() || status.is_server_error()) {
+        return response;
     }
-    format!("/{}", field.replace("].", "/").replace(['.', '['], "/").replace(']', ""))
+    let text = axum::body::to_bytes(response.into_body(), 4096).await.unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let detail = if text.is_empty() { status.canonical_reason().unwrap_or("refused") } else { &text };
+    ProblemDocument::new(status, detail).into_response()
+}
+
+/// `spec.workers[0].labels[example.com/tier]` as `/spec/workers/0/labels/example.com~1tier` (RFC 6901). What stands in
+/// brackets is an index or a key, and keys may have dots.
+fn pointer(field: &str) -> String {
+    let mut pointer = String::new();
+    let mut in_brackets = false;
+    for character in field.chars() {
+        match character {
+            '[' if !in_brackets => {
+                in_brackets = true;
+                pointer.push('/');
+            }
+            ']' if in_brackets => in_brackets = false,
+            '.' if !in_brackets => pointer.push('/'),
+            '~' => pointer.push_str("~0"),
+            '/' => pointer.push_str("~1"),
+            other => pointer.push(other),
+        }
+    }
+    let separator = if field.is_empty() || field.starts_with(['.', '[']) { "" } else { "/" };
+    format!("{separator}{pointer}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::pointer;
+
+    #[test]
+    fn fields_become_pointers_whatever_their_keys_look_like() {
+        for (field, expected) in [
+            ("", ""),
+            ("spec", "/spec"),
+            ("spec.workers[0].count", "/spec/workers/0/count"),
+            ("spec.workers[0].labels[example.com/tier]", "/spec/workers/0/labels/example.com~1tier"),
+            ("metadata.labels[a~b].x", "/metadata/labels/a~0b/x"),
+            ("[0].name", "/0/name"),
+        ] {
+            assert_eq!(pointer(field), expected, "{field}");
+        }
+    }
 }

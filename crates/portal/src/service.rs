@@ -18,7 +18,9 @@ use kube::core::GroupVersionKind;
 use kube::{Api, Client, ResourceExt as _};
 use serde_json::{Value, json};
 
+use crate::precondition::{Precondition, check, check_read_from, check_tenant};
 use crate::problem_document::{FieldError, ProblemDocument};
+use crate::merge_patch::merge;
 use crate::tree::{self, TreeNode};
 
 /// Kinds of Cluster API (v1beta2) that belong to a cluster, in the order a tree shows them.
@@ -164,13 +166,19 @@ impl Service {
         precondition: Option<Precondition>,
         dry_run: bool,
     ) -> Result<Written, ProblemDocument> {
+        check_tenant(tenant)?;
         let api = self.clusters(tenant);
         document.metadata.namespace = Some(tenant.to_owned());
         document.status = None;
+        // What a document that was read here says of the object it was read from holds as in Kubernetes.
+        let read_from = (document.metadata.uid.take(), document.metadata.resource_version.take());
         let parameters = PostParams { dry_run, field_manager: Some("kogge-portal".into()) };
         for _ in 0..5 {
             let previous = api.get_opt(name).await?;
             check(precondition.as_ref(), previous.as_ref())?;
+            if let Some(previous) = &previous {
+                check_read_from(&read_from, previous)?;
+            }
             let warnings = self.review(&document, previous.as_ref()).await?;
             let written = match &previous {
                 None if self.ensure_tenant(tenant, dry_run).await? => api.create(&parameters, &document).await,
@@ -438,35 +446,6 @@ impl Service {
     }
 }
 
-/// What a caller has seen.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Precondition {
-    /// `If-Match: "VERSION"`: the document has this resource version.
-    Version(String),
-    /// `If-Match: *`: there is a document.
-    Present,
-    /// `If-None-Match: *`: there is none.
-    Absent,
-}
-
-fn check(precondition: Option<&Precondition>, previous: Option<&KubernetesCluster>) -> Result<(), ProblemDocument> {
-    let holds = match (precondition, previous) {
-        (None, _) | (Some(Precondition::Present), Some(_)) | (Some(Precondition::Absent), None) => true,
-        (Some(Precondition::Version(seen)), Some(previous)) => {
-            previous.metadata.resource_version.as_ref() == Some(seen)
-        }
-        (Some(Precondition::Version(_) | Precondition::Present), None) | (Some(Precondition::Absent), Some(_)) => false,
-    };
-    if holds {
-        return Ok(());
-    }
-    let detail = match precondition {
-        Some(Precondition::Absent) => "the cluster is there already",
-        _ => "the cluster has changed since you read it; read it again",
-    };
-    Err(ProblemDocument::new(StatusCode::PRECONDITION_FAILED, detail))
-}
-
 /// The stored object with the user's part of a document in the place of its own. What others keep in the metadata
 /// (finalizers, owners, annotations of controllers) stays.
 fn replacement(previous: &KubernetesCluster, document: &KubernetesCluster) -> KubernetesCluster {
@@ -484,25 +463,6 @@ fn replacement(previous: &KubernetesCluster, document: &KubernetesCluster) -> Ku
 /// Field ownership is for controllers; people read documents.
 pub(crate) fn without_bookkeeping(cluster: &mut KubernetesCluster) {
     cluster.metadata.managed_fields = None;
-}
-
-/// RFC 7396.
-fn merge(target: &mut Value, patch: &Value) {
-    let Value::Object(patch) = patch else {
-        *target = patch.clone();
-        return;
-    };
-    if !target.is_object() {
-        *target = json!({});
-    }
-    let Some(fields) = target.as_object_mut() else { return };
-    for (name, value) in patch {
-        if value.is_null() {
-            fields.remove(name);
-        } else {
-            merge(fields.entry(name.clone()).or_insert(Value::Null), value);
-        }
-    }
 }
 
 fn not_found(tenant: &str, name: &str) -> ProblemDocument {
