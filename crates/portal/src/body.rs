@@ -79,10 +79,10 @@ fn located(problems: &[LocatedProblem]) -> ProblemDocument {
     problem
 }
 
-/// Fills in name and tenant from the path.
+/// Fills in the tenant from the path.
 ///
 /// # Errors
-/// 400 if the document says otherwise.
+/// 400 if the document has another name or tenant.
 pub fn named(cluster: &mut KubernetesCluster, tenant: &str, name: &str) -> Result<(), ProblemDocument> {
     let differs = |what: &str, said: &str, path: &str| {
         ProblemDocument::new(

@@ -17,8 +17,8 @@ use serde_json::{Value, json};
 use crate::body;
 use crate::diagnostics::{Diagnostics, diagnose};
 use crate::kubeconfig::Kubeconfig;
-use crate::problem_document::{FieldError, ProblemDocument};
 use crate::precondition::Precondition;
+use crate::problem_document::{FieldError, ProblemDocument};
 use crate::service::{Service, Written};
 use crate::tree::TreeNode;
 
@@ -162,7 +162,9 @@ pub(crate) async fn kubeconfig_create(
     let request: KubeconfigRequest = if bytes.is_empty() {
         KubeconfigRequest::default()
     } else {
-        serde_json::from_slice(&bytes).map_err(|error| {
+        // By way of an object: serde would take a list for the fields in their order.
+        let fields = serde_json::from_slice(&bytes).map(Value::Object);
+        fields.and_then(serde_json::from_value).map_err(|error| {
             ProblemDocument::new(StatusCode::BAD_REQUEST, format!("the body is not understood: {error}"))
         })?
     };
@@ -231,9 +233,9 @@ fn settled(cluster: &KubernetesCluster) -> bool {
 /// Whether `If-None-Match` (RFC 9110, section 13.1.2: a list of tags, compared weakly, or `*`) names the document.
 fn is_seen(headers: &HeaderMap, tag: Option<&str>) -> bool {
     let tags = headers.get_all(header::IF_NONE_MATCH).into_iter().filter_map(|value| value.to_str().ok());
-    tags.flat_map(|value| value.split(',')).map(str::trim).any(|given| {
-        given == "*" || Some(given.strip_prefix("W/").unwrap_or(given)) == tag
-    })
+    tags.flat_map(|value| value.split(','))
+        .map(str::trim)
+        .any(|given| given == "*" || Some(given.strip_prefix("W/").unwrap_or(given)) == tag)
 }
 
 /// The strong entity tag of a document: its resource version.

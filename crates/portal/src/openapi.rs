@@ -247,10 +247,7 @@ fn schemas() -> Value {
             "severity": { "enum": ["Warning", "Error"] }, "title": { "type": "string" }, "remedy": { "type": "string" }, "page": { "type": "string", "description": "Markdown" },
         }}),
     );
-    schemas.insert(
-        "OpenApiDocument".into(),
-        json!({ "type": "object", "description": "An OpenAPI 3.1 document" }),
-    );
+    schemas.insert("OpenApiDocument".into(), json!({ "type": "object", "description": "An OpenAPI 3.1 document" }));
     schemas.insert(
         "MergePatch".into(),
         json!({ "type": "object", "description": "JSON merge patch (RFC 7396) of a KubernetesCluster" }),

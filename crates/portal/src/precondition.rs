@@ -17,7 +17,10 @@ pub enum Precondition {
 }
 
 /// Whether what the caller has seen is still there.
-pub(crate) fn check(precondition: Option<&Precondition>, previous: Option<&KubernetesCluster>) -> Result<(), ProblemDocument> {
+pub(crate) fn check(
+    precondition: Option<&Precondition>,
+    previous: Option<&KubernetesCluster>,
+) -> Result<(), ProblemDocument> {
     let holds = match (precondition, previous) {
         (None, _) | (Some(Precondition::Present), Some(_)) | (Some(Precondition::Absent), None) => true,
         (Some(Precondition::Version(seen)), Some(previous)) => {
@@ -61,7 +64,9 @@ pub(crate) fn check_tenant(tenant: &str) -> Result<(), ProblemDocument> {
         && !tenant.starts_with('-')
         && !tenant.ends_with('-');
     let detail = if !is_label {
-        format!("`{tenant}` cannot be a tenant: a name has up to 63 lowercase letters, digits and `-`, no `-` at its ends")
+        format!(
+            "`{tenant}` cannot be a tenant: a name has up to 63 lowercase letters, digits and `-`, no `-` at its ends"
+        )
     } else if tenant.starts_with("kube-") {
         format!("`{tenant}` cannot be a tenant: names that begin with `kube-` are reserved")
     } else {

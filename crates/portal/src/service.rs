@@ -18,9 +18,9 @@ use kube::core::GroupVersionKind;
 use kube::{Api, Client, ResourceExt as _};
 use serde_json::{Value, json};
 
+use crate::merge_patch::merge;
 use crate::precondition::{Precondition, check, check_read_from, check_tenant};
 use crate::problem_document::{FieldError, ProblemDocument};
-use crate::merge_patch::merge;
 use crate::tree::{self, TreeNode};
 
 /// Kinds of Cluster API (v1beta2) that belong to a cluster, in the order a tree shows them.

@@ -52,7 +52,9 @@ impl Change {
                 "The machines concerned are replaced one after the other: a new one joins, an old one is drained and removed. Several such changes at once are one replacement."
             }
             Self::ControlPlaneReplacement => "As replacement, of the control plane machines only.",
-            Self::Pools => "A new item is a new pool; a pool that is missing goes with its machines, which has to be confirmed.",
+            Self::Pools => {
+                "A new item is a new pool; a pool that is missing goes with its machines, which has to be confirmed."
+            }
             Self::AddOn => "The add-on is installed, changed or removed inside the cluster.",
         }
     }
@@ -60,7 +62,11 @@ impl Change {
     /// What changing the field at a path does; the longest entry that fits counts.
     pub(crate) fn of(path: &str) -> Option<Self> {
         let fits = |prefix: &str| path == prefix || path.strip_prefix(prefix).is_some_and(|rest| rest.starts_with('.'));
-        CHANGES.iter().filter(|(prefix, _)| fits(prefix)).max_by_key(|(prefix, _)| prefix.len()).map(|(_, change)| *change)
+        CHANGES
+            .iter()
+            .filter(|(prefix, _)| fits(prefix))
+            .max_by_key(|(prefix, _)| prefix.len())
+            .map(|(_, change)| *change)
     }
 }
 

@@ -51,8 +51,11 @@ fn collect(schema: &Value, prefix: &str, examples: &[&Value], fields: &mut Vec<F
     for (name, schema) in schema["properties"].as_object().into_iter().flatten() {
         let examples: Vec<&Value> = examples.iter().filter_map(|example| example.get(name)).collect();
         let items: Vec<&Value> = examples.iter().filter_map(|example| example.as_array()).flatten().collect();
-        let (inner, inner_examples, suffix) =
-            if schema["items"]["properties"].is_object() { (&schema["items"], items, "[]") } else { (schema, examples.clone(), "") };
+        let (inner, inner_examples, suffix) = if schema["items"]["properties"].is_object() {
+            (&schema["items"], items, "[]")
+        } else {
+            (schema, examples.clone(), "")
+        };
         let is_leaf = inner["properties"].as_object().is_none_or(serde_json::Map::is_empty);
         let path = format!("{prefix}{name}{suffix}");
         let (text, said) = split_default(schema["description"].as_str().unwrap_or_default());
@@ -87,7 +90,8 @@ fn written(value: &Value) -> String {
         }
         Value::Array(items) => format!("[{}]", items.iter().map(written).collect::<Vec<_>>().join(", ")),
         Value::Object(fields) => {
-            let fields: Vec<String> = fields.iter().map(|(name, value)| format!("{name}: {}", written(value))).collect();
+            let fields: Vec<String> =
+                fields.iter().map(|(name, value)| format!("{name}: {}", written(value))).collect();
             format!("{{{}}}", fields.join(", "))
         }
         other => other.to_string(),
@@ -97,13 +101,16 @@ fn written(value: &Value) -> String {
 /// Takes the sentence about the default out of a description.
 fn split_default(description: &str) -> (String, Option<String>) {
     let description = description.split_whitespace().collect::<Vec<_>>().join(" ");
+    // The values of an enumeration stay a list.
+    let description = description.replacen(" - `", "\n\n- `", 1).replace(". - `", ".\n- `");
     let Some(start) = description.find("Default") else { return (description, None) };
     if start > 0 && !description[..start].ends_with(". ") {
         return (description, None);
     }
     let sentence = &description[start..];
     let end = sentence.find(". ").map_or(sentence.len(), |end| end + 2);
-    let said = sentence[..end].trim().trim_start_matches("Default").trim_start_matches(':').trim_end_matches('.').trim();
+    let said =
+        sentence[..end].trim().trim_start_matches("Default").trim_start_matches(':').trim_end_matches('.').trim();
     let rest = format!("{}{}", &description[..start], &sentence[end..]);
     (rest.trim().to_owned(), Some(said.to_owned()))
 }

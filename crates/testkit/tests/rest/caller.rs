@@ -81,7 +81,7 @@ pub(crate) async fn get(path: &str) -> Answer {
 }
 
 pub(crate) async fn put(path: &str, body: &Value) -> Answer {
-    send(request(Method::PUT, path).json(body)).await
+    send(request(Method::PUT, path).json(&named(path, body))).await
 }
 
 pub(crate) async fn patch(path: &str, body: &Value) -> Answer {
@@ -90,14 +90,25 @@ pub(crate) async fn patch(path: &str, body: &Value) -> Answer {
 }
 
 pub(crate) async fn post(path: &str, body: &Value) -> Answer {
-    send(request(Method::POST, path).json(body)).await
+    let body = if body["kind"].is_string() { named(path, body) } else { body.clone() };
+    send(request(Method::POST, path).json(&body)).await
 }
 
 pub(crate) async fn delete(path: &str) -> Answer {
     send(request(Method::DELETE, path)).await
 }
 
-/// The minimal description.
+/// A description with the name its path ends with, unless it has one.
+pub(crate) fn named(path: &str, body: &Value) -> Value {
+    let mut body = body.clone();
+    let name = path.split("/clusters/").nth(1).and_then(|rest| rest.split(['/', '?']).next()).unwrap_or_default();
+    if body["metadata"]["name"].is_null() {
+        body["metadata"]["name"] = name.into();
+    }
+    body
+}
+
+/// The minimal description, without its name.
 pub(crate) fn description() -> Value {
     json!({
         "apiVersion": "kogge.dev/v1alpha1",

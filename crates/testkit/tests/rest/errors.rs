@@ -3,7 +3,7 @@
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::caller::{Answer, description, get, patch, put, request, send, url};
+use crate::caller::{Answer, description, get, named, patch, post, put, request, send, url};
 
 const PATH: &str = "/v1/tenants/refused/clusters/a";
 
@@ -50,7 +50,7 @@ async fn refusals_of_documents() {
     note("no UTF-8", put_text("application/yaml", b"spec: \xff\xfe".to_vec()).await);
     note("malformed YAML", put_text("application/yaml", "spec:\n  - a\n b: [").await);
     note("malformed JSON", put_text("application/json", "{\"spec\": ").await);
-    let two = format!("{d}---\n{d}", d = serde_saphyr::to_string(&description()).unwrap());
+    let two = format!("{d}---\n{d}", d = serde_saphyr::to_string(&named(PATH, &description())).unwrap());
     note("two documents", put_text("application/yaml", two).await);
     note("another kind", put(PATH, &json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}})).await);
     let mut bomb = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x]\n");
@@ -60,9 +60,8 @@ async fn refusals_of_documents() {
     }
     note("a YAML bomb", put_text("application/yaml", bomb).await);
     note("10 MiB", put_text("application/yaml", "#".repeat(10 * 1024 * 1024)).await);
-    let mut named = description();
-    named["metadata"] = json!({"name": "b"});
-    note("another name", put(PATH, &named).await);
+    note("no name", send(request(Method::PUT, PATH).json(&description())).await);
+    note("another name", put(PATH, &named("/clusters/b", &description())).await);
     insta::assert_json_snapshot!(answers);
     assert_eq!(get(PATH).await.status, 404);
 }
@@ -72,7 +71,7 @@ async fn refusals_of_descriptions_name_field_value_rule_line_and_column() {
     let text = "apiVersion: kogge.dev/v1alpha1
 kind: KubernetesCluster
 metadata:
-  labels: {team: shop}
+  name: a
 spec:
   provider: {profile: sim}
   kubernetes:
@@ -113,7 +112,7 @@ spec:
     let long = "/v1/tenants/refused/clusters/a-very-long-name-for-a-cluster";
     insta::assert_json_snapshot!("a_long_name", put(long, &description()).await.problem());
     assert_eq!(get("/v1/tenants/refused/clusters").await.expect(StatusCode::OK), json!({"items": []}));
-    let plan = send(request(Method::POST, &format!("{PATH}/plan")).json(&with(json!({"workers": []})))).await;
+    let plan = post(&format!("{PATH}/plan"), &with(json!({"workers": []}))).await;
     assert_eq!(plan.status, 422, "a plan refuses what a write does");
     assert_eq!(plan.problem()["errors"][0]["pointer"], "/spec/workers");
 }

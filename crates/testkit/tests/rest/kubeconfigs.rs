@@ -53,7 +53,8 @@ async fn the_time_a_kubeconfig_is_good_for_has_bounds_and_its_request_is_checked
 
     ready(path).await;
     let keys = format!("{path}/kubeconfigs");
-    for (asked, given) in [(json!({"expirationSeconds": 1}), 600), (json!({"expirationSeconds": u32::MAX}), 30 * 86400)] {
+    for (asked, given) in [(json!({"expirationSeconds": 1}), 600), (json!({"expirationSeconds": u32::MAX}), 30 * 86400)]
+    {
         let answer = post(&keys, &asked).await.expect(StatusCode::CREATED);
         let valid = seconds(&answer["expiresAt"]) - now();
         assert!((given - 30..=given).contains(&valid), "{asked}: {valid}");

@@ -17,7 +17,9 @@ async fn a_cluster_is_planned_created_changed_and_deleted() {
     let plan = format!("{path}/plan");
     assert_eq!(send(request(Method::POST, &plan)).await.status, 404, "nothing is stored, nothing proposed");
     let creation = post(&plan, &description()).await.expect(StatusCode::OK);
-    assert_eq!(creation["findings"], json!([]));
+    // An old version may be warned of; that depends on the day.
+    let findings = creation["findings"].as_array().unwrap();
+    assert!(findings.iter().all(|finding| finding["code"] == "VersionOutOfSupport"), "{findings:?}");
     insta::assert_json_snapshot!("plan_of_a_creation", steps(&creation));
     assert_eq!(get(path).await.status, 404, "a plan stores nothing");
 

@@ -36,7 +36,8 @@ async fn the_document_is_the_checked_in_one_and_names_exactly_what_is_routed() {
 async fn every_path_takes_exactly_the_methods_the_document_names() {
     let document = get("/openapi.json").await.expect(StatusCode::OK);
     for (path, item) in document["paths"].as_object().unwrap() {
-        let concrete = path.replace("{tenant}", "methods").replace("{name}", "absent").replace("{code}", "QuotaExceeded");
+        let concrete =
+            path.replace("{tenant}", "methods").replace("{name}", "absent").replace("{code}", "QuotaExceeded");
         for method in ["get", "put", "post", "patch", "delete"] {
             let request = request(method.to_uppercase().parse::<Method>().unwrap(), &concrete);
             let answer = send(request.header("content-type", "application/json").body("no document")).await;
@@ -53,7 +54,8 @@ async fn only_the_paths_the_document_says_so_of_are_open() {
     let document = get("/openapi.json").await.expect(StatusCode::OK);
     for (path, item) in document["paths"].as_object().unwrap() {
         for (method, operation) in item.as_object().unwrap() {
-            let request = reqwest::Client::new().request(method.to_uppercase().parse().unwrap(), crate::caller::url(path));
+            let request =
+                reqwest::Client::new().request(method.to_uppercase().parse().unwrap(), crate::caller::url(path));
             let answer = send(request).await;
             let open = operation["security"] == serde_json::json!([]);
             assert_eq!(answer.status != 401, open, "{method} {path}: {}", answer.text);

@@ -46,7 +46,12 @@ async fn liveness_needs_no_token() {
 /// Kinds and readiness, without the names that differ from run to run.
 fn shape(node: &Value, depth: usize, lines: &mut Vec<String>) {
     let ready = node["ready"].as_str().unwrap_or("-");
-    lines.push(format!("{}{} {} {ready}", "  ".repeat(depth), node["apiVersion"].as_str().unwrap(), node["kind"].as_str().unwrap()));
+    lines.push(format!(
+        "{}{} {} {ready}",
+        "  ".repeat(depth),
+        node["apiVersion"].as_str().unwrap(),
+        node["kind"].as_str().unwrap()
+    ));
     for child in node["children"].as_array().unwrap() {
         shape(child, depth + 1, lines);
     }

@@ -3,7 +3,7 @@
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::caller::{delete, description, get, patch, paused, put, request, resting, send};
+use crate::caller::{delete, description, get, named, patch, paused, put, request, resting, send};
 
 #[tokio::test]
 async fn a_second_put_of_the_same_document_writes_nothing() {
@@ -18,7 +18,7 @@ async fn a_second_put_of_the_same_document_writes_nothing() {
     assert_eq!(second.header("etag"), format!("\"{version}\""));
 
     let yaml = request(Method::PUT, path).header("content-type", "application/yaml");
-    let third = send(yaml.body(serde_saphyr::to_string(&paused()).unwrap())).await;
+    let third = send(yaml.body(serde_saphyr::to_string(&named(path, &paused())).unwrap())).await;
     assert_eq!(third.expect(StatusCode::OK), first, "YAML is the same document");
     assert_eq!(put(path, &first).await.expect(StatusCode::OK), first, "so is what was read");
 }
@@ -45,7 +45,7 @@ async fn preconditions_protect_what_somebody_else_wrote() {
     let path = "/v1/tenants/conditions/clusters/a";
     let conditional = |method: Method, header: &'static str, value: String| {
         let request = request(method.clone(), path).header(header, value);
-        send(if method == Method::PUT { request.json(&paused()) } else { request.body("{}") })
+        send(if method == Method::PUT { request.json(&named(path, &paused())) } else { request.body("{}") })
     };
     let absent = conditional(Method::PUT, "if-match", "*".into()).await;
     assert_eq!(absent.status, 412, "{}", absent.text);
@@ -104,7 +104,8 @@ async fn a_patch_merges_and_a_pinned_version_is_a_precondition() {
     let third = patch(path, &json!({"metadata": {"labels": {"team": null}}})).await.expect(StatusCode::OK);
     assert_eq!(third["metadata"]["labels"].get("team"), None);
 
-    let stale = json!({"metadata": {"resourceVersion": first["metadata"]["resourceVersion"]}, "spec": {"paused": false}});
+    let stale =
+        json!({"metadata": {"resourceVersion": first["metadata"]["resourceVersion"]}, "spec": {"paused": false}});
     let refused = patch(path, &stale).await;
     assert_eq!(refused.status, 409, "{}", refused.text);
     assert_eq!(refused.problem()["code"], "PreconditionFailed");
