@@ -17,12 +17,14 @@ use crate::terminal;
 pub async fn run(client: &RestClient, arguments: ScaleArguments) -> Result<(), CommandError> {
     let path = client.clusters_path(&format!("/{}", arguments.name));
     let (cluster, changed) = change(client, &path, &arguments).await?;
-    if changed["metadata"]["generation"] == cluster["metadata"]["generation"] {
+    let is_same = changed["metadata"]["generation"] == cluster["metadata"]["generation"];
+    if is_same {
         terminal::say(&format!("{} has that many already", arguments.name));
     }
     match arguments.wait.wait {
         Some(limit) => follow(client, &arguments.name, Goal::Ready, Some(limit.0)).await,
-        None => Ok(()),
+        None if is_same => Ok(()),
+        None => terminal::print(&format!("{0} accepted; `kogge cluster watch {0}` follows it\n", arguments.name)),
     }
 }
 

@@ -7,6 +7,7 @@ use crate::arguments::UpgradeArguments;
 use crate::outcome::CommandError;
 use crate::progress::{Goal, follow};
 use crate::rest_client::{Body, RestClient};
+use crate::terminal;
 
 /// Moves a cluster to another version.
 ///
@@ -18,6 +19,6 @@ pub async fn run(client: &RestClient, arguments: UpgradeArguments) -> Result<(),
     let _: Value = client.call(Method::PATCH, &cluster, Body::MergePatch(&patch)).await?;
     match arguments.wait.wait {
         Some(limit) => follow(client, &arguments.name, Goal::Ready, Some(limit.0)).await,
-        None => Ok(()),
+        None => terminal::print(&format!("{0} accepted; `kogge cluster watch {0}` follows it\n", arguments.name)),
     }
 }

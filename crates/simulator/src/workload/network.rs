@@ -155,6 +155,7 @@ fn endpoints(state: &PlaneState, service: &Object, decision: &mut PlaneDecision)
             })
         })
         .collect();
+    legacy_endpoints(state, service, &endpoints, &ports, decision);
     let name = joined_name(service.name(), &name_suffix(&[service.uid()]));
     let existing =
         state.all(Resource::EndpointSlice).iter().find(|it| it.namespace() == service.namespace() && it.name() == name);
@@ -177,6 +178,59 @@ fn endpoints(state: &PlaneState, service: &Object, decision: &mut PlaneDecision)
                 decision.patch(Resource::EndpointSlice, slice, difference);
             }
         }
+    }
+}
+
+/// The older form of the same, one object named as its Service, which `kubectl get endpoints` shows.
+fn legacy_endpoints(
+    state: &PlaneState,
+    service: &Object,
+    endpoints: &[Value],
+    ports: &[Value],
+    decision: &mut PlaneDecision,
+) {
+    let addresses = |ready: bool| -> Vec<Value> {
+        let chosen = endpoints.iter().filter(|it| it["conditions"]["ready"] == ready);
+        chosen
+            .map(|it| json!({"ip": it["addresses"][0], "nodeName": it["nodeName"], "targetRef": it["targetRef"]}))
+            .collect()
+    };
+    let mut subset = json!({});
+    for (field, list) in [("addresses", addresses(true)), ("notReadyAddresses", addresses(false))] {
+        if !list.is_empty() {
+            subset[field] = list.into();
+        }
+    }
+    let mut subsets = Vec::new();
+    if subset != json!({}) {
+        let mut ports = ports.to_vec();
+        for port in &mut ports {
+            // The name of an only port is left out here.
+            if port["name"] == "" {
+                port.as_object_mut().map(|it| it.remove("name"));
+            }
+        }
+        subset["ports"] = ports.into();
+        subsets.push(subset);
+    }
+    let existing = state
+        .all(Resource::Endpoints)
+        .iter()
+        .find(|it| it.namespace() == service.namespace() && it.name() == service.name());
+    match existing {
+        None => decision.create.push(json!({
+            "apiVersion": "v1", "kind": "Endpoints",
+            "metadata": {
+                "namespace": service.namespace(), "name": service.name(),
+                "labels": {"endpoints.kubernetes.io/managed-by": "endpoint-controller"},
+                "ownerReferences": [controller(Resource::Service, service)],
+            },
+            "subsets": subsets,
+        })),
+        Some(known) if known.list("/subsets") != subsets => {
+            decision.patch(Resource::Endpoints, known, json!({"subsets": subsets}));
+        }
+        Some(_) => {}
     }
 }
 

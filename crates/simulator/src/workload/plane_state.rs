@@ -16,6 +16,7 @@ pub enum Resource {
     Pod,
     Service,
     EndpointSlice,
+    Endpoints,
     ServiceAccount,
     ConfigMap,
     PersistentVolumeClaim,
@@ -32,12 +33,13 @@ pub enum Resource {
 
 impl Resource {
     /// All of them.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Namespace,
         Self::Node,
         Self::Pod,
         Self::Service,
         Self::EndpointSlice,
+        Self::Endpoints,
         Self::ServiceAccount,
         Self::ConfigMap,
         Self::PersistentVolumeClaim,
@@ -60,6 +62,7 @@ impl Resource {
             Self::Pod => ("Pod", "v1", "pods", true),
             Self::Service => ("Service", "v1", "services", true),
             Self::EndpointSlice => ("EndpointSlice", "discovery.k8s.io/v1", "endpointslices", true),
+            Self::Endpoints => ("Endpoints", "v1", "endpoints", true),
             Self::ServiceAccount => ("ServiceAccount", "v1", "serviceaccounts", true),
             Self::ConfigMap => ("ConfigMap", "v1", "configmaps", true),
             Self::PersistentVolumeClaim => ("PersistentVolumeClaim", "v1", "persistentvolumeclaims", true),

@@ -43,6 +43,10 @@ pub(super) fn next(input: &StatusInput<'_>, previous: &KubernetesClusterStatus, 
     let continues = running.filter(|running| running.operation_type == operation_type);
     let mut operation = continues.cloned().unwrap_or_else(|| begin(operation_type, input.now));
     operation.message = message(input);
+    if operation_type == OperationType::Upgrade && !settled && !input.plan.kubernetes_version.is_empty() {
+        let (count, version) = (upgraded_machines(input), &input.plan.kubernetes_version);
+        operation.message = format!("{}, {count} on {version}", operation.message);
+    }
     if settled {
         operation.state = OperationState::Succeeded;
         operation.progress = 100;

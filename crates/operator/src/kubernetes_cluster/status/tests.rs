@@ -237,7 +237,7 @@ fn an_upgrade_that_begins_is_an_update_and_one_that_stalls_is_a_problem() {
         effect: Effect::RollingReplacement { machines: 3 },
     });
     moment.control_plane().replicas.up_to_date = 1;
-    insta::assert_snapshot!(moment.text(), @"Updating | Upgrade Running 0% 3 of 3 control plane and 2 of 2 worker machines ready, 2 not yet as described | Ready=False Updating | ");
+    insta::assert_snapshot!(moment.text(), @"Updating | Upgrade Running 0% 3 of 3 control plane and 2 of 2 worker machines ready, 2 not yet as described, 0 on v1.34.2 | Ready=False Updating | ");
 
     let mut stalled = Moment::settled().after(Phase::Updating, OperationType::Upgrade, OperationState::Running);
     stalled.control_plane().replicas.up_to_date = 1;
@@ -248,7 +248,7 @@ fn an_upgrade_that_begins_is_an_update_and_one_that_stalls_is_a_problem() {
             condition["lastTransitionTime"] = json!("2026-08-22T11:30:00Z");
         }
     });
-    insta::assert_snapshot!(stalled.text(), @"Degraded | Upgrade Blocked 40% 3 of 3 control plane and 2 of 2 worker machines ready, 2 not yet as described | Ready=False NoProgress | NoProgress (Provider): nothing has changed since 2026-08-22T11:30:00Z");
+    insta::assert_snapshot!(stalled.text(), @"Degraded | Upgrade Blocked 40% 3 of 3 control plane and 2 of 2 worker machines ready, 2 not yet as described, 0 on v1.34.2 | Ready=False NoProgress | NoProgress (Provider): nothing has changed since 2026-08-22T11:30:00Z");
 }
 
 #[test]
