@@ -2,7 +2,11 @@
 //!
 //! `cargo run --release -p kogge-benchmarks -- SCENARIO`. One file per scenario; [`report`] prints.
 
+mod cluster;
+mod fleet;
 mod report;
+mod server_process;
+mod start;
 mod store;
 
 use clap::{Parser, Subcommand};
@@ -17,6 +21,12 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Scenario {
+    /// Starting `kogge up` on an empty directory, and its memory while idle
+    Start(start::Arguments),
+    /// One cluster from the request to Ready, and the same request once more
+    Cluster(cluster::Arguments),
+    /// Many clusters at once: time, memory, status lag, and the processor time they cost when idle
+    Fleet(fleet::Arguments),
     /// The revision store: writes, reads, watches, planes, memory, and `kill -9` in the middle of writes
     Store(store::Arguments),
     /// Writes for ever and reports each acknowledged write; the scenario `store` kills it
@@ -26,7 +36,14 @@ enum Scenario {
 
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().scenario {
+        Scenario::Start(arguments) => runtime()?.block_on(start::run(&arguments)),
+        Scenario::Cluster(arguments) => runtime()?.block_on(cluster::run(&arguments)),
+        Scenario::Fleet(arguments) => runtime()?.block_on(fleet::run(&arguments)),
         Scenario::Store(arguments) => store::run(&arguments),
         Scenario::StoreCrashChild(arguments) => store::crash::child(&arguments),
     }
+}
+
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()
 }

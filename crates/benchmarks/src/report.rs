@@ -74,14 +74,25 @@ pub(crate) fn per_second(count: usize, elapsed: Duration) -> String {
 
 /// Resident memory of this process in KiB; absent where the system has no `/proc`.
 pub(crate) fn resident_kib() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    memory_kib(std::process::id(), "VmRSS")
+}
+
+/// A figure of a process's memory in KiB, by its name in `/proc/ID/status` (`VmRSS` resident now, `VmHWM` at most so far);
+/// absent where the system has no `/proc`.
+pub(crate) fn memory_kib(process: u32, figure: &str) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix(figure)?.strip_prefix(':'))?;
     line.split_whitespace().next()?.parse().ok()
 }
 
 /// Processor time of this process so far; absent where the system has no `/proc`.
 pub(crate) fn processor_time() -> Option<Duration> {
-    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+    processor_time_of(std::process::id())
+}
+
+/// Processor time of a process so far; absent where the system has no `/proc`.
+pub(crate) fn processor_time_of(process: u32) -> Option<Duration> {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
     // The name in parentheses may have blanks; utime and stime are the 12th and 13th field after it, in ticks of 10 ms.
     let mut fields = stat.rsplit_once(") ")?.1.split(' ').skip(11);
     let ticks: u64 = fields.next()?.parse::<u64>().ok()? + fields.next()?.parse::<u64>().ok()?;
