@@ -58,8 +58,19 @@ struct Entry {
 
 #[derive(Debug, Default)]
 struct Inner {
-    objects: HashMap<(Kind, String, String), Entry>,
+    /// By kind, then by namespace and name: every decision asks for all faults, of which there are few or none.
+    objects: HashMap<Kind, HashMap<(String, String), Entry>>,
     by_cluster: HashMap<ClusterKey, BTreeSet<(Kind, String)>>,
+}
+
+impl Inner {
+    fn of_kind(&self, kind: Kind) -> impl Iterator<Item = (&(String, String), &Entry)> {
+        self.objects.get(&kind).into_iter().flatten()
+    }
+
+    fn entry(&self, kind: Kind, key: &(String, String)) -> Option<&Entry> {
+        self.objects.get(&kind)?.get(key)
+    }
 }
 
 /// The cache. Shared by reference.
@@ -90,11 +101,11 @@ impl World {
             _ => object.label(CLUSTER_NAME_LABEL).map(str::to_owned),
         };
         let namespace = object.namespace().to_owned();
-        let key = (kind, namespace.clone(), object.name().to_owned());
+        let key = (namespace.clone(), object.name().to_owned());
         // An object without a finalizer left is gone, even if its last state is what a write answered.
         let gone = object.deleting() && object.list("/metadata/finalizers").is_empty();
         let mut inner = self.lock();
-        if inner.objects.get(&key).is_some_and(|known| known.revision >= revision) {
+        if inner.entry(kind, &key).is_some_and(|known| known.revision >= revision) {
             return Affected::Nothing;
         }
         let json = if gone { None } else { serde_json::to_vec(&object.0).ok().map(Vec::into_boxed_slice) };
@@ -102,42 +113,46 @@ impl World {
             let index = ClusterKey { namespace: namespace.clone(), name: cluster.clone() };
             let members = inner.by_cluster.entry(index).or_default();
             if gone {
-                members.remove(&(kind, key.2.clone()));
+                members.remove(&(kind, key.1.clone()));
             } else {
-                members.insert((kind, key.2.clone()));
+                members.insert((kind, key.1.clone()));
             }
         }
         let instance = kind == Kind::SimulatedMachine && !object.text("/status/stage").is_empty() && !gone;
-        inner.objects.insert(key, Entry { revision, cluster: cluster.clone(), instance, json });
+        let entry = Entry { revision, cluster: cluster.clone(), instance, json };
+        inner.objects.entry(kind).or_default().insert(key, entry);
         affected(kind, namespace, cluster)
     }
 
     /// Forgets an object that the watch says was deleted.
     pub fn remove(&self, kind: Kind, object: &Object) -> Affected {
         let revision: u64 = object.text("/metadata/resourceVersion").parse().unwrap_or_default();
-        let key = (kind, object.namespace().to_owned(), object.name().to_owned());
+        let key = (object.namespace().to_owned(), object.name().to_owned());
         let mut inner = self.lock();
         // A newer object of the same name may be there already.
-        if inner.objects.get(&key).is_none_or(|known| known.revision > revision) {
+        if inner.entry(kind, &key).is_none_or(|known| known.revision > revision) {
             return Affected::Nothing;
         }
-        let Some(entry) = inner.objects.remove(&key) else { return Affected::Nothing };
+        let Some(entry) = inner.objects.get_mut(&kind).and_then(|all| all.remove(&key)) else {
+            return Affected::Nothing;
+        };
         if let Some(cluster) = &entry.cluster {
-            let index = ClusterKey { namespace: key.1.clone(), name: cluster.clone() };
+            let index = ClusterKey { namespace: key.0.clone(), name: cluster.clone() };
             if let Some(members) = inner.by_cluster.get_mut(&index) {
-                members.remove(&(kind, key.2.clone()));
+                members.remove(&(kind, key.1.clone()));
                 if members.is_empty() {
                     inner.by_cluster.remove(&index);
                 }
             }
         }
-        affected(kind, key.1, entry.cluster)
+        affected(kind, key.0, entry.cluster)
     }
 
     /// Marks an object as gone after a write found it missing.
     pub fn forget(&self, kind: Kind, namespace: &str, name: &str) {
         let mut inner = self.lock();
-        let cluster = inner.objects.get_mut(&(kind, namespace.to_owned(), name.to_owned())).and_then(|entry| {
+        let entry = inner.objects.get_mut(&kind).and_then(|all| all.get_mut(&(namespace.to_owned(), name.to_owned())));
+        let cluster = entry.and_then(|entry| {
             entry.json = None;
             entry.instance = false;
             entry.cluster.clone()
@@ -154,12 +169,9 @@ impl World {
     pub fn retain(&self, kind: Kind, kept: &BTreeSet<(String, String)>) -> Vec<Affected> {
         let gone: Vec<Object> = self
             .lock()
-            .objects
-            .iter()
-            .filter(|((other, namespace, name), _)| {
-                *other == kind && !kept.contains(&(namespace.clone(), name.clone()))
-            })
-            .map(|((_, namespace, name), entry)| {
+            .of_kind(kind)
+            .filter(|(key, _)| !kept.contains(key))
+            .map(|((namespace, name), entry)| {
                 Object(serde_json::json!({"metadata": {
                     "namespace": namespace, "name": name, "resourceVersion": entry.revision.to_string()}}))
             })
@@ -170,7 +182,7 @@ impl World {
     /// One object.
     pub fn get(&self, kind: Kind, namespace: &str, name: &str) -> Option<Object> {
         let inner = self.lock();
-        let entry = inner.objects.get(&(kind, namespace.to_owned(), name.to_owned()))?;
+        let entry = inner.entry(kind, &(namespace.to_owned(), name.to_owned()))?;
         serde_json::from_slice(entry.json.as_ref()?).ok().map(Object)
     }
 
@@ -178,9 +190,7 @@ impl World {
     pub fn all(&self, kind: Kind) -> Vec<Object> {
         let inner = self.lock();
         inner
-            .objects
-            .iter()
-            .filter(|((other, _, _), _)| *other == kind)
+            .of_kind(kind)
             .filter_map(|(_, entry)| serde_json::from_slice(entry.json.as_ref()?).ok().map(Object))
             .collect()
     }
@@ -189,10 +199,9 @@ impl World {
     pub fn clusters(&self, namespace: Option<&str>) -> Vec<ClusterKey> {
         let inner = self.lock();
         inner
-            .objects
-            .keys()
-            .filter(|(kind, of, _)| *kind == Kind::Cluster && namespace.is_none_or(|wanted| wanted == of))
-            .map(|(_, namespace, name)| ClusterKey { namespace: namespace.clone(), name: name.clone() })
+            .of_kind(Kind::Cluster)
+            .filter(|((of, _), _)| namespace.is_none_or(|wanted| wanted == of))
+            .map(|((namespace, name), _)| ClusterKey { namespace: namespace.clone(), name: name.clone() })
             .collect()
     }
 
@@ -234,11 +243,9 @@ impl World {
     pub fn instances(&self, target: &FaultTarget) -> u32 {
         let inner = self.lock();
         let count = inner
-            .objects
-            .iter()
-            .filter(|((kind, namespace, _), entry)| {
-                *kind == Kind::SimulatedMachine
-                    && entry.instance
+            .of_kind(Kind::SimulatedMachine)
+            .filter(|((namespace, _), entry)| {
+                entry.instance
                     && target.namespace.as_ref().is_none_or(|wanted| wanted == namespace)
                     && (target.cluster.is_none() || target.cluster == entry.cluster)
             })
