@@ -65,17 +65,17 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
         wait_until_ready(&rest, &name).await?;
         latencies.0.push(begin.elapsed());
         if run == 0 {
-            report.figure("PUT to Ready, first cluster of the process", &format!("{:.0?}", begin.elapsed()))?;
+            report.figure("PUT to Ready, first cluster of the process", &format!("{:.2?}", begin.elapsed()))?;
         }
     }
     let median = latencies.quantile(0.5);
     report.bounded(
         &format!("PUT to Ready, median of {}", latencies.0.len()),
-        &format!("{median:.0?}"),
+        &format!("{median:.2?}"),
         "2 s",
         median < Duration::from_secs(2),
     )?;
-    report.figure("  slowest", &format!("{:.0?}", latencies.quantile(1.0)))?;
+    report.figure("  slowest", &format!("{:.2?}", latencies.quantile(1.0)))?;
 
     tokio::time::sleep(Duration::from_secs(10)).await;
     let before = revision(&kubernetes).await?;
@@ -92,10 +92,8 @@ async fn wait_until_ready(rest: &RestClient, name: &str) -> anyhow::Result<()> {
     let path = rest.clusters_path(&format!("/{name}"));
     let begin = Instant::now();
     loop {
-        let found: Value = rest
-            .call(Method::GET, &path, Body::Empty)
-            .await
-            .map_err(|error| anyhow::anyhow!("{}", error.render()))?;
+        let found: Value =
+            rest.call(Method::GET, &path, Body::Empty).await.map_err(|error| anyhow::anyhow!("{}", error.render()))?;
         if found["status"]["phase"] == "Ready" {
             return Ok(());
         }
@@ -106,9 +104,8 @@ async fn wait_until_ready(rest: &RestClient, name: &str) -> anyhow::Result<()> {
 
 /// Revision of the management plane: every write of any object counts it up.
 async fn revision(client: &kube::Client) -> anyhow::Result<u64> {
-    let namespaces: Api<DynamicObject> = Api::all_with(client.clone(), &kube::api::ApiResource::erase::<
-        k8s_openapi::api::core::v1::Namespace,
-    >(&()));
+    let namespaces: Api<DynamicObject> =
+        Api::all_with(client.clone(), &kube::api::ApiResource::erase::<k8s_openapi::api::core::v1::Namespace>(&()));
     let list = namespaces.list(&ListParams::default()).await?;
     Ok(list.metadata.resource_version.unwrap_or_default().parse()?)
 }

@@ -137,7 +137,8 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let before = processor_time_of(server.id());
     tokio::time::sleep(Duration::from_secs(arguments.idle_seconds)).await;
     if let (Some(before), Some(after)) = (before, processor_time_of(server.id())) {
-        let share = after.saturating_sub(before).as_secs_f64() / Duration::from_secs(arguments.idle_seconds).as_secs_f64();
+        let share =
+            after.saturating_sub(before).as_secs_f64() / Duration::from_secs(arguments.idle_seconds).as_secs_f64();
         let what = format!("idle for {} s, share of one processor", arguments.idle_seconds);
         report.bounded(&what, &format!("{:.1} %", share * 100.0), "5 %", share < 0.05)?;
     }
