@@ -1,7 +1,11 @@
 //! The workload controllers of all planes in one set of tasks: a change in a plane puts it on a queue, and whoever is free
 //! loads it, decides and writes until nothing is to be done. An idle plane costs nothing.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use futures::{StreamExt, stream};
 use kogge_apiserver::{
@@ -28,6 +32,22 @@ use crate::{
 const GATHER: Duration = Duration::from_millis(10);
 /// Decisions in a row for one plane before others get their turn.
 const ROUNDS: usize = 40;
+/// Where a plane was when nothing was left to do: a plane that has not moved since needs no second look.
+#[derive(Clone)]
+struct Settled {
+    position: Position,
+    due: Option<jiff::Timestamp>,
+}
+
+/// A point in the life of a plane. A plane that is made again counts from the beginning, but has other namespaces.
+#[derive(Clone, PartialEq)]
+struct Position {
+    first_namespace: String,
+    revision: String,
+}
+
+type SettledPlanes = Arc<Mutex<HashMap<PlaneName, Settled>>>;
+
 /// Planes worked on at the same time.
 const WORKERS: usize = 4;
 
@@ -59,9 +79,10 @@ pub(crate) async fn run(server: Server, clock: Clock) {
         }
     };
     enqueue_all(&queue);
+    let settled = SettledPlanes::default();
     let mut workers = JoinSet::new();
     for _ in 0..WORKERS {
-        workers.spawn(work(server.clone(), clock.clone(), queue.clone()));
+        workers.spawn(work(server.clone(), clock.clone(), queue.clone(), settled.clone()));
     }
     while let Some(change) = changes.next().await {
         match change {
@@ -76,11 +97,11 @@ pub(crate) async fn run(server: Server, clock: Clock) {
     }
 }
 
-async fn work(server: Server, clock: Clock, queue: Arc<Queue<PlaneName>>) {
+async fn work(server: Server, clock: Clock, queue: Arc<Queue<PlaneName>>, settled: SettledPlanes) {
     loop {
         let name = queue.next().await;
         if let Some(plane) = server.plane(&name) {
-            match settle(&server, &plane, &clock).await {
+            match settle(&server, &plane, &clock, &settled).await {
                 Ok(wait) => {
                     if let Some(wait) = wait {
                         queue.add_after(name.clone(), wait);
@@ -95,23 +116,58 @@ async fn work(server: Server, clock: Clock, queue: Arc<Queue<PlaneName>>) {
                 }
             }
         }
+        if server.plane(&name).is_none() {
+            locked(&settled).remove(&name);
+        }
         queue.done(&name);
     }
 }
 
+fn locked(settled: &SettledPlanes) -> MutexGuard<'_, HashMap<PlaneName, Settled>> {
+    // Each value is whole at any time, so a panic elsewhere spoils nothing.
+    settled.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Decides and writes until nothing is to be done; how long until something becomes due by itself.
-async fn settle(server: &Server, plane: &Plane, clock: &Clock) -> Result<Option<Duration>, String> {
+async fn settle(
+    server: &Server,
+    plane: &Plane,
+    clock: &Clock,
+    settled: &SettledPlanes,
+) -> Result<Option<Duration>, String> {
     let client = plane.client();
+    let until = |due: Option<jiff::Timestamp>, now: jiff::Timestamp| {
+        due.map(|at| at.duration_since(now).unsigned_abs().max(Duration::from_millis(5)))
+    };
+    let known = locked(settled).get(plane.name()).cloned();
+    if let Some(known) = known {
+        let now = clock.now();
+        let current = position(&client).await.map_err(|error| error.to_string())?;
+        // The changes that led here were our own, or were seen by the last look.
+        if current == known.position && known.due.is_none_or(|due| due > now) {
+            return Ok(until(known.due, now));
+        }
+    }
     for _ in 0..ROUNDS {
+        // Read before the objects: what changes while they are read is a reason for another look.
+        let position = position(&client).await.map_err(|error| error.to_string())?;
         let state = load(server, &client).await.map_err(|error| error.to_string())?;
         let now = clock.now();
         let decision = decide(&state, clock, now);
         if decision.is_quiet() {
-            return Ok(decision.wake_at.map(|at| at.duration_since(now).unsigned_abs().max(Duration::from_millis(5))));
+            locked(settled).insert(plane.name().clone(), Settled { position, due: decision.wake_at });
+            return Ok(until(decision.wake_at, now));
         }
         write(plane, &client, decision).await?;
     }
     Ok(Some(Duration::from_millis(200)))
+}
+
+/// Where a plane is: any of its lists says it, and the shortest list says it cheapest.
+async fn position(client: &kube::Client) -> Result<Position, kube::Error> {
+    let list = send(client, "GET", "/api/v1/namespaces?limit=1", None).await?;
+    let text = |pointer: &str| list.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+    Ok(Position { first_namespace: text("/items/0/metadata/uid"), revision: text("/metadata/resourceVersion") })
 }
 
 async fn load(server: &Server, client: &kube::Client) -> Result<PlaneState, kube::Error> {
