@@ -97,7 +97,7 @@ async fn wait_until_ready(rest: &RestClient, name: &str) -> anyhow::Result<()> {
         if found["status"]["phase"] == "Ready" {
             return Ok(());
         }
-        ensure!(begin.elapsed() < Duration::from_secs(60), "{name} is not Ready after 60 s: {}", found["status"]);
+        ensure!(begin.elapsed() < Duration::from_mins(1), "{name} is not Ready after 60 s: {}", found["status"]);
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }

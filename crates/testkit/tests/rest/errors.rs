@@ -1,5 +1,7 @@
 //! Every way to be refused: one body (RFC 9457), one code, one request id, and nothing stored.
 
+use std::fmt::Write as _;
+
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -56,7 +58,7 @@ async fn refusals_of_documents() {
     let mut bomb = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x]\n");
     for level in 1..12 {
         let items = vec![format!("*a{}", level - 1); 9].join(", ");
-        bomb += &format!("a{level}: &a{level} [{items}]\n");
+        writeln!(bomb, "a{level}: &a{level} [{items}]").unwrap();
     }
     note("a YAML bomb", put_text("application/yaml", bomb).await);
     note("10 MiB", put_text("application/yaml", "#".repeat(10 * 1024 * 1024)).await);
