@@ -189,7 +189,8 @@ async fn the_api_explains_itself() {
 async fn typed_commands_send_protobuf() {
     let Some(mut kubectl) = start().await else { return };
     kubectl.run("create namespace team").await;
-    kubectl.run("create configmap settings -n team --from-literal=a=1 --from-literal=b=2").await;
+    // One key: kubectl describes several in any order.
+    kubectl.run("create configmap settings -n team --from-literal=a=1").await;
     kubectl.run("create secret generic password -n team --from-literal=p=secret").await;
     kubectl.run("create serviceaccount robot -n team").await;
     kubectl.run("create deployment web -n team --image=nginx --replicas=2").await;
