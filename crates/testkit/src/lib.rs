@@ -1,32 +1,10 @@
-//! An in-process world for tests and benchmarks: everything `kogge up` starts, in memory, on free ports.
+//! What tests and benchmarks start: an in-process [`world`] of everything `kogge up` runs, and [`real`] components.
 
 #![deny(missing_docs)]
 
-use std::net::{Ipv4Addr, SocketAddr};
+pub mod real;
+#[cfg(feature = "world")]
+pub mod world;
 
-use kogge::all_in_one::{AllInOne, AllInOneError, AllInOneOptions};
-use kogge_simulator::clock::Speed;
-
-/// The token of every world.
-pub const TOKEN: &str = "test-token";
-
-/// Options of a world in memory at full speed; change what a test needs otherwise.
-pub fn options() -> AllInOneOptions {
-    let free_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    AllInOneOptions {
-        data: None,
-        api_address: free_port,
-        portal_address: free_port,
-        token: TOKEN.into(),
-        speed: Speed::Max,
-        faults: Vec::new(),
-    }
-}
-
-/// Starts a world.
-///
-/// # Errors
-/// As [`AllInOne::start`].
-pub async fn start() -> Result<AllInOne, AllInOneError> {
-    AllInOne::start(options()).await
-}
+#[cfg(feature = "world")]
+pub use world::{TOKEN, options, start};

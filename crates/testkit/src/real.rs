@@ -1,0 +1,93 @@
+//! Real components: the servers Kogge is compared with and the managers that run on it, as `real/build.sh` builds them.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+pub mod api_server;
+
+pub use api_server::RealApiServer;
+
+/// The folder `real/build.sh` builds into; see there for what lies where.
+pub fn directory() -> PathBuf {
+    static DIRECTORY: OnceLock<PathBuf> = OnceLock::new();
+    DIRECTORY
+        .get_or_init(|| {
+            let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../real/build.sh");
+            let output = Command::new(&script).arg("--path").output();
+            let output = output.unwrap_or_else(|error| panic!("{}: {error}", script.display()));
+            PathBuf::from(String::from_utf8_lossy(&output.stdout).trim())
+        })
+        .clone()
+}
+
+/// The paths of built files below [`directory`], such as `kubernetes/etcd` or `cluster-api/core/components.yaml`.
+///
+/// Where one is missing, prints what is `skipped` for want of it and the command that builds it, and is `None`.
+///
+/// # Panics
+/// Instead, in CI (`CI=true`): there nothing is skipped.
+pub fn files<const N: usize>(names: [&str; N], skipped: &str) -> Option<[PathBuf; N]> {
+    let paths = names.map(|name| directory().join(name));
+    let missing = paths.iter().find(|path| !path.is_file());
+    let Some(missing) = missing else { return Some(paths) };
+    assert!(
+        std::env::var("CI").as_deref() != Ok("true"),
+        "`real/build.sh` must have built {} in CI",
+        missing.display()
+    );
+    #[allow(clippy::print_stderr)] // what is skipped must be seen
+    {
+        eprintln!("SKIPPED: {skipped}, because {} is not built.\nBuild it with: real/build.sh", missing.display());
+    }
+    None
+}
+
+/// A child process that ends with its handle.
+#[derive(Debug)]
+pub struct Process {
+    child: Mutex<Child>,
+    log: PathBuf,
+}
+
+impl Process {
+    /// Starts `command` with both outputs in the file `log`.
+    ///
+    /// # Panics
+    /// If it cannot be started.
+    pub fn start(command: &mut Command, log: PathBuf) -> Self {
+        let file = std::fs::File::create(&log).unwrap_or_else(|error| panic!("{}: {error}", log.display()));
+        let error_file = file.try_clone().unwrap_or_else(|error| panic!("{}: {error}", log.display()));
+        command.stdin(std::process::Stdio::null()).stdout(file).stderr(error_file);
+        let child = command.spawn().unwrap_or_else(|error| panic!("{:?}: {error}", command.get_program()));
+        Self { child: Mutex::new(child), log }
+    }
+
+    /// Whether it has ended by itself.
+    pub fn has_ended(&self) -> bool {
+        let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
+        !matches!(child.try_wait(), Ok(None))
+    }
+
+    /// What it has printed so far.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let child = self.child.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+}
+
+/// A port of this machine's loopback interface that was free a moment ago.
+///
+/// # Panics
+/// If there is none.
+pub fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a port is free");
+    listener.local_addr().expect("a listener has an address").port()
+}

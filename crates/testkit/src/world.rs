@@ -1,0 +1,30 @@
+//! Everything `kogge up` starts, in memory, on free ports.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use kogge::all_in_one::{AllInOne, AllInOneError, AllInOneOptions};
+use kogge_simulator::clock::Speed;
+
+/// The token of every world.
+pub const TOKEN: &str = "test-token";
+
+/// Options of a world in memory at full speed; change what a test needs otherwise.
+pub fn options() -> AllInOneOptions {
+    let free_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    AllInOneOptions {
+        data: None,
+        api_address: free_port,
+        portal_address: free_port,
+        token: TOKEN.into(),
+        speed: Speed::Max,
+        faults: Vec::new(),
+    }
+}
+
+/// Starts a world.
+///
+/// # Errors
+/// As [`AllInOne::start`].
+pub async fn start() -> Result<AllInOne, AllInOneError> {
+    AllInOne::start(options()).await
+}
