@@ -16,6 +16,7 @@ pub mod object_meta;
 pub mod openapi;
 pub mod patch;
 pub mod protobuf;
+pub mod rbac;
 pub mod request_path;
 pub mod resource;
 pub mod schema;

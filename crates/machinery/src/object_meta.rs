@@ -13,6 +13,7 @@ use crate::resource::ResourceType;
 use crate::status_error::{ApiError, FieldError, FieldErrorKind};
 
 pub use names::{generate_name, label_key_messages, label_value_messages, validate_name};
+pub(crate) use names::{path_segment_messages, subdomain_messages};
 pub use validation::{finalizer_warnings, validate_field_manager, validate_metadata};
 
 /// The metadata of an object, or an empty one.

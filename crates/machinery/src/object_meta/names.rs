@@ -67,7 +67,7 @@ fn too_many_bytes(limit: usize) -> String {
 }
 
 /// What is wrong with `text` as a DNS-1123 subdomain.
-pub(super) fn subdomain_messages(text: &str, limit: usize) -> Vec<String> {
+pub(crate) fn subdomain_messages(text: &str, limit: usize) -> Vec<String> {
     let mut messages = Vec::new();
     if text.len() > limit {
         messages.push(too_long(limit));
@@ -105,7 +105,8 @@ fn dns_1035_messages(text: &str) -> Vec<String> {
     messages
 }
 
-fn path_segment_messages(text: &str, prefix: bool) -> Vec<String> {
+/// What is wrong with `text` as a segment of a path (Kubernetes' `IsPathSegmentName`).
+pub(crate) fn path_segment_messages(text: &str, prefix: bool) -> Vec<String> {
     if !prefix && matches!(text, "." | "..") {
         return vec![format!("may not be '{text}'")];
     }
