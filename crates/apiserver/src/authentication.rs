@@ -1,13 +1,19 @@
-//! Who makes a request: client certificates checked against a plane's authorities, and in-process callers.
+//! Who makes a request: client certificates checked against a plane's authorities, bearer tokens, and in-process
+//! callers.
 //!
 //! The TLS layer accepts any client certificate whose key the client holds and attaches the chain to the request; the
 //! plane the request addresses decides here whether it trusts that chain. So one listener serves planes with
 //! different authorities.
 
 use std::{
+    collections::BTreeMap,
+    fmt::Write as _,
     sync::{Arc, Mutex},
     time::SystemTime,
 };
+
+use http::{header, request::Parts};
+use kogge_machinery::rbac::Requester;
 
 use rustls::{
     RootCertStore,
@@ -15,28 +21,49 @@ use rustls::{
     server::{WebPkiClientVerifier, danger::ClientCertVerifier},
 };
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+use crate::plane::Plane;
 
 /// The group whose members may do everything.
 pub const MASTERS: &str = "system:masters";
 
+/// The group of everybody who has shown credentials.
+pub(crate) const AUTHENTICATED: &str = "system:authenticated";
+/// The group of everybody who has not.
+pub(crate) const UNAUTHENTICATED: &str = "system:unauthenticated";
+/// The user without credentials.
+pub(crate) const ANONYMOUS: &str = "system:anonymous";
+/// The key of [`User::extra`] that names the credential.
+pub(crate) const CREDENTIAL_ID: &str = "authentication.kubernetes.io/credential-id";
+
 /// An authenticated user.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct User {
     /// Name, e.g. `system:admin`.
     pub name: String,
+    /// Identity across renaming, if the source of the user has one: the uid of a ServiceAccount.
+    pub uid: String,
     /// Groups, `system:authenticated` among them.
     pub groups: Vec<String>,
+    /// What else the credentials tell, e.g. `authentication.kubernetes.io/pod-name`.
+    pub extra: BTreeMap<String, Vec<String>>,
 }
 
 impl User {
-    /// The identity of calls made inside the process.
-    pub fn in_process() -> Self {
-        Self { name: "system:admin".to_owned(), groups: vec![MASTERS.to_owned(), "system:authenticated".to_owned()] }
+    /// A user without uid and extra.
+    pub fn new(name: impl Into<String>, groups: Vec<String>) -> Self {
+        Self { name: name.into(), groups, ..Self::default() }
     }
 
-    /// Who reaches the public paths without a certificate.
+    /// The identity of calls made inside the process.
+    pub fn in_process() -> Self {
+        Self::new("system:admin", vec![MASTERS.to_owned(), AUTHENTICATED.to_owned()])
+    }
+
+    /// Who reaches the public paths without credentials.
     pub fn anonymous() -> Self {
-        Self { name: "system:anonymous".to_owned(), groups: vec!["system:unauthenticated".to_owned()] }
+        Self::new(ANONYMOUS, vec![UNAUTHENTICATED.to_owned()])
     }
 
     /// Whether nothing is forbidden to the user.
@@ -44,9 +71,26 @@ impl User {
         self.groups.iter().any(|group| group == MASTERS)
     }
 
-    /// The `userInfo` of review answers.
+    /// The `UserInfo` of review answers and admission.
     pub(crate) fn user_info(&self) -> Value {
-        json!({"username": self.name, "groups": self.groups})
+        let mut info = json!({"username": self.name});
+        for (field, value) in [("uid", json!(self.uid)), ("groups", json!(self.groups)), ("extra", json!(self.extra))] {
+            let empty = match &value {
+                Value::String(text) => text.is_empty(),
+                Value::Array(items) => items.is_empty(),
+                Value::Object(entries) => entries.is_empty(),
+                _ => false,
+            };
+            if !empty {
+                info[field] = value;
+            }
+        }
+        info
+    }
+
+    /// The user as the access rules see them.
+    pub(crate) fn requester(&self) -> Requester<'_> {
+        Requester { name: &self.name, groups: &self.groups }
     }
 }
 
@@ -86,8 +130,13 @@ impl ClientAuthorities {
         let name = subject.iter_common_name().next()?.as_str().ok()?.to_owned();
         let mut groups: Vec<String> =
             subject.iter_organization().filter_map(|group| group.as_str().ok()).map(str::to_owned).collect();
-        groups.push("system:authenticated".to_owned());
-        Some(User { name, groups })
+        groups.push(AUTHENTICATED.to_owned());
+        let mut credential = "X509SHA256=".to_owned();
+        for byte in Sha256::digest(leaf) {
+            let _ = write!(credential, "{byte:02x}");
+        }
+        let extra = BTreeMap::from([(CREDENTIAL_ID.to_owned(), vec![credential])]);
+        Some(User { extra, ..User::new(name, groups) })
     }
 }
 
@@ -134,8 +183,53 @@ impl PresentedChain {
     }
 }
 
-/// The user of a request, or `None` where it has no acceptable credentials.
-pub(crate) fn authenticate(
+/// The user of a request, or `None` where it has no acceptable credentials. The connection's certificate counts first,
+/// then a bearer token.
+pub(crate) async fn authenticate(plane: &Plane, parts: &Parts, now: SystemTime) -> Option<User> {
+    let caller = parts.extensions.get::<Caller>();
+    let authorities = plane.client_authorities();
+    if let Some(user) = of_connection(caller, authorities.as_ref(), now) {
+        return Some(user);
+    }
+    let token = bearer_token(parts)?;
+    match of_token(plane, token, &[], now).await {
+        Ok(authenticated) => Some(authenticated.user),
+        Err(reason) => {
+            tracing::debug!(plane = %plane.name(), %reason, "refused a bearer token");
+            None
+        }
+    }
+}
+
+/// Whose token it is.
+pub(crate) struct Authenticated {
+    pub(crate) user: User,
+    /// Those of the wanted audiences the token is for.
+    pub(crate) audiences: Vec<String>,
+}
+
+/// The user of a bearer token that is for one of `audiences` (none: for this plane's API).
+///
+/// # Errors
+/// Why the token is not accepted, without anything of the token.
+pub(crate) async fn of_token(
+    plane: &Plane,
+    token: &str,
+    audiences: &[String],
+    now: SystemTime,
+) -> Result<Authenticated, String> {
+    let service_account = plane.server.service_account_tokens().authenticate(plane, token, audiences, now)?;
+    service_account.ok_or_else(|| "invalid bearer token".to_owned())
+}
+
+fn bearer_token(parts: &Parts) -> Option<&str> {
+    let (scheme, token) = parts.headers.get(header::AUTHORIZATION)?.to_str().ok()?.trim().split_once(' ')?;
+    let token = token.split(' ').next().unwrap_or_default();
+    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
+}
+
+/// The user of a connection.
+fn of_connection(
     caller: Option<&Caller>,
     authorities: Option<&Arc<ClientAuthorities>>,
     now: SystemTime,
@@ -173,11 +267,11 @@ mod tests {
             Caller::Certificate(Arc::new(PresentedChain::new(chain.unwrap())))
         };
         let good = present(&ours);
-        let user = authenticate(Some(&good), Some(&trusted), now).unwrap();
+        let user = of_connection(Some(&good), Some(&trusted), now).unwrap();
         assert_eq!((user.name.as_str(), user.groups[0].as_str(), user.is_master()), ("anna", "developers", false));
-        assert_eq!(authenticate(Some(&good), Some(&trusted), now + Duration::from_hours(2)), None, "ended");
-        assert_eq!(authenticate(Some(&present(&theirs)), Some(&trusted), now), None, "another authority");
-        assert_eq!(authenticate(None, Some(&trusted), now), None, "no certificate");
-        assert!(authenticate(Some(&Caller::InProcess), None, now).unwrap().is_master());
+        assert_eq!(of_connection(Some(&good), Some(&trusted), now + Duration::from_hours(2)), None, "ended");
+        assert_eq!(of_connection(Some(&present(&theirs)), Some(&trusted), now), None, "another authority");
+        assert_eq!(of_connection(None, Some(&trusted), now), None, "no certificate");
+        assert!(of_connection(Some(&Caller::InProcess), None, now).unwrap().is_master());
     }
 }

@@ -9,6 +9,7 @@ use crate::{
     controller_loop, event_expiry,
     garbage_collector::GarbageCollector,
     namespace_controller::NamespaceController,
+    rbac::aggregation_controller::AggregationController,
     server::{Server, WeakServer},
 };
 
@@ -19,6 +20,7 @@ const MAINTENANCE_INTERVAL: Duration = Duration::from_mins(1);
 pub(crate) fn start(server: &Server, end: &CancellationToken) {
     controller_loop::start(GarbageCollector::default(), server, end);
     controller_loop::start(NamespaceController::default(), server, end);
+    controller_loop::start(AggregationController, server, end);
     tokio::spawn(end.clone().run_until_cancelled_owned(maintain(server.downgrade())));
 }
 

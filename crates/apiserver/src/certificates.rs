@@ -60,7 +60,7 @@ impl std::fmt::Debug for CertificateAndKey {
 }
 
 /// The certificates a server starts with.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct ServerCertificates {
     /// Authority of the serving certificate.
     pub serving_authority: CertificateAndKey,
@@ -70,6 +70,14 @@ pub struct ServerCertificates {
     pub client_authority: CertificateAndKey,
     /// Client certificate of `system:admin` in `system:masters`.
     pub admin: CertificateAndKey,
+    /// Signs the tokens of ServiceAccounts: a P-256 key, PKCS#8 PEM. Never renewed, as that would end all tokens.
+    pub service_account_key_pem: String,
+}
+
+impl std::fmt::Debug for ServerCertificates {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("ServerCertificates").finish_non_exhaustive()
+    }
 }
 
 impl ServerCertificates {
@@ -110,7 +118,8 @@ impl ServerCertificates {
                 now,
             )
         })?;
-        Ok(Self { serving_authority, serving, client_authority, admin })
+        let service_account_key_pem = stored_or_new_key(directory, "service-account")?;
+        Ok(Self { serving_authority, serving, client_authority, admin, service_account_key_pem })
     }
 }
 
@@ -228,6 +237,21 @@ fn stored_or_new(
     Ok(fresh)
 }
 
+/// The key in `directory` under `name`, made at the first call.
+fn stored_or_new_key(directory: Option<&Path>, name: &str) -> Result<String, CertificateError> {
+    let path = directory.map(|directory| directory.join(format!("{name}.key")));
+    if let Some(path) = &path
+        && let Some(key_pem) = read(path)?
+    {
+        return Ok(key_pem);
+    }
+    let key_pem = KeyPair::generate()?.serialize_pem();
+    if let Some(path) = &path {
+        write_private(path, &key_pem)?;
+    }
+    Ok(key_pem)
+}
+
 fn read(path: &Path) -> Result<Option<String>, CertificateError> {
     match std::fs::read_to_string(path) {
         Ok(text) => Ok(Some(text)),
@@ -337,7 +361,7 @@ mod tests {
         assert_ne!(renamed.admin, later.admin, "renewed at the end of its life");
         assert_eq!(first.client_authority, later.client_authority);
         #[cfg(unix)]
-        for name in ["ca.key", "client-ca.key", "server.key", "admin.key"] {
+        for name in ["ca.key", "client-ca.key", "server.key", "admin.key", "service-account.key"] {
             use std::os::unix::fs::PermissionsExt as _;
             let mode = std::fs::metadata(directory.path().join(name)).unwrap().permissions().mode();
             assert_eq!(mode & 0o777, 0o600, "{name}");

@@ -20,8 +20,9 @@ use self::{
     query::Query,
 };
 use crate::{
-    authentication::{Caller, User, authenticate},
+    authentication::{User, authenticate},
     plane::Plane,
+    rbac,
     registry::ServedResource,
     server::Server,
     store::{ObjectKey, PlaneName},
@@ -37,6 +38,7 @@ mod create;
 mod definition_write;
 mod delete;
 mod discovery;
+mod escalation;
 mod get;
 mod impersonation;
 mod list;
@@ -52,10 +54,11 @@ mod reviews;
 mod scale;
 mod strategy;
 mod subresources;
+mod token_request;
 mod update;
 mod watch;
 
-pub(crate) use bulk_create::create_all;
+pub(crate) use bulk_create::{create_all, create_all_as};
 pub(crate) use controller_write::change_object;
 pub(crate) use definition_write::CLEANUP_FINALIZER;
 pub(crate) use delete::{DeleteOptions, Preconditions, delete_object};
@@ -169,14 +172,8 @@ async fn route(
         return ("get", Ok(response));
     }
     let now = Timestamp::now();
-    let caller = parts.extensions.get::<Caller>();
-    let authorities = plane.client_authorities();
-    let user = authenticate(caller, authorities.as_ref(), now.into())
-        .ok_or_else(ApiError::unauthorized)
-        .and_then(|user| impersonation::effective_user(user, &parts.headers));
-    let user = match user {
-        Ok(user) => user,
-        Err(error) => return ("get", Err(error)),
+    let Some(user) = authenticate(plane, parts, now.into()).await else {
+        return ("get", Err(ApiError::unauthorized()));
     };
     match request_path::parse(path) {
         RequestPath::Resource { group, version, namespace, resource, name, subresource, rest } => {
@@ -185,18 +182,23 @@ async fn route(
                 Err(error) => return ("get", Err(error)),
             };
             let verb = verb(&parts.method, name.is_some(), query.flag("watch"));
+            let of_collection = matches!(verb, "list" | "watch" | "deletecollection");
+            let selected = query.selected_name().filter(|_| of_collection);
+            let of_namespace = group.is_empty() && resource == "namespaces";
             let attributes = Attributes {
                 verb,
                 group: &group,
                 resource: &resource,
                 subresource: subresource.as_deref().unwrap_or_default(),
-                namespace: namespace.as_deref().unwrap_or_default(),
-                name: name.as_deref().unwrap_or_default(),
-                path: "",
+                // A Namespace is in itself, so that a role in it can allow to read it.
+                namespace: if of_namespace { &name } else { &namespace }.as_deref().unwrap_or_default(),
+                name: name.as_deref().or(selected).unwrap_or_default(),
+                path: None,
             };
-            if let Err(error) = authorize(&user, &attributes) {
-                return (verb, Err(error));
-            }
+            let user = match admit_user(plane, user, parts, &attributes).await {
+                Ok(user) => user,
+                Err(error) => return (verb, Err(error)),
+            };
             let Some(served) = plane.registry().find(&group, &version, &resource) else {
                 return (verb, Err(ApiError::unknown_path()));
             };
@@ -204,23 +206,31 @@ async fn route(
             (verb, resource_request(plane, user, parts, query, resolved, body, now, warnings).await)
         }
         document_path => {
-            let attributes = Attributes {
-                verb: if parts.method == Method::GET { "get" } else { "post" },
-                path,
-                ..Attributes::default()
-            };
-            let result = match authorize(&user, &attributes) {
+            let verb = parts.method.as_str().to_ascii_lowercase();
+            let attributes = Attributes { verb: &verb, path: Some(path), ..Attributes::default() };
+            let result = match admit_user(plane, user, parts, &attributes).await {
                 Err(error) => Err(error),
-                Ok(()) if parts.method != Method::GET && parts.method != Method::HEAD => Err(ApiError::new(
+                Ok(_) if parts.method != Method::GET && parts.method != Method::HEAD => Err(ApiError::new(
                     405,
                     "MethodNotAllowed",
                     "the server does not allow this method on the requested resource",
                 )),
-                Ok(()) => document(plane, &document_path, parts),
+                Ok(_) => document(plane, &document_path, parts),
             };
             ("get", result)
         }
     }
+}
+
+/// The user a request is made as, if that user may make it.
+async fn admit_user(plane: &Plane, user: User, parts: &Parts, attributes: &Attributes<'_>) -> Result<User, ApiError> {
+    let looks_at_rules = attributes.group == kogge_machinery::rbac::GROUP;
+    if looks_at_rules || !user.is_master() {
+        rbac::settle(plane, looks_at_rules).await?;
+    }
+    let user = impersonation::effective_user(plane, user, &parts.headers, attributes)?;
+    authorize(plane, &user, attributes)?;
+    Ok(user)
 }
 
 fn document(plane: &Plane, path: &RequestPath, parts: &Parts) -> Result<Response<Body>, ApiError> {
@@ -232,7 +242,7 @@ fn document(plane: &Plane, path: &RequestPath, parts: &Parts) -> Result<Response
         RequestPath::OpenApiV3Index => Ok(openapi::index(plane, parts)),
         RequestPath::OpenApiV3 { group, version } => openapi::document(plane, group, version, parts),
         RequestPath::OpenApiV2 => Err(ApiError::not_acceptable(&["application/com.github.proto-openapi.spec.v3"])),
-        RequestPath::NonResource(path) => non_resource::private(plane, path),
+        RequestPath::NonResource(path) => non_resource::private(plane, path, parts),
         RequestPath::Resource { .. } => Err(ApiError::unknown_path()),
     }
 }

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::{
     authentication::{ClientAuthorities, ClientAuthorityError},
     in_process_client, pipeline,
+    rbac::AccessRules,
     registry::Registry,
     server::Server,
     store::{
@@ -50,6 +51,7 @@ pub enum PlaneError {
 pub(crate) struct PlaneState {
     pub(crate) store: PlaneStore,
     pub(crate) registry: Registry,
+    pub(crate) access_rules: AccessRules,
     client_authorities: ArcSwapOption<ClientAuthorities>,
     kubernetes_version: ArcSwap<String>,
 }
@@ -59,6 +61,7 @@ impl PlaneState {
     pub(crate) fn load(store: PlaneStore, default_version: &str) -> Result<Self, PlaneError> {
         let state = Self {
             registry: Registry::default(),
+            access_rules: AccessRules::default(),
             client_authorities: ArcSwapOption::empty(),
             kubernetes_version: ArcSwap::from_pointee(default_version.to_owned()),
             store,
@@ -176,7 +179,8 @@ impl Plane {
         written.pop().ok_or_else(|| WriteError::Storage("the writer gave no answer".to_owned()))
     }
 
-    /// Commits and then takes notice of definitions among what was written. The error is of the write with this index.
+    /// Commits and then takes notice of definitions and access rules among what was written. The error is of the write with
+    /// this index.
     pub(crate) async fn write_many(&self, writes: Vec<Write>) -> Result<Vec<StoredObject>, (usize, WriteError)> {
         let about_definitions: Vec<(usize, bool)> = writes
             .iter()
@@ -184,7 +188,15 @@ impl Plane {
             .filter(|(_, write)| write.key.resource == definitions())
             .map(|(index, write)| (index, matches!(write.change, Change::Delete(_))))
             .collect();
+        let about_access: Vec<ObjectKey> = writes
+            .iter()
+            .filter(|write| write.key.resource.group == kogge_machinery::rbac::GROUP)
+            .map(|write| write.key.clone())
+            .collect();
         let written = self.store().write_many(writes).await.map_err(|error| (error.index, error.source))?;
+        if !about_access.is_empty() {
+            self.state.access_rules.notice(self.store(), &about_access);
+        }
         for (index, deleted) in about_definitions {
             self.notice_definition(&written[index], deleted);
         }

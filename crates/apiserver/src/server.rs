@@ -21,6 +21,7 @@ use crate::{
     plane::{PlaneState, options_metadata},
     store::{self, Store, StoreOptions},
     tls,
+    token::ServiceAccountTokens,
 };
 pub use crate::{
     plane::{Plane, PlaneError, PlaneOptions},
@@ -117,6 +118,7 @@ pub(crate) struct ServerState {
     store: Store,
     options: ServerOptions,
     certificates: ServerCertificates,
+    service_account_tokens: ServiceAccountTokens,
     planes: RwLock<BTreeMap<PlaneName, Arc<PlaneState>>>,
     metrics: Metrics,
     /// Definitions whose objects are being deleted right now.
@@ -152,11 +154,13 @@ impl Server {
             let name = plane.name().clone();
             planes.insert(name, Arc::new(PlaneState::load(plane, &options.kubernetes_version)?));
         }
+        let service_account_tokens = ServiceAccountTokens::new(&certificates.service_account_key_pem)?;
         let background = CancellationToken::new();
         let state = ServerState {
             store,
             options,
             certificates,
+            service_account_tokens,
             planes: RwLock::new(planes),
             metrics: Metrics::default(),
             cleaning: Mutex::default(),
@@ -312,6 +316,10 @@ impl Server {
 
     pub(crate) fn options(&self) -> &ServerOptions {
         &self.state.options
+    }
+
+    pub(crate) fn service_account_tokens(&self) -> &ServiceAccountTokens {
+        &self.state.service_account_tokens
     }
 
     pub(crate) fn metrics(&self) -> &Metrics {

@@ -1,6 +1,7 @@
 // Command schemas-generator writes the built-in kinds' names and schemas from the API description that the pinned
 // k8s.io/kubernetes module publishes (api/discovery and api/openapi-spec/v3): resources.json with names, verbs and
-// subresources as discovery shows them, and one zlib file of OpenAPI definitions for each group version.
+// subresources as discovery shows them, one zlib file of OpenAPI definitions for each group version, and the roles and
+// bindings every cluster starts with (access-policy.json.zz).
 //
 // Nothing of Kubernetes is compiled; only the module archive is downloaded. Run it in this folder:
 //
@@ -8,8 +9,6 @@
 package main
 
 import (
-	"bytes"
-	"compress/zlib"
 	"encoding/json"
 	"fmt"
 	"log"
@@ -93,6 +92,7 @@ func main() {
 	encoded, err := json.MarshalIndent(catalogue, "", " ")
 	check(err)
 	check(os.WriteFile(filepath.Join(output, "resources.json"), append(encoded, '\n'), 0o644))
+	writeAccessPolicy(source, output)
 }
 
 func moduleDirectory() string {
@@ -174,23 +174,18 @@ func writeDefinitions(source, output, name string, entry groupVersion) {
 	}
 	raw, err := json.Marshal(kept)
 	check(err)
-	var packed bytes.Buffer
-	writer, err := zlib.NewWriterLevel(&packed, zlib.BestCompression)
-	check(err)
-	_, err = writer.Write(raw)
-	check(err)
-	check(writer.Close())
+	packed := pack(raw)
 	file := strings.ReplaceAll(name, "/", "_")
 	if !strings.Contains(name, "/") {
 		file = "core_" + name
 	}
-	check(os.WriteFile(filepath.Join(output, file+".json.zz"), packed.Bytes(), 0o644))
+	check(os.WriteFile(filepath.Join(output, file+".json.zz"), packed, 0o644))
 	keys := make([]string, 0, len(kept))
 	for key := range kept {
 		keys = append(keys, key)
 	}
 	sort.Strings(keys)
-	fmt.Printf("%-40s %4d definitions %8d bytes, %7d packed\n", name, len(keys), len(raw), packed.Len())
+	fmt.Printf("%-40s %4d definitions %8d bytes, %7d packed\n", name, len(keys), len(raw), len(packed))
 }
 
 type gvk struct {

@@ -47,12 +47,8 @@ pub fn validate(resource: &ResourceType, object: &Value, old: Option<&Value>) ->
             }
             job_template(object, "spec.jobTemplate.spec.template", &mut errors);
         }
-        ("rbac.authorization.k8s.io", "rolebindings" | "clusterrolebindings") => {
-            if let Some(old) = old
-                && old.get("roleRef") != object.get("roleRef")
-            {
-                errors.push(FieldError::invalid("roleRef", &object["roleRef"], "cannot change roleRef"));
-            }
+        (kogge_machinery::rbac::GROUP, plural) => {
+            errors.extend(kogge_machinery::rbac::validation::validate(plural, object, old));
         }
         ("storage.k8s.io", "storageclasses") => storage_class(object, old, &mut errors),
         ("autoscaling", "horizontalpodautoscalers") => autoscaler(object, &mut errors),

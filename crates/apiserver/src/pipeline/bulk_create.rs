@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, sync::Arc};
 
-use kogge_machinery::{resource::GroupResource, status_error::ApiError};
+use kogge_machinery::{rbac::GROUP, resource::GroupResource, status_error::ApiError};
 use serde_json::Value;
 
 use super::{
@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     plane::Plane,
+    rbac,
     registry::ServedResource,
     store::{Change, Expected, ObjectKey, Write, WriteError},
 };
@@ -22,15 +23,24 @@ const MANAGER: &str = "kogge";
 
 /// See [`Plane::apply_all`].
 pub(crate) async fn create_all(plane: &Plane, objects: Vec<Value>) -> Result<usize, ApiError> {
+    let of_access = |object: &Value| object["apiVersion"].as_str().is_some_and(|version| version.starts_with(GROUP));
+    if objects.iter().any(of_access) {
+        rbac::settle(plane, true).await?;
+    }
+    create_all_as(plane, objects, MANAGER).await
+}
+
+/// As [`create_all`], with the fields owned by `manager`.
+pub(crate) async fn create_all_as(plane: &Plane, objects: Vec<Value>, manager: &str) -> Result<usize, ApiError> {
     let (first, rest): (Vec<Value>, Vec<Value>) = objects.into_iter().partition(|object| {
         matches!(object["kind"].as_str(), Some("CustomResourceDefinition" | "Namespace"))
             && matches!(object["apiVersion"].as_str(), Some("apiextensions.k8s.io/v1" | "v1"))
     });
-    Ok(create_transaction(plane, first).await? + create_transaction(plane, rest).await?)
+    Ok(create_transaction(plane, first, manager).await? + create_transaction(plane, rest, manager).await?)
 }
 
-async fn create_transaction(plane: &Plane, objects: Vec<Value>) -> Result<usize, ApiError> {
-    let writer = Writer { manager: MANAGER.to_owned(), now: timestamp(jiff::Timestamp::now()) };
+async fn create_transaction(plane: &Plane, objects: Vec<Value>, manager: &str) -> Result<usize, ApiError> {
+    let writer = Writer { manager: manager.to_owned(), now: timestamp(jiff::Timestamp::now()) };
     let mut pending = Vec::with_capacity(objects.len());
     let mut seen = HashSet::new();
     for object in objects {

@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::{
     RequestContext,
     answer::Document,
-    body,
+    body, escalation,
     get::object_response,
     object_write::{Merged, Writer, Written, check_type, clean_fields, complete_create, write_error},
     presentation::{convert_to_stored, present},
@@ -33,7 +33,7 @@ pub(crate) async fn create(context: &mut RequestContext<'_>, body: Body) -> Resu
     let mut object = decoded.value;
     check_type(&context.served, &object)?;
     if reviews::is_review(&context.served) {
-        return reviews::answer(context, &object);
+        return reviews::answer(context, &object).await;
     }
     let validation = context.query.field_validation()?;
     for finding in clean_fields(&context.served, &mut object, &decoded.duplicates, validation)? {
@@ -87,6 +87,7 @@ pub(crate) async fn create_object(
     let served = &*context.served;
     let resource = &served.resource;
     let object = merged.object();
+    escalation::check(context, object, None)?;
     if object["metadata"]["resourceVersion"].as_str().is_some_and(|version| !version.is_empty() && version != "0") {
         return Err(ApiError::new(
             500,

@@ -1,41 +1,211 @@
-//! `Impersonate-User` and `Impersonate-Group`: acting as somebody else (`kubectl --as`).
+//! `Impersonate-User` and its companions: acting as somebody else (`kubectl --as`).
+//!
+//! The modes of Kubernetes 1.36 are tried in its order: the constrained ones, where it is allowed to act as a node, a
+//! ServiceAccount or a user for certain requests only (`impersonate-on:MODE:VERB` and `impersonate:MODE`), and then the
+//! plain verb `impersonate`.
 
 use http::HeaderMap;
-use kogge_machinery::status_error::ApiError;
+use kogge_machinery::status_error::{ApiError, quote};
 
 use super::authorization::{Attributes, authorize};
-use crate::authentication::User;
+use crate::{
+    authentication::{ANONYMOUS, AUTHENTICATED, UNAUTHENTICATED, User},
+    plane::Plane,
+};
+
+const EXTRA: &str = "impersonate-extra-";
+const AUTHENTICATION: &str = "authentication.k8s.io";
+const NODE_NAME: &str = "authentication.kubernetes.io/node-name";
 
 /// The user a request is made as: the one of its credentials, or whom that user asks to be.
 ///
 /// # Errors
-/// 403 for users who may not impersonate, 400 for groups without a user or text that is not ASCII.
-pub(crate) fn effective_user(user: User, headers: &HeaderMap) -> Result<User, ApiError> {
-    let text = |name: &str| -> Result<Vec<&str>, ApiError> {
+/// 403 for users who may not impersonate, 400 for groups, uid or extra without a user, or text that is not ASCII.
+pub(crate) fn effective_user(
+    plane: &Plane,
+    user: User,
+    headers: &HeaderMap,
+    request: &Attributes<'_>,
+) -> Result<User, ApiError> {
+    let Some(wanted) = wanted(headers)? else { return Ok(user) };
+    let mut first = None;
+    for mode in [Mode::AssociatedNode, Mode::ArbitraryNode, Mode::ServiceAccount, Mode::UserInfo, Mode::Legacy] {
+        if !mode.applies(&user, &wanted) {
+            continue;
+        }
+        match mode.check(plane, &user, &wanted, request) {
+            Ok(user) => return Ok(user),
+            Err(error) if error.code() != 403 => return Err(error),
+            Err(error) => drop(first.get_or_insert(error)),
+        }
+    }
+    Err(first.unwrap_or_else(|| ApiError::internal("all impersonation modes failed")))
+}
+
+/// Whom the headers ask for; none without them.
+fn wanted(headers: &HeaderMap) -> Result<Option<User>, ApiError> {
+    let text = |name: &str| -> Result<Vec<String>, ApiError> {
         let values = headers.get_all(name).iter().map(|value| value.to_str().map_err(|_| unreadable(name)));
-        values.collect()
+        values.map(|value| value.map(str::to_owned)).collect()
     };
-    let names = text("impersonate-user")?;
-    let groups = text("impersonate-group")?;
-    let Some(name) = names.first().filter(|name| !name.is_empty()) else {
-        return if groups.is_empty() {
-            Ok(user)
-        } else {
-            Err(ApiError::bad_request("groups were requested without impersonating a user"))
-        };
+    let first = |name: &str| Ok::<_, ApiError>(text(name)?.into_iter().next().unwrap_or_default());
+    let mut wanted = User::new(first("impersonate-user")?, text("impersonate-group")?);
+    wanted.uid = first("impersonate-uid")?;
+    for name in headers.keys() {
+        if let Some(key) = name.as_str().strip_prefix(EXTRA) {
+            wanted.extra.insert(percent_decoded(key), text(name.as_str())?);
+        }
+    }
+    if !wanted.name.is_empty() {
+        return Ok(Some(wanted));
+    }
+    if wanted == User::default() {
+        return Ok(None);
+    }
+    let quoted = |values: &[String]| values.iter().map(|value| quote(value)).collect::<Vec<_>>().join(", ");
+    let list = |values: &[String]| match values {
+        [] => "[]string(nil)".to_owned(),
+        values => format!("[]string{{{}}}", quoted(values)),
     };
-    let asked = [("users", *name)].into_iter().chain(groups.iter().map(|group| ("groups", *group)));
-    for (resource, name) in asked {
-        authorize(&user, &Attributes { verb: "impersonate", resource, name, ..Attributes::default() })?;
-    }
-    let mut groups: Vec<String> = groups.into_iter().map(str::to_owned).collect();
-    if !groups.iter().any(|group| group == "system:authenticated") {
-        groups.push("system:authenticated".to_owned());
-    }
-    Ok(User { name: (*name).to_owned(), groups })
+    let entries: Vec<String> =
+        wanted.extra.iter().map(|(key, values)| format!("{}:[]string{{{}}}", quote(key), quoted(values))).collect();
+    let extra = if entries.is_empty() { "(nil)".to_owned() } else { format!("{{{}}}", entries.join(", ")) };
+    Err(ApiError::bad_request(format!(
+        "requested &user.DefaultInfo{{Name:\"\", UID:{}, Groups:{}, Extra:map[string][]string{extra}}} \
+         without impersonating a user name",
+        quote(&wanted.uid),
+        list(&wanted.groups),
+    )))
 }
 
 fn unreadable(header: &str) -> ApiError {
-    let message = format!("the header {header} is not printable ASCII");
-    ApiError::bad_request(message)
+    ApiError::bad_request(format!("the header {header} is not printable ASCII"))
+}
+
+/// Keys of extra values are percent-encoded in header names; a malformed one stays as it is.
+fn percent_decoded(key: &str) -> String {
+    let mut bytes = Vec::with_capacity(key.len());
+    let mut rest = key.as_bytes();
+    while let [first, tail @ ..] = rest {
+        if *first != b'%' {
+            bytes.push(*first);
+            rest = tail;
+            continue;
+        }
+        let hex = tail.get(..2).and_then(|hex| u8::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok());
+        let Some(byte) = hex else { return key.to_owned() };
+        bytes.push(byte);
+        rest = &tail[2..];
+    }
+    String::from_utf8(bytes).unwrap_or_else(|_| key.to_owned())
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    AssociatedNode,
+    ArbitraryNode,
+    ServiceAccount,
+    UserInfo,
+    Legacy,
+}
+
+impl Mode {
+    fn name(self) -> &'static str {
+        match self {
+            Self::AssociatedNode => "associated-node",
+            Self::ArbitraryNode => "arbitrary-node",
+            Self::ServiceAccount => "serviceaccount",
+            Self::UserInfo => "user-info",
+            Self::Legacy => "",
+        }
+    }
+
+    fn applies(self, user: &User, wanted: &User) -> bool {
+        let only_name = wanted.uid.is_empty() && wanted.groups.is_empty() && wanted.extra.is_empty();
+        let node = node_name(&wanted.name);
+        match self {
+            Self::AssociatedNode => {
+                let own = user.extra.get(NODE_NAME).filter(|values| values.len() == 1).map(|values| &*values[0]);
+                only_name && service_account(&user.name).is_some() && node.is_some() && own == node
+            }
+            Self::ArbitraryNode => only_name && node.is_some(),
+            Self::ServiceAccount => only_name && service_account(&wanted.name).is_some(),
+            Self::UserInfo => node.is_none() && service_account(&wanted.name).is_none(),
+            Self::Legacy => true,
+        }
+    }
+
+    /// Whom the user becomes.
+    fn check(self, plane: &Plane, user: &User, wanted: &User, request: &Attributes<'_>) -> Result<User, ApiError> {
+        let constrained = self != Self::Legacy;
+        let verb = if constrained { format!("impersonate:{}", self.name()) } else { "impersonate".to_owned() };
+        if constrained {
+            let on = format!("impersonate-on:{}:{}", self.name(), request.verb);
+            authorize(plane, user, &Attributes { verb: &on, ..*request })?;
+        }
+        let mut actual = wanted.clone();
+        let group = if constrained { AUTHENTICATION } else { "" };
+        let mut name =
+            Attributes { verb: &verb, group, resource: "users", name: &wanted.name, ..Attributes::default() };
+        if let Some(node) = node_name(&wanted.name).filter(|_| constrained) {
+            (name.resource, name.name) = ("nodes", if self == Self::AssociatedNode { "*" } else { node });
+            actual.groups = vec!["system:nodes".to_owned()];
+        }
+        if let Some((namespace, account)) = service_account(&wanted.name) {
+            (name.resource, name.namespace, name.name) = ("serviceaccounts", namespace, account);
+            if wanted.groups.is_empty() {
+                actual.groups = service_account_groups(namespace);
+            }
+        }
+        authorize(plane, user, &name)?;
+        let of_authentication = Attributes { verb: &verb, group: AUTHENTICATION, ..Attributes::default() };
+        if !wanted.uid.is_empty() {
+            authorize(plane, user, &Attributes { resource: "uids", name: &wanted.uid, ..of_authentication })?;
+        }
+        for name in &wanted.groups {
+            authorize(
+                plane,
+                user,
+                &Attributes { verb: &verb, group, resource: "groups", name, ..Attributes::default() },
+            )?;
+        }
+        for (key, values) in &wanted.extra {
+            for name in values {
+                let extra = Attributes { resource: "userextras", subresource: key, name, ..of_authentication };
+                authorize(plane, user, &extra)?;
+            }
+        }
+        let has = |name: &str| actual.groups.iter().any(|group| group == name);
+        if wanted.name == ANONYMOUS {
+            if !has(UNAUTHENTICATED) {
+                actual.groups.push(UNAUTHENTICATED.to_owned());
+            }
+        } else if !has(UNAUTHENTICATED) && !has(AUTHENTICATED) {
+            actual.groups.push(AUTHENTICATED.to_owned());
+        }
+        Ok(actual)
+    }
+}
+
+/// The groups of a ServiceAccount, without `system:authenticated`.
+pub(crate) fn service_account_groups(namespace: &str) -> Vec<String> {
+    vec!["system:serviceaccounts".to_owned(), format!("system:serviceaccounts:{namespace}")]
+}
+
+/// Namespace and name of a ServiceAccount's user name.
+fn service_account(user: &str) -> Option<(&str, &str)> {
+    let (namespace, name) = user.strip_prefix("system:serviceaccount:")?.split_once(':')?;
+    (!namespace.is_empty() && !name.is_empty() && !name.contains(':')).then_some((namespace, name))
+}
+
+fn node_name(user: &str) -> Option<&str> {
+    let name = user.strip_prefix("system:node:")?;
+    let is_label = |label: &str| {
+        let bytes = label.as_bytes();
+        let ends = |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+        ends(bytes.first())
+            && ends(bytes.last())
+            && bytes.iter().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || *byte == b'-')
+    };
+    (name.len() <= 253 && name.split('.').all(is_label)).then_some(name)
 }

@@ -6,12 +6,12 @@ use std::{
 };
 
 use axum::body::Body;
-use http::{Method, Response, StatusCode, request::Parts};
+use http::{Method, Response, StatusCode, header, request::Parts};
 use kogge_machinery::status_error::ApiError;
 use serde_json::json;
 
-use super::{answer::serialize, query::Query, response};
-use crate::plane::Plane;
+use super::{answer::serialize, header_text, query::Query, response};
+use crate::{plane::Plane, token::ServiceAccountTokens};
 
 /// The checks behind the health paths.
 const CHECKS: [&str; 2] = ["ping", "store"];
@@ -93,13 +93,24 @@ fn go_architecture() -> &'static str {
 }
 
 /// Answers the other paths, for authorized users.
-pub(crate) fn private(plane: &Plane, path: &str) -> Result<Response<Body>, ApiError> {
+pub(crate) fn private(plane: &Plane, path: &str, parts: &Parts) -> Result<Response<Body>, ApiError> {
     match path {
         "/" => {
-            let mut paths: Vec<String> =
-                ["/api", "/api/v1", "/apis", "/healthz", "/livez", "/metrics", "/openapi/v3", "/readyz", "/version"]
-                    .map(str::to_owned)
-                    .to_vec();
+            let mut paths: Vec<String> = [
+                "/.well-known/openid-configuration",
+                "/api",
+                "/api/v1",
+                "/apis",
+                "/healthz",
+                "/livez",
+                "/metrics",
+                "/openapi/v3",
+                "/openid/v1/jwks",
+                "/readyz",
+                "/version",
+            ]
+            .map(str::to_owned)
+            .to_vec();
             for resource in plane.registry().resource_types() {
                 if !resource.group.is_empty() {
                     paths.push(format!("/apis/{}", resource.group));
@@ -109,6 +120,19 @@ pub(crate) fn private(plane: &Plane, path: &str) -> Result<Response<Body>, ApiEr
             paths.sort();
             paths.dedup();
             Ok(response(StatusCode::OK, "application/json", serialize(&json!({"paths": paths}))))
+        }
+        "/openid/v1/jwks" => {
+            let keys = plane.server.service_account_tokens().key_set();
+            Ok(response(StatusCode::OK, "application/jwk-set+json", serialize(&keys)))
+        }
+        "/.well-known/openid-configuration" => {
+            let host = parts.uri.authority().map(http::uri::Authority::as_str);
+            let host = host.or_else(|| header_text(parts, &header::HOST)).unwrap_or("kubernetes.default.svc");
+            let prefix =
+                if plane.name().0.is_empty() { String::new() } else { format!("/clusters/{}", plane.name().0) };
+            let base = format!("https://{host}{prefix}");
+            let document = ServiceAccountTokens::discovery(plane.name(), &base);
+            Ok(response(StatusCode::OK, "application/json", serialize(&document)))
         }
         "/metrics" => {
             let text = plane.server.metrics().text(plane.store().revision());

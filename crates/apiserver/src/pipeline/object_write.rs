@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::{
     RequestContext, admission,
     answer::Document,
-    definition_write,
+    definition_write, escalation,
     presentation::{convert_to_stored, present},
     query::FieldValidation,
     strategy,
@@ -320,6 +320,7 @@ pub(crate) async fn update_object(
         if is_current && apply::equal_except_managed_time(&old, merged.object()) {
             return Ok(Written { object: old_document, code: StatusCode::OK });
         }
+        escalation::check(context, merged.object(), Some(&old))?;
         let new = complete_update(context.plane, served, &old, merged, scope, writer)?;
         let removed = is_last_finalizer_gone(served, &old, &new);
         if !removed && is_current && apply::equal_except_managed_time(&old, &new) {

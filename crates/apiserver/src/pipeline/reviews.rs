@@ -1,16 +1,23 @@
-//! Review kinds: who am I, and may I. They are answered, not stored.
+//! Review kinds: who am I, whose token is this, and who may do what. They are answered, not stored.
 
 use axum::body::Body;
 use http::{Response, StatusCode};
-use kogge_machinery::status_error::{ApiError, FieldError};
-use serde_json::{Value, json};
+use kogge_machinery::{
+    apply,
+    status_error::{ApiError, FieldError},
+};
+use serde_json::{Map, Value, json};
 
 use super::{
     RequestContext,
     answer::{Document, document_response},
-    authorization::{Attributes, is_allowed},
+    authorization::{Attributes, decide},
+    object_write::{WriteScope, Writer, timestamp},
 };
-use crate::{authentication::User, registry::ServedResource};
+use crate::{
+    authentication::{self, User},
+    registry::ServedResource,
+};
 
 /// Whether a type is only asked and never stored.
 pub(crate) fn is_review(served: &ServedResource) -> bool {
@@ -30,102 +37,218 @@ pub(crate) fn is_review(served: &ServedResource) -> bool {
 /// Answers a review.
 ///
 /// # Errors
-/// 422 for a review that asks nothing.
-pub(crate) fn answer(context: &RequestContext<'_>, review: &Value) -> Result<Response<Body>, ApiError> {
+/// 422 or 400 for a review that asks nothing, or two things.
+pub(crate) async fn answer(context: &RequestContext<'_>, review: &Value) -> Result<Response<Body>, ApiError> {
     let resource = &context.served.resource;
-    let spec = &review["spec"];
-    let status = match resource.plural.as_str() {
-        "selfsubjectreviews" => json!({"userInfo": context.user.user_info()}),
-        "tokenreviews" => json!({"authenticated": false, "user": {}, "error": "no token is accepted by this server"}),
-        "selfsubjectrulesreviews" => rules(&context.user),
-        "selfsubjectaccessreviews" => access(context, &context.user, spec)?,
-        _ => {
-            let user = User {
-                name: spec["user"].as_str().unwrap_or_default().to_owned(),
-                groups: spec["groups"]
-                    .as_array()
-                    .into_iter()
-                    .flatten()
-                    .filter_map(Value::as_str)
-                    .map(str::to_owned)
-                    .collect(),
-            };
-            if user.name.is_empty() && user.groups.is_empty() {
-                let error = FieldError::invalid(
-                    "spec.user",
-                    &Value::from(""),
-                    "at least one of user or group must be specified",
-                );
-                return Err(ApiError::invalid(&resource.group, &resource.kind, "", &[error]));
-            }
-            access(context, &user, spec)?
+    let mut answer = json!({"apiVersion": resource.api_version(), "kind": resource.kind, "metadata": {}});
+    match resource.plural.as_str() {
+        "selfsubjectreviews" => {
+            answer["metadata"]["creationTimestamp"] = timestamp(context.now).into();
+            answer["status"] = json!({"userInfo": context.user.user_info()});
         }
-    };
-    let mut metadata = json!({"creationTimestamp": null});
-    if let Some(namespace) = Some(&context.namespace).filter(|namespace| !namespace.is_empty()) {
-        metadata["namespace"] = namespace.as_str().into();
-    }
-    let mut answer = json!({
-        "apiVersion": resource.api_version(),
-        "kind": resource.kind,
-        "metadata": metadata,
-        "status": status,
-    });
-    if !spec.is_null() {
-        answer["spec"] = spec.clone();
+        "selfsubjectrulesreviews" => {
+            answer["spec"] = json!({});
+            answer["status"] = rules(context, &review["spec"])?;
+        }
+        plural => {
+            // The question comes back with its answer, owned by who asked.
+            answer = with_owner(context, review)?;
+            answer["status"] = match plural {
+                "tokenreviews" => token(context, &review["spec"]).await?,
+                _ => access(context, review)?,
+            };
+        }
     }
     document_response(&context.answer, StatusCode::CREATED, Document::Value(answer))
 }
 
-fn access(context: &RequestContext<'_>, user: &User, spec: &Value) -> Result<Value, ApiError> {
+fn with_owner(context: &RequestContext<'_>, review: &Value) -> Result<Value, ApiError> {
+    let mut owned = review.clone();
+    if let Some(fields) = owned.as_object_mut() {
+        fields.remove("status");
+    }
+    if !owned["metadata"].is_object() {
+        owned["metadata"] = json!({});
+    }
+    let writer = Writer::of(context)?;
+    let api_version = context.served.resource.api_version();
+    let manager = writer.field_manager(&context.served, &api_version, WriteScope::Main);
+    let schema = context.served.resource.schema.get();
+    Ok(apply::track_update(None, owned, schema.as_deref().map(|schema| &*schema.root), &manager))
+}
+
+async fn token(context: &RequestContext<'_>, spec: &Value) -> Result<Value, ApiError> {
+    let token = spec["token"].as_str().unwrap_or_default();
+    if token.is_empty() {
+        return Err(ApiError::bad_request("token is required for TokenReview in authentication"));
+    }
+    let audiences = texts(&spec["audiences"]);
+    let now = context.now.into();
+    Ok(match authentication::of_token(context.plane, token, &audiences, now).await {
+        Ok(found) => json!({
+            "authenticated": true,
+            "user": found.user.user_info(),
+            "audiences": found.audiences,
+        }),
+        Err(error) => json!({"user": {}, "error": error}),
+    })
+}
+
+fn texts(list: &Value) -> Vec<String> {
+    list.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
+}
+
+/// What a SubjectAccessReview of any kind asks.
+fn access(context: &RequestContext<'_>, review: &Value) -> Result<Value, ApiError> {
+    let resource = &context.served.resource;
+    let of_others = resource.plural != "selfsubjectaccessreviews";
+    let local = resource.plural == "localsubjectaccessreviews";
+    let errors = wrong_fields(review, of_others, local);
+    if !errors.is_empty() {
+        return Err(ApiError::invalid(&resource.group, &resource.kind, "", &errors));
+    }
+    let spec = &review["spec"];
+    if local && review["metadata"]["namespace"].as_str().unwrap_or_default() != context.namespace {
+        let message = format!("spec.resourceAttributes.namespace must match namespace: {}", context.namespace);
+        return Err(ApiError::bad_request(message));
+    }
+    let other = of_others.then(|| {
+        let extra = spec["extra"].as_object().into_iter().flatten();
+        User {
+            name: spec["user"].as_str().unwrap_or_default().to_owned(),
+            uid: spec["uid"].as_str().unwrap_or_default().to_owned(),
+            groups: texts(&spec["groups"]),
+            extra: extra.map(|(key, values)| (key.clone(), texts(values))).collect(),
+        }
+    });
+    let user = other.as_ref().unwrap_or(&context.user);
     let text = |value: &'_ Value, field: &str| value[field].as_str().unwrap_or_default().to_owned();
-    let (resource, path) = (&spec["resourceAttributes"], &spec["nonResourceAttributes"]);
-    let allowed = if resource.is_object() {
-        let [verb, group, plural, subresource, namespace, name] =
-            ["verb", "group", "resource", "subresource", "namespace", "name"].map(|field| text(resource, field));
-        is_allowed(
-            user,
-            &Attributes {
-                verb: &verb,
-                group: &group,
-                resource: &plural,
-                subresource: &subresource,
-                namespace: &namespace,
-                name: &name,
-                path: "",
-            },
-        )
-    } else if path.is_object() {
-        let (verb, path) = (text(path, "verb"), text(path, "path"));
-        is_allowed(user, &Attributes { verb: &verb, path: &path, ..Attributes::default() })
+    let (of_resource, of_path) = (&spec["resourceAttributes"], &spec["nonResourceAttributes"]);
+    let [verb, group, plural, subresource, namespace, name] =
+        ["verb", "group", "resource", "subresource", "namespace", "name"].map(|field| text(of_resource, field));
+    let (path_verb, path) = (text(of_path, "verb"), text(of_path, "path"));
+    let attributes = if of_resource.is_object() {
+        Attributes {
+            verb: &verb,
+            group: &group,
+            resource: &plural,
+            subresource: &subresource,
+            namespace: &namespace,
+            name: &name,
+            path: None,
+        }
     } else {
-        let resource = &context.served.resource;
-        let error = FieldError::invalid(
-            "spec.resourceAttributes",
-            &Value::Null,
-            "exactly one of nonResourceAttributes or resourceAttributes must be specified",
-        );
-        return Err(ApiError::invalid(&resource.group, &resource.kind, "", &[error]));
+        Attributes { verb: &path_verb, path: Some(&path), ..Attributes::default() }
     };
-    let mut status = json!({"allowed": allowed});
-    if user.is_master() {
-        status["reason"] = "member of system:masters".into();
+    let decision = decide(context.plane, user, &attributes)?;
+    let mut status = json!({"allowed": decision.allowed});
+    if !decision.reason.is_empty() {
+        status["reason"] = decision.reason.into();
     }
     Ok(status)
 }
 
-fn rules(user: &User) -> Value {
-    let mut resources = vec![
-        json!({"verbs": ["create"], "apiGroups": ["authentication.k8s.io"], "resources": ["selfsubjectreviews"]}),
-        json!({"verbs": ["create"], "apiGroups": ["authorization.k8s.io"], "resources": ["selfsubjectaccessreviews", "selfsubjectrulesreviews"]}),
-    ];
-    let mut paths = vec![json!({
-        "verbs": ["get"],
-        "nonResourceURLs": ["/api", "/api/*", "/apis", "/apis/*", "/healthz", "/livez", "/openapi", "/openapi/*", "/readyz", "/version"],
-    })];
-    if user.is_master() {
-        resources.insert(0, json!({"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}));
-        paths.insert(0, json!({"verbs": ["*"], "nonResourceURLs": ["*"]}));
+/// Kubernetes' `pkg/apis/authorization/validation`.
+fn wrong_fields(review: &Value, of_others: bool, local: bool) -> Vec<FieldError> {
+    let spec = &review["spec"];
+    let (of_resource, of_path) = (&spec["resourceAttributes"], &spec["nonResourceAttributes"]);
+    let mut errors = Vec::new();
+    if of_resource.is_object() && of_path.is_object() {
+        let detail = "cannot be specified in combination with resourceAttributes";
+        errors.push(FieldError::invalid("spec.nonResourceAttributes", of_path, detail));
     }
-    json!({"resourceRules": resources, "nonResourceRules": paths, "incomplete": false})
+    if !of_resource.is_object() && !of_path.is_object() {
+        let detail = "exactly one of nonResourceAttributes or resourceAttributes must be specified";
+        errors.push(FieldError::invalid("spec.resourceAttributes", &Value::Null, detail));
+    }
+    let empty = |field: &str| match &spec[field] {
+        Value::String(text) => text.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        _ => true,
+    };
+    if of_others && empty("user") && empty("groups") {
+        let detail = "at least one of user or group must be specified";
+        errors.push(FieldError::invalid("spec.user", &json!(""), detail));
+    }
+    for selector in ["fieldSelector", "labelSelector"] {
+        selector_attributes(&of_resource[selector], &format!("spec.resourceAttributes.{selector}"), &mut errors);
+    }
+    let given = review["metadata"].as_object().map_or_else(Map::new, |metadata| {
+        let shown = metadata.iter().filter(|(field, value)| *field != "managedFields" && !value.is_null());
+        shown.map(|(field, value)| (field.clone(), value.clone())).collect()
+    });
+    if given.keys().any(|field| !(local && field == "namespace")) {
+        let detail = if local { "must be empty except for namespace" } else { "must be empty" };
+        errors.push(FieldError::invalid("metadata", &given.into(), detail));
+    }
+    if local {
+        let asked = of_resource["namespace"].as_str().unwrap_or_default();
+        if of_resource.is_object() && asked != review["metadata"]["namespace"].as_str().unwrap_or_default() {
+            let detail = "must match metadata.namespace";
+            errors.push(FieldError::invalid("spec.resourceAttributes.namespace", &json!(asked), detail));
+        }
+        if of_path.is_object() {
+            let detail = "disallowed on this kind of request";
+            errors.push(FieldError::invalid("spec.nonResourceAttributes", of_path, detail));
+        }
+    }
+    errors
+}
+
+fn selector_attributes(selector: &Value, path: &str, errors: &mut Vec<FieldError>) {
+    if !selector.is_object() {
+        return;
+    }
+    let raw = selector["rawSelector"].as_str().unwrap_or_default();
+    let requirements = selector["requirements"].as_array().is_some_and(|requirements| !requirements.is_empty());
+    if !raw.is_empty() && requirements {
+        let detail = "may not specified at the same time as requirements";
+        errors.push(FieldError::invalid(format!("{path}.rawSelector"), &json!(raw), detail));
+    }
+    if raw.is_empty() && !requirements {
+        let detail = format!("when {path} is specified, requirements or rawSelector is required");
+        errors.push(FieldError::required(format!("{path}.requirements"), &detail));
+    }
+}
+
+/// What the user may do in a namespace.
+fn rules(context: &RequestContext<'_>, spec: &Value) -> Result<Value, ApiError> {
+    let namespace = spec["namespace"].as_str().unwrap_or_default();
+    if namespace.is_empty() {
+        return Err(ApiError::bad_request("no namespace on request"));
+    }
+    let (rules, error) = context
+        .plane
+        .state
+        .access_rules
+        .ask(context.plane.store(), |policy| policy.rules_for(&context.user.requester(), namespace))?;
+    let mut resources = Vec::new();
+    let mut paths = Vec::new();
+    for rule in rules {
+        let mut rule = json!(rule);
+        let fields = rule.as_object_mut().map(std::mem::take).unwrap_or_default();
+        if fields.contains_key("resources") {
+            let wanted = ["verbs", "apiGroups", "resources", "resourceNames"];
+            resources.push(
+                wanted
+                    .iter()
+                    .filter_map(|field| Some(((*field).to_owned(), fields.get(*field)?.clone())))
+                    .collect::<Value>(),
+            );
+        }
+        if fields.contains_key("nonResourceURLs") {
+            let wanted = ["verbs", "nonResourceURLs"];
+            paths.push(
+                wanted
+                    .iter()
+                    .filter_map(|field| Some(((*field).to_owned(), fields.get(*field)?.clone())))
+                    .collect::<Value>(),
+            );
+        }
+    }
+    let mut status = json!({"resourceRules": resources, "nonResourceRules": paths, "incomplete": false});
+    if let Some(error) = error {
+        status["evaluationError"] = error.into();
+    }
+    Ok(status)
 }

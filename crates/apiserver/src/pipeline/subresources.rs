@@ -8,7 +8,7 @@ use super::{
     RequestContext, get,
     get::object_response,
     object_write::{Merged, WriteScope, Writer, update_object},
-    patch, pod_subresources, scale, update,
+    patch, pod_subresources, scale, token_request, update,
 };
 
 /// Answers a request for a subresource.
@@ -35,6 +35,7 @@ pub(crate) async fn handle(
         "approval" if served.is("certificates.k8s.io", "certificatesigningrequests") => {
             whole_object(context, verb, body, WriteScope::Status("approval")).await
         }
+        "token" if served.is_core("serviceaccounts") && verb == "create" => token_request::create(context, body).await,
         _ if served.is_core("pods") => pod_subresources::handle(context, subresource, verb, body).await,
         _ => Err(ApiError::unknown_path()),
     }

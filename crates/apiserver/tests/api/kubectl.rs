@@ -18,15 +18,15 @@ use crate::{
 };
 
 /// A server, its listener and a kubeconfig for it.
-struct Kubectl {
+pub(crate) struct Kubectl {
     directory: tempfile::TempDir,
-    transcript: String,
-    server: Server,
+    pub(crate) transcript: String,
+    pub(crate) server: Server,
     listener: Listener,
 }
 
 /// Starts a server for kubectl; none where there is no kubectl.
-async fn start() -> Option<Kubectl> {
+pub(crate) async fn start() -> Option<Kubectl> {
     let found = Command::new("kubectl")
         .args(["version", "--client"])
         .output()
@@ -53,7 +53,7 @@ async fn start() -> Option<Kubectl> {
 }
 
 impl Kubectl {
-    fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new("kubectl");
         command
             .args(arguments)
@@ -70,11 +70,11 @@ impl Kubectl {
     }
 
     /// Runs a command line (split at spaces) and adds it with what it printed to the transcript.
-    async fn run(&mut self, line: &str) -> String {
+    pub(crate) async fn run(&mut self, line: &str) -> String {
         self.run_with(line, "").await
     }
 
-    async fn run_with(&mut self, line: &str, input: &str) -> String {
+    pub(crate) async fn run_with(&mut self, line: &str, input: &str) -> String {
         let arguments: Vec<&str> = line.split(' ').collect();
         let mut child = self.command(&arguments).spawn().unwrap();
         let mut stdin = child.stdin.take().unwrap();
@@ -101,6 +101,7 @@ impl Kubectl {
             (r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "UID"),
             (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", "TIME"),
             (r"(Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d\d \w{3} \d{4} \d\d:\d\d:\d\d [+-]\d{4}", "TIME"),
+            (r"(JTI=)UID|(X509SHA256=)[0-9a-f]{64}", "${1}${2}ID"),
             (r"/tmp/(LIVE|MERGED)-\d+/", "/tmp/$1/"),
             (r"(?m)^(---|\+\+\+) (\S+)\s.*$", "$1 $2"),
             (r"\b\d+(m?s|m)\b", "AGE"),

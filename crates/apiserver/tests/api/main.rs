@@ -1,5 +1,6 @@
 //! The API as clients see it: in process, over TLS, and with the real kubectl.
 
+mod access;
 mod client;
 mod definitions;
 mod deletion;

@@ -68,7 +68,7 @@ impl ClusterFacts {
 pub fn objects(facts: &ClusterFacts) -> Vec<Value> {
     let mut all = configuration(facts);
     all.extend(services(facts));
-    all.extend(access());
+    all.extend(priorities());
     all.extend(storage());
     all.extend(workloads(facts));
     all
@@ -175,17 +175,7 @@ fn services(facts: &ClusterFacts) -> Vec<Value> {
     all
 }
 
-fn access() -> Vec<Value> {
-    let everything =
-        json!([{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}, {"nonResourceURLs": ["*"], "verbs": ["*"]}]);
-    let reading = json!([{"apiGroups": ["", "apps", "batch", "networking.k8s.io", "policy"], "resources": ["*"], "verbs": ["get", "list", "watch"]}]);
-    let writing = json!([{"apiGroups": ["", "apps", "batch", "networking.k8s.io", "policy"], "resources": ["*"], "verbs": ["*"]}]);
-    let role = |name: &str, rules: Value| {
-        json!({
-            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
-            "metadata": {"name": name, "labels": {"kubernetes.io/bootstrapping": "rbac-defaults"}}, "rules": rules,
-        })
-    };
+fn priorities() -> Vec<Value> {
     let priority = |name: &str, value: i64, description: &str| {
         json!({
             "apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": {"name": name}, "value": value,
@@ -193,16 +183,6 @@ fn access() -> Vec<Value> {
         })
     };
     vec![
-        role("cluster-admin", everything),
-        role("admin", writing.clone()),
-        role("edit", writing),
-        role("view", reading),
-        json!({
-            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
-            "metadata": {"name": "cluster-admin", "labels": {"kubernetes.io/bootstrapping": "rbac-defaults"}},
-            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"},
-            "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": "system:masters"}],
-        }),
         priority(
             "system-cluster-critical",
             2_000_000_000,
