@@ -185,14 +185,14 @@ impl PresentedChain {
 
 /// The user of a request, or `None` where it has no acceptable credentials. The connection's certificate counts first,
 /// then a bearer token.
-pub(crate) async fn authenticate(plane: &Plane, parts: &Parts, now: SystemTime) -> Option<User> {
+pub(crate) fn authenticate(plane: &Plane, parts: &Parts, now: SystemTime) -> Option<User> {
     let caller = parts.extensions.get::<Caller>();
     let authorities = plane.client_authorities();
     if let Some(user) = of_connection(caller, authorities.as_ref(), now) {
         return Some(user);
     }
     let token = bearer_token(parts)?;
-    match of_token(plane, token, &[], now).await {
+    match of_token(plane, token, &[], now) {
         Ok(authenticated) => Some(authenticated.user),
         Err(reason) => {
             tracing::debug!(plane = %plane.name(), %reason, "refused a bearer token");
@@ -212,7 +212,7 @@ pub(crate) struct Authenticated {
 ///
 /// # Errors
 /// Why the token is not accepted, without anything of the token.
-pub(crate) async fn of_token(
+pub(crate) fn of_token(
     plane: &Plane,
     token: &str,
     audiences: &[String],

@@ -71,6 +71,13 @@ pub(crate) struct ObjectClaim {
     pub(crate) uid: String,
 }
 
+/// What is read of a token before its signature is checked: whose it is.
+#[derive(Deserialize)]
+struct Issuer {
+    #[serde(default)]
+    iss: String,
+}
+
 /// Signs and verifies the tokens of all planes.
 pub(crate) struct ServiceAccountTokens {
     signing: EncodingKey,
@@ -187,12 +194,6 @@ impl ServiceAccountTokens {
         if let Some(claims) = known {
             return Ok((claims.iss == issuer).then_some(claims));
         }
-        #[derive(Deserialize)]
-        struct Issuer {
-            #[serde(default)]
-            iss: String,
-        }
-        // Whose token it is must be known before its signature can be checked; nothing else is read from it here.
         match jsonwebtoken::dangerous::insecure_decode_claims::<Issuer>(token) {
             Ok(claimed) if claimed.iss == issuer => {}
             _ => return Ok(None),

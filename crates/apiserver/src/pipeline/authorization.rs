@@ -30,18 +30,17 @@ pub(crate) fn authorize(plane: &Plane, user: &User, attributes: &Attributes<'_>)
 pub(crate) fn forbidden(user: &User, attributes: &Attributes<'_>, reason: &str) -> ApiError {
     let Attributes { verb, group, resource, subresource, namespace, name, path } = *attributes;
     let user = quote(&user.name);
-    let mut message = match path {
-        Some(path) => format!("User {user} cannot {verb} path {}", quote(path)),
-        None => {
-            let full = if subresource.is_empty() { resource.to_owned() } else { format!("{resource}/{subresource}") };
-            let place = if namespace.is_empty() {
-                "at the cluster scope".to_owned()
-            } else {
-                format!("in the namespace {}", quote(namespace))
-            };
-            let (full, group) = (quote(&full), quote(group));
-            format!("User {user} cannot {verb} resource {full} in API group {group} {place}")
-        }
+    let mut message = if let Some(path) = path {
+        format!("User {user} cannot {verb} path {}", quote(path))
+    } else {
+        let full = if subresource.is_empty() { resource.to_owned() } else { format!("{resource}/{subresource}") };
+        let place = if namespace.is_empty() {
+            "at the cluster scope".to_owned()
+        } else {
+            format!("in the namespace {}", quote(namespace))
+        };
+        let (full, group) = (quote(&full), quote(group));
+        format!("User {user} cannot {verb} resource {full} in API group {group} {place}")
     };
     // A browser must not take the text for HTML.
     message = message.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");

@@ -33,7 +33,7 @@ pub(crate) async fn create(context: &mut RequestContext<'_>, body: Body) -> Resu
     let mut object = decoded.value;
     check_type(&context.served, &object)?;
     if reviews::is_review(&context.served) {
-        return reviews::answer(context, &object).await;
+        return reviews::answer(context, &object);
     }
     let validation = context.query.field_validation()?;
     for finding in clean_fields(&context.served, &mut object, &decoded.duplicates, validation)? {

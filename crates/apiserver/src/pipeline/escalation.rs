@@ -74,7 +74,7 @@ fn role(context: &RequestContext<'_>, role: &Value, old: Option<&Value>) -> Resu
 fn binding(context: &RequestContext<'_>, binding: &Value) -> Result<(), ApiError> {
     let mut role = RoleRef::deserialize(&binding["roleRef"]).unwrap_or_default();
     if role.api_group.is_empty() {
-        role.api_group = GROUP.to_owned();
+        GROUP.clone_into(&mut role.api_group);
     }
     let resource = match role.kind.as_str() {
         "ClusterRole" => "clusterroles",

@@ -99,15 +99,14 @@ fn compact(rules: &[PolicyRule]) -> Vec<PolicyRule> {
             }
             _ => None,
         };
-        match key.and_then(|key| simple.get(&key)) {
-            Some(index) => compacted[*index].verbs.extend(rule.verbs.iter().cloned()),
-            None => {
-                if let Some(key) = key {
-                    simple.insert(key, compacted.len());
-                }
-                compacted.push(rule.clone());
-            }
+        if let Some(index) = key.and_then(|key| simple.get(&key)) {
+            compacted[*index].verbs.extend(rule.verbs.iter().cloned());
+            continue;
         }
+        if let Some(key) = key {
+            simple.insert(key, compacted.len());
+        }
+        compacted.push(rule.clone());
     }
     compacted
 }

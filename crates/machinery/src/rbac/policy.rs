@@ -40,13 +40,19 @@ struct Binding {
     subjects: Vec<Subject>,
 }
 
+/// Bindings for one subject, by name, each with the index of the subject.
+type Applying = BTreeMap<String, (Arc<Binding>, usize)>;
+
+/// What [`Policy::visit`] shows: a binding, the index of the subject by which it applies and the rules of its role.
+type Visitor<'v> = dyn FnMut(&Binding, usize, Result<&[PolicyRule], String>) -> bool + 'v;
+
 /// Bindings of one namespace, or of the cluster.
 #[derive(Clone, Debug, Default)]
 struct Bindings {
-    by_name: HashMap<String, Arc<Binding>>,
-    /// By user name, ServiceAccounts among them; with the index of the subject. Ordered by name of the binding.
-    by_user: HashMap<String, BTreeMap<String, (Arc<Binding>, usize)>>,
-    by_group: HashMap<String, BTreeMap<String, (Arc<Binding>, usize)>>,
+    named: HashMap<String, Arc<Binding>>,
+    /// By user name, ServiceAccounts among them.
+    of_users: HashMap<String, Applying>,
+    of_groups: HashMap<String, Applying>,
 }
 
 /// The roles and bindings of one Kubernetes API.
@@ -83,15 +89,15 @@ impl Policy {
     /// `shared` has under the same name are shared with it instead of kept again.
     pub fn set(&mut self, at: ObjectRef<'_>, object: Option<&Value>, shared: Option<&Self>) {
         if at.resource.ends_with("roles") {
-            let roles = self.roles.entry(at.namespace.to_owned()).or_default();
+            let by_name = self.roles.entry(at.namespace.to_owned()).or_default();
             match object {
                 Some(object) => {
                     let rules = rules_of(object);
                     let known = shared.and_then(|shared| shared.roles.get(at.namespace)?.get(at.name));
                     let rules = known.filter(|known| ***known == *rules).cloned().unwrap_or_else(|| rules.into());
-                    roles.insert(at.name.to_owned(), rules);
+                    by_name.insert(at.name.to_owned(), rules);
                 }
-                None => drop(roles.remove(at.name)),
+                None => drop(by_name.remove(at.name)),
             }
         } else {
             let bindings = self.bindings.entry(at.namespace.to_owned()).or_default();
@@ -161,13 +167,8 @@ impl Policy {
         rules.and_then(|roles| roles.get(&role.name)).ok_or_else(missing)
     }
 
-    /// Calls `take` with the binding, the subject by which it applies and the rules of its role, until it says false.
-    fn visit(
-        &self,
-        requester: &Requester<'_>,
-        namespace: &str,
-        take: &mut dyn FnMut(&Binding, usize, Result<&[PolicyRule], String>) -> bool,
-    ) {
+    /// Shows every binding that applies, until `take` says false.
+    fn visit(&self, requester: &Requester<'_>, namespace: &str, take: &mut Visitor<'_>) {
         let scopes = [Some(""), Some(namespace).filter(|namespace| !namespace.is_empty())];
         for scope in scopes.into_iter().flatten() {
             let Some(bindings) = self.bindings.get(scope) else { continue };
@@ -189,34 +190,30 @@ impl Bindings {
                 entries.entry(binding.name.clone()).or_insert_with(|| (binding.clone(), index));
             }
         }
-        self.by_name.insert(binding.name.clone(), binding);
+        self.named.insert(binding.name.clone(), binding);
     }
 
     fn remove(&mut self, name: &str) {
-        let Some(binding) = self.by_name.remove(name) else { return };
+        let Some(binding) = self.named.remove(name) else { return };
         for subject in &binding.subjects {
             if let Some(entries) = self.entries(subject, &binding.namespace) {
                 entries.remove(name);
             }
         }
-        self.by_user.retain(|_, entries| !entries.is_empty());
-        self.by_group.retain(|_, entries| !entries.is_empty());
+        self.of_users.retain(|_, entries| !entries.is_empty());
+        self.of_groups.retain(|_, entries| !entries.is_empty());
     }
 
     /// Where bindings for a subject are kept; none for a subject that is nobody.
-    fn entries(
-        &mut self,
-        subject: &Subject,
-        binding_namespace: &str,
-    ) -> Option<&mut BTreeMap<String, (Arc<Binding>, usize)>> {
+    fn entries(&mut self, subject: &Subject, binding_namespace: &str) -> Option<&mut Applying> {
         match subject.kind.as_str() {
-            "User" => Some(self.by_user.entry(subject.name.clone()).or_default()),
-            "Group" => Some(self.by_group.entry(subject.name.clone()).or_default()),
+            "User" => Some(self.of_users.entry(subject.name.clone()).or_default()),
+            "Group" => Some(self.of_groups.entry(subject.name.clone()).or_default()),
             "ServiceAccount" => {
                 let own = Some(subject.namespace.as_str()).filter(|namespace| !namespace.is_empty());
                 let namespace = own.unwrap_or(binding_namespace);
                 let user = format!("system:serviceaccount:{namespace}:{}", subject.name);
-                (!namespace.is_empty()).then(|| self.by_user.entry(user).or_default())
+                (!namespace.is_empty()).then(|| self.of_users.entry(user).or_default())
             }
             _ => None,
         }
@@ -225,8 +222,8 @@ impl Bindings {
     /// The bindings that apply, by name, each with the first subject that does.
     fn of(&self, requester: &Requester<'_>) -> BTreeMap<&str, (&Binding, usize)> {
         let mut found: BTreeMap<&str, (&Binding, usize)> = BTreeMap::new();
-        let as_user = self.by_user.get(requester.name);
-        let as_member = requester.groups.iter().filter_map(|group| self.by_group.get(group));
+        let as_user = self.of_users.get(requester.name);
+        let as_member = requester.groups.iter().filter_map(|group| self.of_groups.get(group));
         for (name, (binding, subject)) in as_user.into_iter().chain(as_member).flatten() {
             let first = found.entry(name).or_insert((binding, *subject));
             first.1 = first.1.min(*subject);

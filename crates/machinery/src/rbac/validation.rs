@@ -60,9 +60,9 @@ fn rules(role: &Value, namespaced: bool, errors: &mut Vec<FieldError>) {
 }
 
 fn aggregation_rule(role: &Value, errors: &mut Vec<FieldError>) {
-    let Some(rule) = role.get("aggregationRule").filter(|rule| !rule.is_null()) else { return };
+    let Some(aggregation) = role.get("aggregationRule").filter(|aggregation| !aggregation.is_null()) else { return };
     let path = "aggregationRule.clusterRoleSelectors";
-    let selectors = rule["clusterRoleSelectors"].as_array().map_or(&[][..], Vec::as_slice);
+    let selectors = aggregation["clusterRoleSelectors"].as_array().map_or(&[][..], Vec::as_slice);
     if selectors.is_empty() {
         let detail = "at least one clusterRoleSelector required if aggregationRule is non-nil";
         errors.push(FieldError::required(path, detail));
