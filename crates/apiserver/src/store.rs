@@ -6,6 +6,8 @@
 //! key to the revision of its current version, `records` holds every kept version by revision and is the change log
 //! at the same time. Reads are served from redb's snapshots, not from memory: an idle plane is a few map entries.
 
+mod counts;
+mod file;
 mod key;
 mod reader;
 mod record;
@@ -29,6 +31,9 @@ use redb::Database;
 use serde_json::Value;
 use tokio::sync::oneshot;
 
+use self::counts::Counts;
+use self::file::FilledFile;
+use self::reader::NewestSnapshot;
 pub use self::reader::{ListError, ReadError};
 pub use self::values::{
     Change, Event, EventKind, Expected, Facts, ListPage, ObjectKey, PlaneError, PlaneName, Scope, StoredObject,
@@ -64,6 +69,8 @@ pub struct StoreOptions {
     pub history_changes: u64,
     /// So many changes wait in memory per watch; a slower watcher reads the log instead.
     pub watch_queue: usize,
+    /// So many bytes of changes wait in memory per watch, or one change that is larger.
+    pub watch_queue_bytes: usize,
     /// The time.
     pub clock: Clock,
 }
@@ -77,13 +84,14 @@ impl std::fmt::Debug for StoreOptions {
             .field("history_age", &self.history_age)
             .field("history_changes", &self.history_changes)
             .field("watch_queue", &self.watch_queue)
+            .field("watch_queue_bytes", &self.watch_queue_bytes)
             .finish_non_exhaustive()
     }
 }
 
 impl Default for StoreOptions {
-    /// Immediate durability, 32 MiB cache, 5 minutes and 10,000 changes of history, 1,024 waiting events a watch, the
-    /// system's clock.
+    /// Immediate durability, 32 MiB cache, 5 minutes and 10,000 changes of history, 1,024 waiting events and 4 MiB of
+    /// them a watch, the system's clock.
     fn default() -> Self {
         StoreOptions {
             durability: Durability::Immediate,
@@ -91,6 +99,7 @@ impl Default for StoreOptions {
             history_age: Duration::from_mins(5),
             history_changes: 10_000,
             watch_queue: 1024,
+            watch_queue_bytes: 4 << 20,
             clock: Arc::new(Timestamp::now),
         }
     }
@@ -130,10 +139,13 @@ struct PlaneState {
     deleted: AtomicBool,
     metadata: Mutex<Arc<Value>>,
     hub: Mutex<Hub>,
+    counts: Mutex<Counts>,
 }
 
 /// What the writer thread and all handles share.
 struct Shared {
+    /// Before the database, so that it is closed with no reader left.
+    newest: RwLock<NewestSnapshot>,
     database: Database,
     options: StoreOptions,
     planes: RwLock<BTreeMap<PlaneName, Arc<PlaneState>>>,
@@ -191,9 +203,7 @@ impl Store {
     /// [`OpenError::InUse`] if any process has it open; otherwise see [`OpenError`].
     pub fn open(path: impl AsRef<Path>, options: StoreOptions) -> Result<Self, OpenError> {
         let file = open_file(path.as_ref()).map_err(|error| OpenError::Open(error.to_string()))?;
-        let database =
-            redb::Builder::new().set_cache_size(options.cache_bytes).create_file(file).map_err(open_error)?;
-        Self::start(database, options)
+        Self::with_backend(FilledFile::new(file).map_err(open_error)?, options)
     }
 
     /// Opens an empty store in memory.
@@ -219,6 +229,7 @@ impl Store {
     fn start(database: Database, options: StoreOptions) -> Result<Self, OpenError> {
         let planes = tables::initialise(&database)?;
         let shared = Arc::new(Shared {
+            newest: RwLock::default(),
             database,
             options,
             planes: RwLock::new(planes.into_iter().map(|plane| (plane.name.clone(), Arc::new(plane))).collect()),
@@ -409,12 +420,30 @@ impl PlaneStore {
         reader::written_before(&self.inner.shared, &self.state, scope, time)
     }
 
-    /// How many objects there are.
+    /// How many objects there are now.
     ///
     /// # Errors
     /// See [`ReadError`].
     pub fn count(&self, scope: &Scope) -> Result<u64, ReadError> {
-        reader::count(&self.inner.shared, &self.state, scope)
+        counts::count_at(&self.inner.shared, &self.state, scope, self.revision())
+    }
+
+    /// How many objects there were at a revision; as of now, if it is older than the kept history. Counts the objects of
+    /// a scope once and then keeps the count.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    pub fn count_at(&self, scope: &Scope, revision: u64) -> Result<u64, ReadError> {
+        counts::count_at(&self.inner.shared, &self.state, scope, revision)
+    }
+
+    /// How many objects followed a key at a revision; as of now, if it is older than the kept history. Blocks for
+    /// some tenths of a microsecond an object.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    pub fn count_after(&self, scope: &Scope, key: &ObjectKey, revision: u64) -> Result<u64, ReadError> {
+        reader::count_after(&self.inner.shared, &self.state, scope, key, revision)
     }
 
     /// A page of objects from one snapshot: those after `start_after` (exclusive), `limit` at most (0: all), as they are

@@ -105,17 +105,39 @@ pub(crate) fn read_page(
         let more = scanned.len() > 0 || page.next.is_some();
         match last {
             Some(last) if more => {
+                let remaining = if everything {
+                    Some(count_remaining(context, &scope, options, items.len(), &last, page.revision)?)
+                } else {
+                    None
+                };
                 let revision = i64::try_from(page.revision).unwrap_or(i64::MAX);
-                return Ok(Page {
-                    revision: page.revision,
-                    items,
-                    continue_token: Some(ContinueToken::new(revision, &last.namespace, &last.name).encode()),
-                    remaining: everything.then_some(page.remaining),
-                });
+                let token = ContinueToken::new(revision, &last.namespace, &last.name, remaining);
+                return Ok(Page { revision: page.revision, items, continue_token: Some(token.encode()), remaining });
             }
             None if page.next.is_some() => start = page.next,
             _ => return Ok(Page { revision: page.revision, items, continue_token: None, remaining: None }),
         }
+    }
+}
+
+/// How many objects follow a page. Only the first page asks the store; the token tells the others.
+fn count_remaining(
+    context: &RequestContext<'_>,
+    scope: &Scope,
+    options: &ListOptions,
+    items: usize,
+    last: &ObjectKey,
+    revision: u64,
+) -> Result<u64, ApiError> {
+    let store = context.plane.store();
+    let before = match &options.continue_token {
+        Some(token) => token.remaining,
+        None => Some(store.count_at(scope, revision).map_err(|error| read_error(&error))?),
+    };
+    match before {
+        Some(before) => Ok(before.saturating_sub(items as u64)),
+        // The list goes on at another revision than it began at.
+        None => store.count_after(scope, last, revision).map_err(|error| read_error(&error)),
     }
 }
 

@@ -157,11 +157,14 @@ pub(crate) struct ContinueToken {
     pub(crate) revision: i64,
     /// `NAMESPACE/NAME` of the last object of the page before.
     start: String,
+    /// How many objects were left after the page before, if that is known.
+    #[serde(rename = "left", default, skip_serializing_if = "Option::is_none")]
+    pub(crate) remaining: Option<u64>,
 }
 
 impl ContinueToken {
-    pub(crate) fn new(revision: i64, namespace: &str, name: &str) -> Self {
-        Self { api_version: "meta.k8s.io/v1".to_owned(), revision, start: format!("{namespace}/{name}") }
+    pub(crate) fn new(revision: i64, namespace: &str, name: &str, remaining: Option<u64>) -> Self {
+        Self { api_version: "meta.k8s.io/v1".to_owned(), revision, start: format!("{namespace}/{name}"), remaining }
     }
 
     pub(crate) fn encode(&self) -> String {
@@ -186,7 +189,7 @@ impl ContinueToken {
 
     /// The same place in the list as it is now.
     pub(crate) fn inconsistent(&self) -> Self {
-        Self { revision: -1, ..self.clone() }
+        Self { revision: -1, remaining: None, ..self.clone() }
     }
 }
 
@@ -220,7 +223,7 @@ mod tests {
 
     #[test]
     fn continue_tokens_survive_their_encoding() {
-        let token = ContinueToken::new(17, "default", "a");
+        let token = ContinueToken::new(17, "default", "a", Some(3));
         let decoded = ContinueToken::decode(&token.encode()).unwrap();
         assert_eq!((decoded.last(), decoded.revision, decoded.inconsistent().revision), (("default", "a"), 17, -1));
     }

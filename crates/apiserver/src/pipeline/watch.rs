@@ -30,7 +30,7 @@ use super::{
 use crate::{
     plane::list_error,
     registry::ServedResource,
-    store::{self, Event, EventKind, Scope, Watch, WatchEnd, WatchError},
+    store::{self, Event, EventKind, ListError, ListPage, ObjectKey, PlaneStore, Scope, Watch, WatchEnd, WatchError},
 };
 
 /// A watch without `timeoutSeconds` ends after half an hour to an hour (the real server's `minRequestTimeout`).
@@ -41,6 +41,9 @@ const BOOKMARK_INTERVAL: Duration = Duration::from_mins(1);
 const BOOKMARK_BEFORE_TIMEOUT: Duration = Duration::from_secs(2);
 /// So many events are put into one chunk at most when several wait.
 const EVENTS_PER_CHUNK: usize = 64;
+/// So many of the objects that are there at the start are read at once: a watcher that does not read what it asked for
+/// holds no more of them in memory.
+const INITIAL_PAGE: usize = 250;
 
 /// Starts a watch.
 pub(crate) fn watch(context: &RequestContext<'_>) -> Result<Response<Body>, ApiError> {
@@ -62,6 +65,7 @@ pub(crate) fn watch(context: &RequestContext<'_>) -> Result<Response<Body>, ApiE
         columns_sent: false,
     };
     let mut ready = VecDeque::new();
+    let mut initial_list = None;
     let initial = match options.send_initial_events {
         Some(initial) => initial,
         None => options.resource_version.is_none_or(|version| version == 0),
@@ -71,16 +75,19 @@ pub(crate) fn watch(context: &RequestContext<'_>) -> Result<Response<Body>, ApiE
         if let Some(requested) = options.resource_version.filter(|requested| *requested > current) {
             return Err(ApiError::resource_version_too_large(requested, current));
         }
-        let page = store.list(&scope, None, 0, None).map_err(|error| list_error(&error))?;
-        for stored in page.items {
-            if let Some(line) = renderer.initial(&stored)? {
-                ready.push_back(line);
-            }
-        }
-        if options.send_initial_events == Some(true) && options.bookmarks {
-            ready.push_back(renderer.bookmark(page.revision, true)?);
-        }
-        store.watch(scope, page.revision)
+        let page = store.list(&scope, None, INITIAL_PAGE, None).map_err(|error| list_error(&error))?;
+        let revision = page.revision;
+        let mut list = InitialList {
+            store: store.clone(),
+            scope: scope.clone(),
+            revision,
+            after: None,
+            bookmark: options.send_initial_events == Some(true) && options.bookmarks,
+        };
+        ready.extend(renderer.initial_page(&page, &list)?);
+        list.after = page.next;
+        initial_list = list.after.is_some().then_some(list);
+        store.watch(scope, revision)
     } else {
         let since = options.resource_version.filter(|version| *version > 0).unwrap_or_else(|| store.revision());
         store.watch(scope, since)
@@ -111,6 +118,7 @@ pub(crate) fn watch(context: &RequestContext<'_>) -> Result<Response<Body>, ApiE
                 changes,
                 renderer,
                 ready,
+                initial_list,
                 options.bookmarks,
                 Duration::from_secs(seconds),
                 shutdown,
@@ -120,11 +128,24 @@ pub(crate) fn watch(context: &RequestContext<'_>) -> Result<Response<Body>, ApiE
     Ok(response(StatusCode::OK, &content_type, body))
 }
 
+/// The objects that are there at the start and were not sent yet.
+struct InitialList {
+    store: PlaneStore,
+    scope: Scope,
+    /// All of them are as of this revision, where the changes begin.
+    revision: u64,
+    /// The last one that was read.
+    after: Option<ObjectKey>,
+    /// Whether a bookmark tells their end.
+    bookmark: bool,
+}
+
 /// The state of a running watch.
 struct Running {
     changes: Watch,
     renderer: Renderer,
     ready: VecDeque<Bytes>,
+    initial_list: Option<InitialList>,
     bookmarks: bool,
     next_bookmark: Pin<Box<Sleep>>,
     deadline: Pin<Box<Sleep>>,
@@ -136,6 +157,7 @@ fn lines(
     changes: Watch,
     renderer: Renderer,
     ready: VecDeque<Bytes>,
+    initial_list: Option<InitialList>,
     bookmarks: bool,
     timeout: Duration,
     shutdown: Option<CancellationToken>,
@@ -146,6 +168,7 @@ fn lines(
         changes,
         renderer,
         ready,
+        initial_list,
         bookmarks,
         next_bookmark: Box::pin(tokio::time::sleep_until(now + first_bookmark)),
         deadline: Box::pin(tokio::time::sleep_until(now + timeout)),
@@ -166,6 +189,10 @@ impl Running {
             }
             if self.ended {
                 return None;
+            }
+            if let Some(list) = self.initial_list.take() {
+                self.read_initial(list);
+                continue;
             }
             let shutdown = async {
                 match &mut self.shutdown {
@@ -194,6 +221,25 @@ impl Running {
                 }
             }
         }
+    }
+
+    /// Reads the next page of what is there at the start.
+    fn read_initial(&mut self, mut list: InitialList) {
+        let page = list.store.list(&list.scope, list.after.as_ref(), INITIAL_PAGE, Some(list.revision));
+        let lines = match &page {
+            // A watcher that took longer than history is kept has to list again.
+            Err(ListError::Expired { .. }) => {
+                return self.fail(&ApiError::expired("The resourceVersion for the provided watch is too old."));
+            }
+            Err(error) => Err(list_error(error)),
+            Ok(page) => self.renderer.initial_page(page, &list),
+        };
+        match lines {
+            Err(error) => self.fail(&error),
+            Ok(lines) => self.ready.extend(lines),
+        }
+        list.after = page.ok().and_then(|page| page.next);
+        self.initial_list = list.after.is_some().then_some(list);
     }
 
     /// Renders an event and those that wait behind it.
@@ -255,6 +301,20 @@ struct Renderer {
 }
 
 impl Renderer {
+    /// The lines of a page of the objects that are there at the start, in one chunk, with the bookmark after the last page.
+    fn initial_page(&mut self, page: &ListPage, list: &InitialList) -> Result<Option<Bytes>, ApiError> {
+        let mut chunk = BytesMut::new();
+        for stored in &page.items {
+            if let Some(line) = self.initial(stored)? {
+                chunk.put_slice(&line);
+            }
+        }
+        if page.next.is_none() && list.bookmark {
+            chunk.put_slice(&self.bookmark(list.revision, true)?);
+        }
+        Ok((!chunk.is_empty()).then(|| chunk.freeze()))
+    }
+
     /// The line of an object that is there at the start.
     fn initial(&mut self, stored: &store::StoredObject) -> Result<Option<Bytes>, ApiError> {
         if !self.name.is_empty() && self.name != stored.key.name {
@@ -275,12 +335,7 @@ impl Renderer {
         }
         let document = present(&self.served, &event.json, event.revision)?;
         if self.selection.is_everything() {
-            let kind = match event.kind {
-                EventKind::Added => "ADDED",
-                EventKind::Modified => "MODIFIED",
-                EventKind::Deleted => "DELETED",
-            };
-            return self.line(kind, document).map(Some);
+            return self.event_line(event, event.kind, document).map(Some);
         }
         let value = document.clone().into_value()?;
         let is_selected = self.selection.matches(&value);
@@ -292,10 +347,10 @@ impl Renderer {
             }
         };
         match (event.kind, was_selected, is_selected) {
-            (EventKind::Deleted, true, _) => self.line("DELETED", document).map(Some),
+            (EventKind::Deleted, true, _) => self.event_line(event, EventKind::Deleted, document).map(Some),
             (EventKind::Deleted, false, _) | (_, false, false) => Ok(None),
-            (_, false, true) => self.line("ADDED", document).map(Some),
-            (_, true, true) => self.line("MODIFIED", document).map(Some),
+            (_, false, true) => self.event_line(event, EventKind::Added, document).map(Some),
+            (_, true, true) => self.event_line(event, EventKind::Modified, document).map(Some),
             (_, true, false) => {
                 // The state the watcher knew, at the revision that took it away.
                 let mut last = present(&self.served, event.previous.as_ref().unwrap_or(&event.json), event.revision)?
@@ -304,6 +359,15 @@ impl Renderer {
                 self.line("DELETED", Document::Value(last)).map(Some)
             }
         }
+    }
+
+    /// The line of a change that this watcher is told as `kind`; the bytes all watchers share, where they are right.
+    fn event_line(&mut self, event: &Event, kind: EventKind, document: Document) -> Result<Bytes, ApiError> {
+        let as_stored = matches!(&document, Document::Bytes(json) if json.as_ptr() == event.json.as_ptr());
+        if as_stored && kind == event.kind && self.answer.representation == Representation::Object {
+            return Ok(event.line.clone());
+        }
+        self.line(kind.name(), document)
     }
 
     fn line(&mut self, kind: &str, object: Document) -> Result<Bytes, ApiError> {

@@ -69,6 +69,22 @@ pub(super) fn decode_local(bytes: &[u8]) -> Option<ObjectKey> {
     Some(ObjectKey { resource: GroupResource { group: next()?, resource: next()? }, namespace: next()?, name: next()? })
 }
 
+/// Whether a key without the plane is of an object of the scope.
+pub(super) fn is_within(local_key: &[u8], scope: &Scope) -> bool {
+    let part = |key: &mut &[u8], expected: &str| {
+        let rest = key.strip_prefix(expected.as_bytes()).and_then(|rest| rest.strip_prefix(&[0]));
+        rest.map(|rest| *key = rest).is_some()
+    };
+    let mut key = local_key;
+    match scope {
+        Scope::Plane => true,
+        Scope::Resource(resource) => part(&mut key, &resource.group) && part(&mut key, &resource.resource),
+        Scope::Namespace(resource, namespace) => {
+            part(&mut key, &resource.group) && part(&mut key, &resource.resource) && part(&mut key, namespace)
+        }
+    }
+}
+
 /// First key and first key after the keys of a scope.
 pub(super) fn bounds(plane: u64, scope: &Scope) -> (Vec<u8>, Vec<u8>) {
     let mut first = plane.to_be_bytes().to_vec();
@@ -131,6 +147,7 @@ mod tests {
                 let (first, last) = bounds(1, &scope);
                 let inside = first.as_slice() <= encoded.as_slice() && encoded.as_slice() < last.as_slice();
                 prop_assert_eq!(inside, plane == 1 && scope.contains(&key));
+                prop_assert_eq!(is_within(&encode_local(&key), &scope), scope.contains(&key));
             }
         }
     }

@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::iter::Peekable;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use redb::{ReadOnlyTable, ReadTransaction, ReadableDatabase};
+use redb::{ReadOnlyTable, ReadableDatabase};
 
 use super::record::Record;
 use super::tables::{DEPENDENTS, OBJECTS, RECORDS, REVISIONS, TERMINATING, UIDS};
-use super::{Facts, ListPage, ObjectKey, PlaneState, Scope, Shared, StoredObject, key};
+use super::{Facts, ListPage, ObjectKey, PlaneState, Scope, Shared, StoredObject, key, lock_read, lock_write};
 
 /// Why nothing could be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -56,10 +57,64 @@ fn damaged(what: &str) -> ReadError {
     ReadError::Storage(format!("the file is damaged: {what}"))
 }
 
+/// The tables of one snapshot of the file. Readers share the newest: to begin a transaction and to open its tables costs
+/// more than to read an object.
+pub(super) struct SnapshotTables {
+    revisions: ReadOnlyTable<u64, (u64, u64)>,
+    objects: ReadOnlyTable<&'static [u8], u64>,
+    records: ReadOnlyTable<(u64, u64), &'static [u8]>,
+    uids: ReadOnlyTable<&'static [u8], &'static [u8]>,
+    dependents: ReadOnlyTable<&'static [u8], ()>,
+    terminating: ReadOnlyTable<&'static [u8], ()>,
+}
+
+/// The newest snapshot, if somebody has read since the last commit.
+#[derive(Default)]
+pub(super) struct NewestSnapshot {
+    /// Counts the commits.
+    generation: u64,
+    tables: Option<Arc<SnapshotTables>>,
+}
+
+impl SnapshotTables {
+    fn newest(shared: &Shared) -> Result<Arc<Self>, ReadError> {
+        let generation = {
+            let newest = lock_read(&shared.newest);
+            if let Some(tables) = &newest.tables {
+                return Ok(Arc::clone(tables));
+            }
+            newest.generation
+        };
+        let transaction = shared.database.begin_read()?;
+        let tables = Arc::new(SnapshotTables {
+            revisions: transaction.open_table(REVISIONS)?,
+            objects: transaction.open_table(OBJECTS)?,
+            records: transaction.open_table(RECORDS)?,
+            uids: transaction.open_table(UIDS)?,
+            dependents: transaction.open_table(DEPENDENTS)?,
+            terminating: transaction.open_table(TERMINATING)?,
+        });
+        let mut newest = lock_write(&shared.newest);
+        // A commit in between has made this one old: good for who asked before it, but not for others.
+        if newest.generation == generation {
+            newest.tables = Some(Arc::clone(&tables));
+        }
+        Ok(tables)
+    }
+}
+
+/// After each commit, before anybody learns of it: later readers see it, and the pages of older snapshots become free.
+pub(super) fn forget_snapshot(shared: &Shared) {
+    let mut newest = lock_write(&shared.newest);
+    newest.generation += 1;
+    let old = newest.tables.take();
+    drop(newest);
+    drop(old);
+}
+
 /// One snapshot of a plane.
 pub(super) struct Snapshot {
-    transaction: ReadTransaction,
-    records: ReadOnlyTable<(u64, u64), &'static [u8]>,
+    tables: Arc<SnapshotTables>,
     plane: u64,
     pub(super) revision: u64,
     pub(super) oldest: u64,
@@ -67,24 +122,30 @@ pub(super) struct Snapshot {
 
 impl Snapshot {
     pub(super) fn of(shared: &Shared, plane: &PlaneState) -> Result<Self, ReadError> {
-        let transaction = shared.database.begin_read()?;
-        let bounds = transaction.open_table(REVISIONS)?.get(plane.id)?.map(|row| row.value());
+        let tables = SnapshotTables::newest(shared)?;
+        let bounds = tables.revisions.get(plane.id)?.map(|row| row.value());
         let (revision, oldest) = bounds.ok_or(ReadError::PlaneGone)?;
-        let records = transaction.open_table(RECORDS)?;
-        Ok(Snapshot { transaction, records, plane: plane.id, revision, oldest })
+        Ok(Snapshot { tables, plane: plane.id, revision, oldest })
     }
 
-    fn objects(&self) -> Result<ReadOnlyTable<&'static [u8], u64>, ReadError> {
-        Ok(self.transaction.open_table(OBJECTS)?)
+    /// Counts the keys of a scope.
+    pub(super) fn count(&self, scope: &Scope) -> Result<u64, ReadError> {
+        let (first, last) = key::bounds(self.plane, scope);
+        let mut count = 0;
+        for row in self.tables.objects.range(first.as_slice()..last.as_slice())? {
+            row?;
+            count += 1;
+        }
+        Ok(count)
     }
 
     /// The version written at a revision.
-    fn version(&self, key: &ObjectKey, revision: u64) -> Result<StoredObject, ReadError> {
-        let found = self.records.get((self.plane, revision))?;
+    fn version(&self, key: ObjectKey, revision: u64) -> Result<StoredObject, ReadError> {
+        let found = self.tables.records.get((self.plane, revision))?;
         let record = found.as_ref().and_then(|found| Record::decode(found.value()));
         let record = record.ok_or_else(|| damaged("an object without its version"))?;
         Ok(StoredObject {
-            key: key.clone(),
+            key,
             revision,
             written_at: Timestamp::from_millisecond(record.milliseconds).unwrap_or_default(),
             json: Bytes::copy_from_slice(record.json),
@@ -93,7 +154,7 @@ impl Snapshot {
 
     /// The JSON and facts written at a revision.
     pub(super) fn state(&self, revision: u64) -> Result<(Bytes, Facts), ReadError> {
-        let found = self.records.get((self.plane, revision))?;
+        let found = self.tables.records.get((self.plane, revision))?;
         let record = found.as_ref().and_then(|found| Record::decode(found.value()));
         let record = record.ok_or_else(|| damaged("a change without its version"))?;
         Ok((Bytes::copy_from_slice(record.json), record.facts))
@@ -106,7 +167,7 @@ impl Snapshot {
         last: u64,
         mut take: impl FnMut(u64, &Record<'_>) -> Result<bool, ReadError>,
     ) -> Result<(), ReadError> {
-        for row in self.records.range((self.plane, first)..=(self.plane, last))? {
+        for row in self.tables.records.range((self.plane, first)..=(self.plane, last))? {
             let (at, value) = row?;
             let record = Record::decode(value.value()).ok_or_else(|| damaged("an unreadable change"))?;
             if !take(at.value().1, &record)? {
@@ -121,8 +182,7 @@ impl Snapshot {
     fn undo(&self, revision: u64, scope: &Scope) -> Result<BTreeMap<Vec<u8>, Option<u64>>, ReadError> {
         let mut undo = BTreeMap::new();
         self.changes(revision + 1, self.revision, |_, record| {
-            let object = key::decode_local(record.key).ok_or_else(|| damaged("an unreadable key"))?;
-            if scope.contains(&object) {
+            if key::is_within(record.key, scope) {
                 let full_key = key::in_plane(self.plane, record.key);
                 undo.entry(full_key).or_insert((record.previous != 0).then_some(record.previous));
             }
@@ -137,17 +197,17 @@ pub(super) fn get(shared: &Shared, plane: &PlaneState, object: &ObjectKey) -> Re
         return Ok(None);
     }
     let snapshot = Snapshot::of(shared, plane)?;
-    let revision = snapshot.objects()?.get(key::encode(plane.id, object).as_slice())?.map(|row| row.value());
-    revision.map(|revision| snapshot.version(object, revision)).transpose()
+    let revision = snapshot.tables.objects.get(key::encode(plane.id, object).as_slice())?.map(|row| row.value());
+    revision.map(|revision| snapshot.version(object.clone(), revision)).transpose()
 }
 
 pub(super) fn get_by_uid(shared: &Shared, plane: &PlaneState, uid: &str) -> Result<Option<StoredObject>, ReadError> {
     let snapshot = Snapshot::of(shared, plane)?;
-    let table = snapshot.transaction.open_table(UIDS)?;
+    let table = &snapshot.tables.uids;
     let Some(local_key) = table.get(key::in_plane(plane.id, uid.as_bytes()).as_slice())? else { return Ok(None) };
     let object = key::decode_local(local_key.value()).ok_or_else(|| damaged("an unreadable key"))?;
-    let revision = snapshot.objects()?.get(key::encode(plane.id, &object).as_slice())?.map(|row| row.value());
-    revision.map(|revision| snapshot.version(&object, revision)).transpose()
+    let revision = snapshot.tables.objects.get(key::encode(plane.id, &object).as_slice())?.map(|row| row.value());
+    revision.map(|revision| snapshot.version(object, revision)).transpose()
 }
 
 pub(super) fn dependents(shared: &Shared, plane: &PlaneState, owner: &str) -> Result<Vec<ObjectKey>, ReadError> {
@@ -155,7 +215,7 @@ pub(super) fn dependents(shared: &Shared, plane: &PlaneState, owner: &str) -> Re
         return Ok(Vec::new());
     }
     let snapshot = Snapshot::of(shared, plane)?;
-    let table = snapshot.transaction.open_table(DEPENDENTS)?;
+    let table = &snapshot.tables.dependents;
     let first = key::dependents_of(plane.id, owner);
     let last = key::end_of_prefix(&first);
     let mut dependents = Vec::new();
@@ -169,8 +229,7 @@ pub(super) fn dependents(shared: &Shared, plane: &PlaneState, owner: &str) -> Re
 
 pub(super) fn absent_owners(shared: &Shared, plane: &PlaneState) -> Result<Vec<String>, ReadError> {
     let snapshot = Snapshot::of(shared, plane)?;
-    let dependents = snapshot.transaction.open_table(DEPENDENTS)?;
-    let uids = snapshot.transaction.open_table(UIDS)?;
+    let (dependents, uids) = (&snapshot.tables.dependents, &snapshot.tables.uids);
     let (first, last) = key::bounds(plane.id, &Scope::Plane);
     let mut absent = Vec::new();
     let mut seen = Vec::new();
@@ -189,7 +248,7 @@ pub(super) fn absent_owners(shared: &Shared, plane: &PlaneState) -> Result<Vec<S
 
 pub(super) fn terminating(shared: &Shared, plane: &PlaneState) -> Result<Vec<ObjectKey>, ReadError> {
     let snapshot = Snapshot::of(shared, plane)?;
-    let table = snapshot.transaction.open_table(TERMINATING)?;
+    let table = &snapshot.tables.terminating;
     let (first, last) = key::bounds(plane.id, &Scope::Plane);
     let mut keys = Vec::new();
     for row in table.range(first.as_slice()..last.as_slice())? {
@@ -197,17 +256,6 @@ pub(super) fn terminating(shared: &Shared, plane: &PlaneState) -> Result<Vec<Obj
         keys.push(key::decode_local(&row.value()[8..]).ok_or_else(|| damaged("an unreadable key"))?);
     }
     Ok(keys)
-}
-
-pub(super) fn count(shared: &Shared, plane: &PlaneState, scope: &Scope) -> Result<u64, ReadError> {
-    let snapshot = Snapshot::of(shared, plane)?;
-    let (first, last) = key::bounds(plane.id, scope);
-    let mut count = 0;
-    for row in snapshot.objects()?.range(first.as_slice()..last.as_slice())? {
-        row?;
-        count += 1;
-    }
-    Ok(count)
 }
 
 pub(super) fn written_before(
@@ -219,13 +267,13 @@ pub(super) fn written_before(
     let snapshot = Snapshot::of(shared, plane)?;
     let (first, last) = key::bounds(plane.id, scope);
     let mut objects = Vec::new();
-    for row in snapshot.objects()?.range(first.as_slice()..last.as_slice())? {
+    for row in snapshot.tables.objects.range(first.as_slice()..last.as_slice())? {
         let (full_key, at) = row?;
-        let found = snapshot.records.get((plane.id, at.value()))?;
+        let found = snapshot.tables.records.get((plane.id, at.value()))?;
         let record = found.as_ref().and_then(|found| Record::decode(found.value()));
         if record.is_some_and(|record| record.milliseconds < time.as_millisecond()) {
             let object = key::decode_local(full_key.value().split_at(8).1);
-            objects.push(snapshot.version(&object.ok_or_else(|| damaged("an unreadable key"))?, at.value())?);
+            objects.push(snapshot.version(object.ok_or_else(|| damaged("an unreadable key"))?, at.value())?);
         }
     }
     Ok(objects)
@@ -249,29 +297,45 @@ pub(super) fn list(
     }
     let undo = if revision == snapshot.revision { BTreeMap::new() } else { snapshot.undo(revision, scope)? };
     let limit = if limit == 0 { usize::MAX } else { limit };
-    let mut page = ListPage { revision, items: Vec::new(), next: None, remaining: 0 };
+    let mut page = ListPage { revision, items: Vec::new(), next: None };
     collect(&snapshot, scope, start_after, undo, |full_key, at| {
-        if page.items.len() < limit {
-            let object = key::decode_local(&full_key[8..]).ok_or_else(|| damaged("an unreadable key"))?;
-            page.items.push(snapshot.version(&object, at)?);
-        } else {
-            page.remaining += 1;
+        if page.items.len() == limit {
+            page.next = page.items.last().map(|object| object.key.clone());
+            return Ok(false);
         }
-        Ok(())
+        let object = key::decode_local(&full_key[8..]).ok_or_else(|| damaged("an unreadable key"))?;
+        page.items.push(snapshot.version(object, at)?);
+        Ok(true)
     })?;
-    if page.remaining > 0 {
-        page.next = page.items.last().map(|object| object.key.clone());
-    }
     Ok(page)
 }
 
-/// Calls `take` with each key and revision of the scope in order, after undoing the later changes.
+/// How many objects of the scope follow a key, as they were at a revision. Counts them one by one.
+pub(super) fn count_after(
+    shared: &Shared,
+    plane: &PlaneState,
+    scope: &Scope,
+    start_after: &ObjectKey,
+    revision: u64,
+) -> Result<u64, ReadError> {
+    let snapshot = Snapshot::of(shared, plane)?;
+    let is_known = (snapshot.oldest..snapshot.revision).contains(&revision);
+    let undo = if is_known { snapshot.undo(revision, scope)? } else { BTreeMap::new() };
+    let mut count = 0;
+    collect(&snapshot, scope, Some(start_after), undo, |_, _| {
+        count += 1;
+        Ok(true)
+    })?;
+    Ok(count)
+}
+
+/// Calls `take` with each key and revision of the scope in order, after undoing the later changes, until it says no.
 fn collect(
     snapshot: &Snapshot,
     scope: &Scope,
     start_after: Option<&ObjectKey>,
     undo: BTreeMap<Vec<u8>, Option<u64>>,
-    mut take: impl FnMut(&[u8], u64) -> Result<(), ReadError>,
+    mut take: impl FnMut(&[u8], u64) -> Result<bool, ReadError>,
 ) -> Result<(), ReadError> {
     let (mut first, last) = key::bounds(snapshot.plane, scope);
     if let Some(start_after) = start_after {
@@ -284,18 +348,25 @@ fn collect(
         return Ok(());
     }
     let mut undo = undo.into_iter().skip_while(|(full_key, _)| *full_key < first).peekable();
-    for row in snapshot.objects()?.range(first.as_slice()..last.as_slice())? {
+    for row in snapshot.tables.objects.range(first.as_slice()..last.as_slice())? {
         let (full_key, at) = row?;
         while let Some((gone, at)) = next_before(&mut undo, full_key.value()) {
-            take_version(&gone, at, &mut take)?;
+            if !take_version(&gone, at, &mut take)? {
+                return Ok(());
+            }
         }
-        match undo.next_if(|(changed, _)| changed.as_slice() == full_key.value()) {
+        let go_on = match undo.next_if(|(changed, _)| changed.as_slice() == full_key.value()) {
             Some((changed, at)) => take_version(&changed, at, &mut take)?,
             None => take(full_key.value(), at.value())?,
+        };
+        if !go_on {
+            return Ok(());
         }
     }
     for (gone, at) in undo {
-        take_version(&gone, at, &mut take)?;
+        if !take_version(&gone, at, &mut take)? {
+            break;
+        }
     }
     Ok(())
 }
@@ -310,7 +381,7 @@ fn next_before(
 fn take_version(
     full_key: &[u8],
     at: Option<u64>,
-    take: &mut impl FnMut(&[u8], u64) -> Result<(), ReadError>,
-) -> Result<(), ReadError> {
-    at.map_or(Ok(()), |at| take(full_key, at))
+    take: &mut impl FnMut(&[u8], u64) -> Result<bool, ReadError>,
+) -> Result<bool, ReadError> {
+    at.map_or(Ok(true), |at| take(full_key, at))
 }

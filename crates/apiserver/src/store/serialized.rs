@@ -5,9 +5,10 @@
 
 use std::io::Write as _;
 
+use bytes::Bytes;
 use serde_json::{Map, Value};
 
-use super::Facts;
+use super::{EventKind, Facts};
 
 /// JSON with a gap for the revision, and what the store indexes.
 #[derive(Clone, Debug)]
@@ -50,21 +51,37 @@ impl SerializedObject {
         Ok(SerializedObject { json, gap, facts })
     }
 
-    /// The JSON with this revision.
-    pub(super) fn at_revision(&self, revision: u64) -> Vec<u8> {
+    /// The line of a watch event with the JSON at this revision, and the JSON, which is a part of it.
+    pub(super) fn at_revision(&self, kind: EventKind, revision: u64) -> (Bytes, Bytes) {
         let (before, after) = self.json.split_at(self.gap);
-        let mut json = Vec::with_capacity(self.json.len() + 20);
-        json.extend_from_slice(before);
-        // Writing to a vector cannot fail.
-        let _ = write!(json, "{revision}");
-        json.extend_from_slice(after);
-        json
+        event_line(kind, self.json.len() + 20, |line| {
+            line.extend_from_slice(before);
+            // Writing to a vector cannot fail.
+            let _ = write!(line, "{revision}");
+            line.extend_from_slice(after);
+        })
     }
 
     /// Length in bytes without the revision.
     pub(super) fn len(&self) -> usize {
         self.json.len()
     }
+}
+
+/// The line of a watch event around the JSON of about `length` bytes that `write` appends, and that JSON.
+pub(super) fn event_line(kind: EventKind, length: usize, write: impl FnOnce(&mut Vec<u8>)) -> (Bytes, Bytes) {
+    const END: &[u8] = b"}\n";
+    let mut line = Vec::with_capacity(length + 40);
+    line.extend_from_slice(b"{\"type\":\"");
+    line.extend_from_slice(kind.name().as_bytes());
+    line.extend_from_slice(b"\",\"object\":");
+    let begin = line.len();
+    write(&mut line);
+    let end = line.len();
+    line.extend_from_slice(END);
+    let line = Bytes::from(line);
+    let json = line.slice(begin..end);
+    (line, json)
 }
 
 /// Writes a JSON object whose field `special` is written by `write_special`, whether it is there or not.
@@ -166,7 +183,10 @@ mod tests {
             }
             let serialized = SerializedObject::new(&object).unwrap();
             object["metadata"]["resourceVersion"] = json!(revision.to_string());
-            prop_assert_eq!(String::from_utf8(serialized.at_revision(revision)).unwrap(), object.to_string());
+            let (line, json) = serialized.at_revision(EventKind::Modified, revision);
+            prop_assert_eq!(std::str::from_utf8(&json).unwrap(), object.to_string());
+            let expected = format!("{{\"type\":\"MODIFIED\",\"object\":{object}}}\n");
+            prop_assert_eq!(std::str::from_utf8(&line).unwrap(), expected);
         }
     }
 

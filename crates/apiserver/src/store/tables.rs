@@ -3,9 +3,10 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 
-use redb::{Database, ReadableTable, TableDefinition};
+use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use serde_json::{Value, json};
 
+use super::counts::Counts;
 use super::watch::Hub;
 use super::{OpenError, PlaneName, PlaneState};
 
@@ -36,45 +37,51 @@ fn failed(error: impl std::fmt::Display) -> OpenError {
     OpenError::Open(error.to_string())
 }
 
-/// Makes what is missing in the file and reads its planes.
+/// Reads the planes of the file, making it a store if it is empty. A store is only read: what is not written need not
+/// be synced.
 pub(super) fn initialise(database: &Database) -> Result<Vec<PlaneState>, OpenError> {
-    let transaction = database.begin_write().map_err(failed)?;
-    let planes = {
-        let mut meta = transaction.open_table(META).map_err(failed)?;
-        let found = meta.get("format").map_err(failed)?.map(|value| value.value());
-        match found {
-            None => {
-                meta.insert("format", FORMAT).map_err(failed)?;
-                meta.insert("next plane", 0).map_err(failed)?;
-            }
-            Some(FORMAT) => {}
-            Some(found) => return Err(OpenError::Format { found, expected: FORMAT }),
-        }
-        drop(meta);
-        transaction.open_table(OBJECTS).map_err(failed)?;
-        transaction.open_table(RECORDS).map_err(failed)?;
-        transaction.open_table(UIDS).map_err(failed)?;
-        transaction.open_table(DEPENDENTS).map_err(failed)?;
-        transaction.open_table(TERMINATING).map_err(failed)?;
-        if found.is_none() {
-            insert_plane(&transaction, &PlaneName::default(), &json!({})).map_err(failed)?;
-        }
-        let planes = transaction.open_table(PLANES).map_err(failed)?;
-        let revisions = transaction.open_table(REVISIONS).map_err(failed)?;
-        let mut states = Vec::new();
-        for row in planes.iter().map_err(failed)? {
-            let (name, document) = row.map_err(failed)?;
-            let mut document: Value = serde_json::from_slice(document.value()).map_err(failed)?;
-            let id = document["id"].as_u64().ok_or_else(|| failed("a plane without id"))?;
-            let (revision, oldest) =
-                revisions.get(id).map_err(failed)?.ok_or_else(|| failed("a plane without revision"))?.value();
-            let name = PlaneName(name.value().to_owned());
-            states.push(plane_state(id, name, document["metadata"].take(), revision, oldest));
-        }
-        states
+    let found = match database.begin_read().map_err(failed)?.open_table(META) {
+        Ok(meta) => meta.get("format").map_err(failed)?.map(|value| value.value()),
+        Err(redb::TableError::TableDoesNotExist(_)) => None,
+        Err(error) => return Err(failed(error)),
     };
-    transaction.commit().map_err(failed)?;
-    Ok(planes)
+    match found {
+        None => make(database).map_err(failed)?,
+        Some(FORMAT) => {}
+        Some(found) => return Err(OpenError::Format { found, expected: FORMAT }),
+    }
+    let transaction = database.begin_read().map_err(failed)?;
+    let planes = transaction.open_table(PLANES).map_err(failed)?;
+    let revisions = transaction.open_table(REVISIONS).map_err(failed)?;
+    let mut states = Vec::new();
+    for row in planes.iter().map_err(failed)? {
+        let (name, document) = row.map_err(failed)?;
+        let mut document: Value = serde_json::from_slice(document.value()).map_err(failed)?;
+        let id = document["id"].as_u64().ok_or_else(|| failed("a plane without id"))?;
+        let (revision, oldest) =
+            revisions.get(id).map_err(failed)?.ok_or_else(|| failed("a plane without revision"))?.value();
+        let name = PlaneName(name.value().to_owned());
+        states.push(plane_state(id, name, document["metadata"].take(), revision, oldest));
+    }
+    Ok(states)
+}
+
+/// Makes all tables and the management plane, in one transaction.
+fn make(database: &Database) -> Result<(), redb::Error> {
+    let transaction = database.begin_write()?;
+    {
+        let mut meta = transaction.open_table(META)?;
+        meta.insert("format", FORMAT)?;
+        meta.insert("next plane", 0)?;
+    }
+    transaction.open_table(OBJECTS)?;
+    transaction.open_table(RECORDS)?;
+    transaction.open_table(UIDS)?;
+    transaction.open_table(DEPENDENTS)?;
+    transaction.open_table(TERMINATING)?;
+    insert_plane(&transaction, &PlaneName::default(), &json!({}))?;
+    transaction.commit()?;
+    Ok(())
 }
 
 fn plane_state(id: u64, name: PlaneName, metadata: Value, revision: u64, oldest: u64) -> PlaneState {
@@ -86,6 +93,7 @@ fn plane_state(id: u64, name: PlaneName, metadata: Value, revision: u64, oldest:
         deleted: AtomicBool::new(false),
         metadata: Mutex::new(metadata.into()),
         hub: Mutex::new(Hub::new(revision)),
+        counts: Mutex::new(Counts::new(revision)),
     }
 }
 

@@ -40,7 +40,7 @@ impl std::fmt::Display for ObjectKey {
 }
 
 /// Which objects a list or a watch covers.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Scope {
     /// Every object of the plane.
     Plane,
@@ -173,7 +173,10 @@ pub struct Event {
     pub revision: u64,
     /// Which object.
     pub key: ObjectKey,
-    /// The new state; for `Deleted` the last state with the delete's revision.
+    /// The event as a watch of the Kubernetes API shows it, `{"type":...,"object":...}` and a newline: the same bytes for
+    /// all watchers.
+    pub line: Bytes,
+    /// The new state, a part of `line`; for `Deleted` the last state with the delete's revision.
     pub json: Bytes,
     /// The state before, if there was any.
     pub previous: Option<Bytes>,
@@ -192,6 +195,17 @@ pub enum EventKind {
     Modified,
     /// The object is gone.
     Deleted,
+}
+
+impl EventKind {
+    /// The name in the Kubernetes API.
+    pub fn name(self) -> &'static str {
+        match self {
+            EventKind::Added => "ADDED",
+            EventKind::Modified => "MODIFIED",
+            EventKind::Deleted => "DELETED",
+        }
+    }
 }
 
 /// The part of an object's metadata the garbage collector and the namespace controller decide by.
@@ -214,6 +228,4 @@ pub struct ListPage {
     pub items: Vec<StoredObject>,
     /// The key to continue after, if there is more.
     pub next: Option<ObjectKey>,
-    /// How many objects follow this page.
-    pub remaining: u64,
 }

@@ -21,10 +21,12 @@ pub(super) use self::planes::PlanesHub;
 pub use self::planes::{PlaneEvent, PlanesWatch};
 use self::queue::{Queue, Taken};
 use super::reader::{ReadError, Snapshot};
+use super::serialized::event_line;
 use super::{Event, Inner, ObjectKey, PlaneState, Scope, key, lock};
 
-/// A watch reads so many events from the log at once.
+/// A watch reads so many events from the log at once, or about so many bytes.
 const LOG_CHUNK: usize = 256;
+const LOG_CHUNK_BYTES: usize = 1 << 20;
 
 /// Why a watch could not be started.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -214,7 +216,8 @@ impl Watch {
 
     /// Registers a new queue: everything published later will be in it.
     fn register(&mut self) -> Result<(), WatchEnd> {
-        let queue = Arc::new(Queue::new(self.inner.shared.options.watch_queue));
+        let options = &self.inner.shared.options;
+        let queue = Arc::new(Queue::new(options.watch_queue, options.watch_queue_bytes));
         let mut hub = lock(&self.plane.hub);
         if hub.closed {
             return Err(WatchEnd::PlaneGone);
@@ -241,22 +244,27 @@ impl Watch {
         }
         let mut read = until;
         let mut events = Vec::new();
+        let mut bytes = 0;
         snapshot.changes(self.read + 1, until, |revision, record| {
-            let object = key::decode_local(record.key);
-            let object: ObjectKey = object.ok_or_else(|| ReadError::Storage("an unreadable key".to_owned()))?;
-            if self.scope.contains(&object) {
-                if events.len() == LOG_CHUNK {
+            if key::is_within(record.key, &self.scope) {
+                let object = key::decode_local(record.key);
+                let object: ObjectKey = object.ok_or_else(|| ReadError::Storage("an unreadable key".to_owned()))?;
+                if events.len() == LOG_CHUNK || bytes >= LOG_CHUNK_BYTES {
                     read = revision - 1;
                     return Ok(false);
                 }
                 let before = (record.previous != 0).then(|| snapshot.state(record.previous)).transpose()?;
                 let (previous, previous_facts) =
                     before.map_or_else(Default::default, |(json, facts)| (Some(json), facts));
+                bytes += record.json.len() + previous.as_ref().map_or(0, bytes::Bytes::len);
+                let write = |line: &mut Vec<u8>| line.extend_from_slice(record.json);
+                let (line, json) = event_line(record.kind, record.json.len(), write);
                 events.push(Arc::new(Event {
                     kind: record.kind,
                     revision,
                     key: object,
-                    json: bytes::Bytes::copy_from_slice(record.json),
+                    line,
+                    json,
                     previous,
                     facts: record.facts.clone(),
                     previous_facts,

@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, TryRecvError};
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use redb::WriteTransaction;
@@ -29,6 +30,10 @@ use super::{
 const MOST_JOBS: usize = 1024;
 /// A transaction has about so many bytes of objects at most: bounds its memory.
 const MOST_BYTES: usize = 8 << 20;
+/// A transaction waits for more writers at most so long, and at most half as long as the one before took.
+const LONGEST_WAIT: Duration = Duration::from_millis(2);
+/// How often a waiting transaction looks for them.
+const WAIT_STEP: Duration = Duration::from_micros(100);
 /// With [`Durability::Eventual`], every so many commits one is synced: lets redb use freed pages again.
 const EVENTUAL_SYNC: u32 = 256;
 
@@ -100,6 +105,7 @@ enum Outcome {
 /// Runs until all senders are gone and the queue is empty.
 pub(super) fn run(shared: &Shared, queue: &Receiver<Job>) {
     let mut compaction = Compaction::default();
+    let mut crowd = Crowd::default();
     let mut commits = 0_u32;
     loop {
         // Compaction goes on in small steps, whenever there is nothing better to do and between transactions.
@@ -116,36 +122,73 @@ pub(super) fn run(shared: &Shared, queue: &Receiver<Job>) {
             }
         };
         if let Some(first) = first {
-            let jobs = gather(first, queue, &mut compaction, shared);
+            let jobs = gather(first, queue, &mut compaction, shared, &crowd);
             if !jobs.is_empty() {
                 commits = commits.wrapping_add(1);
+                let (count, begin) = (jobs.len(), Instant::now());
                 run_batch(shared, jobs, commits, &mut compaction);
+                crowd.note(count, begin.elapsed());
             }
         }
         compaction.step(shared);
     }
 }
 
-/// Takes the jobs that are waiting already; compaction requests go to the compaction.
-fn gather(first: Job, queue: &Receiver<Job>, compaction: &mut Compaction, shared: &Shared) -> Vec<Job> {
+/// How many writers there seem to be. Those a transaction has just answered come back a moment later: a transaction that
+/// starts with the first of them leaves the others waiting for its whole sync, so it waits a moment for them instead.
+#[derive(Default)]
+struct Crowd {
+    writers: usize,
+    /// How long the last transaction took.
+    took: Duration,
+}
+
+impl Crowd {
+    /// Takes notice of a transaction of so many jobs.
+    fn note(&mut self, jobs: usize, took: Duration) {
+        // Grows at once, and is forgotten in a few transactions.
+        self.writers = jobs.max(usize::midpoint(self.writers, jobs));
+        self.took = took;
+    }
+
+    /// Whether to wait a little more, with so many jobs after so long.
+    fn is_worth_waiting(&self, jobs: usize, waited: Duration) -> bool {
+        jobs < self.writers && waited < LONGEST_WAIT.min(self.took / 2)
+    }
+}
+
+/// Takes the jobs that are waiting already and, of a crowd, those about to come; compaction requests go to the
+/// compaction.
+fn gather(first: Job, queue: &Receiver<Job>, compaction: &mut Compaction, shared: &Shared, crowd: &Crowd) -> Vec<Job> {
     let mut jobs = Vec::new();
     let mut bytes = 0;
     let mut next = Some(first);
-    while let Some(job) = next {
-        match job {
-            Job::Compact { now, answer } => {
-                compaction.request(planes(shared), now, answer);
-            }
-            job => {
-                if let Job::Write { request, .. } = &job {
-                    bytes += request.bytes();
+    let begin = Instant::now();
+    loop {
+        while let Some(job) = next {
+            match job {
+                Job::Compact { now, answer } => {
+                    compaction.request(planes(shared), now, answer);
                 }
-                jobs.push(job);
+                job => {
+                    if let Job::Write { request, .. } = &job {
+                        bytes += request.bytes();
+                    }
+                    jobs.push(job);
+                }
             }
+            if jobs.len() >= MOST_JOBS || bytes >= MOST_BYTES {
+                return jobs;
+            }
+            next = queue.try_recv().ok();
         }
-        next = if jobs.len() < MOST_JOBS && bytes < MOST_BYTES { queue.try_recv().ok() } else { None };
+        if jobs.is_empty() || !crowd.is_worth_waiting(jobs.len(), begin.elapsed()) {
+            return jobs;
+        }
+        // Sleeping instead of receiving: being woken by each of them would cost more than it wins.
+        std::thread::sleep(WAIT_STEP);
+        next = queue.try_recv().ok();
     }
-    jobs
 }
 
 fn planes(shared: &Shared) -> Vec<Arc<PlaneState>> {
@@ -162,6 +205,13 @@ fn begin(shared: &Shared, sync: bool) -> Result<WriteTransaction, String> {
         transaction.set_durability(redb::Durability::None).map_err(|error| fail(shared, &error))?;
     }
     Ok(transaction)
+}
+
+/// Commits a transaction and makes readers see it.
+fn commit(shared: &Shared, transaction: WriteTransaction) -> Result<(), String> {
+    let result = transaction.commit().map_err(|error| fail(shared, &error));
+    super::reader::forget_snapshot(shared);
+    result
 }
 
 /// Remembers the first failure, so that later writes are refused.
@@ -209,7 +259,7 @@ fn run_batch(shared: &Shared, jobs: Vec<Job>, commits: u32, compaction: &mut Com
             drop(transaction);
             Err(fail(shared, &text))
         }
-        None if batch.changed => transaction.commit().map_err(|error| fail(shared, &error)),
+        None if batch.changed => commit(shared, transaction),
         None => {
             drop(transaction);
             Ok(())
@@ -253,7 +303,7 @@ impl Batch {
         while let Some(job) = next {
             let Job::Write { request, answer } = job else {
                 *waiting = Some(job);
-                return Ok(());
+                break;
             };
             // The answer is kept first: should the tables fail below, it is refused with the others.
             self.outcomes.push(Outcome::Written(answer, Ok(Vec::new())));
@@ -263,7 +313,8 @@ impl Batch {
             }
             next = jobs.next();
         }
-        Ok(())
+        let changed = self.planes.values().filter(|batch| !batch.events.is_empty());
+        tables.put_revisions(changed.map(|batch| (&*batch.plane, batch.revision)))
     }
 
     fn apply_request(
@@ -293,10 +344,7 @@ impl Batch {
             written.push(object);
             batch.events.push(Arc::new(event));
         }
-        if !request.writes.is_empty() {
-            tables.put_revision(plane, batch.revision)?;
-            self.changed = true;
-        }
+        self.changed |= !request.writes.is_empty();
         Ok(Ok(written))
     }
 
@@ -366,6 +414,7 @@ impl Batch {
         }
         for batch in self.planes.values() {
             batch.plane.revision.store(batch.revision, Ordering::Release);
+            lock(&batch.plane.counts).follow(batch.revision, &batch.events);
         }
         let changes: Vec<_> = self.planes.values().map(|batch| (&batch.plane.name, batch.events.as_slice())).collect();
         lock(&shared.planes_hub).publish(&changes);

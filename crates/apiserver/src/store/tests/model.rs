@@ -207,6 +207,9 @@ fn check(store: &Store, model: &[ModelPlane; 2]) {
                 .map(|item| (item.key.clone(), (item.revision, text(&item.json).to_owned())))
                 .collect();
             assert_eq!(listed, model.at(revision), "the list at {revision}");
+            for scope in [Scope::Resource(resource("ships")), Scope::of(&resource("ships"), Some("n"))] {
+                assert_eq!(plane.count_at(&scope, revision), Ok(listed.len() as u64), "the count at {revision}");
+            }
             let expected: Vec<_> = model.history.iter().filter(|told| told.1 > revision).cloned().collect();
             assert_eq!(told(&mut plane.watch(Scope::Plane, revision).unwrap()), expected, "the watch from {revision}");
         }
@@ -315,4 +318,47 @@ proptest! {
     fn no_history_of_writes_and_crashes_loses_doubles_or_reuses_a_revision(steps in steps()) {
         tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(run(steps));
     }
+}
+
+/// Without luck: one transaction, and a power cut before each of the disk's writes and syncs that make it.
+#[tokio::test]
+async fn a_transaction_is_there_as_a_whole_or_not_at_all_wherever_the_disk_dies() {
+    let disk = Disk::default();
+    let before = {
+        let store = open(&disk);
+        let mut model = ModelPlane::default();
+        for (object, delete) in [(0, false), (1, false), (0, false), (1, true), (2, false)] {
+            let writes = writes(&model, &[(object, delete, true)], &mut 0);
+            store.management().write_many(writes.clone()).await.unwrap();
+            model = model.written(&writes).unwrap();
+        }
+        model
+    };
+    let writes = writes(&before, &[(0, true, true), (1, false, true), (2, false, true)], &mut 100);
+    let after = before.written(&writes).unwrap();
+    let mut boundaries = 0;
+    for boundary in 0.. {
+        let disk = disk.after_power_cut(0);
+        let store = open(&disk);
+        disk.die_after(boundary);
+        let result = store.management().write_many(writes.clone()).await;
+        drop(store);
+        let died = result.is_err();
+        for luck in [0, 1, u64::MAX, u64::from(boundary).wrapping_mul(0x9e37_79b9_7f4a_7c15)] {
+            let store = open(&disk.after_power_cut(luck));
+            let is_there = store.management().revision() == after.revision();
+            assert!(is_there || died, "an acknowledged transaction is lost");
+            let plane = store.management();
+            let expected = if is_there { &after } else { &before };
+            let found = plane.list(&Scope::Plane, None, 0, None).unwrap();
+            let found: BTreeMap<_, _> =
+                found.items.into_iter().map(|item| (item.key, (item.revision, text(&item.json).to_owned()))).collect();
+            assert_eq!((plane.revision(), &found), (expected.revision(), &expected.objects));
+        }
+        if !died {
+            break;
+        }
+        boundaries += 1;
+    }
+    assert!(boundaries > 5, "only {boundaries} writes");
 }

@@ -1,4 +1,4 @@
-//! What waits for one watch: a bounded queue the writer never blocks on.
+//! What waits for one watch: a queue, bounded in events and bytes, that the writer never blocks on.
 
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Waker};
@@ -7,13 +7,18 @@ use super::super::{Event, lock};
 
 #[derive(Debug)]
 pub(super) struct Queue {
+    /// Most events.
     capacity: usize,
+    /// Most bytes of objects, unless it is one event alone.
+    capacity_bytes: usize,
     state: Mutex<State>,
 }
 
 #[derive(Debug, Default)]
 struct State {
     events: Vec<Arc<Event>>,
+    /// Bytes of the objects in `events`; watches share them, but the last watch that waits holds them alone.
+    bytes: usize,
     overflowed: bool,
     closed: bool,
     waker: Option<Waker>,
@@ -31,8 +36,8 @@ pub(super) enum Taken {
 }
 
 impl Queue {
-    pub(super) fn new(capacity: usize) -> Self {
-        Queue { capacity, state: Mutex::default() }
+    pub(super) fn new(capacity: usize, capacity_bytes: usize) -> Self {
+        Queue { capacity, capacity_bytes, state: Mutex::default() }
     }
 
     /// Adds events; returns whom to wake.
@@ -42,12 +47,16 @@ impl Queue {
             return None;
         }
         for event in events {
-            if state.events.len() >= self.capacity {
+            let size = event.line.len() + event.previous.as_ref().map_or(0, bytes::Bytes::len);
+            let too_many_bytes = state.bytes + size > self.capacity_bytes && !state.events.is_empty();
+            if state.events.len() >= self.capacity || too_many_bytes {
                 // What is queued is useless now (the log has it), so its memory is given back at once.
                 state.overflowed = true;
                 state.events = Vec::new();
+                state.bytes = 0;
                 break;
             }
+            state.bytes += size;
             state.events.push(Arc::clone(event));
         }
         state.waker.take()
@@ -66,6 +75,7 @@ impl Queue {
             return if state.closed { Taken::Closed } else { Taken::Overflow };
         }
         if !state.events.is_empty() {
+            state.bytes = 0;
             return Taken::Events(std::mem::take(&mut state.events));
         }
         if state.closed {

@@ -14,23 +14,36 @@ use super::PreparedWrite;
 
 /// The tables a write touches, open in one transaction.
 pub(super) struct Tables<'txn> {
+    transaction: &'txn WriteTransaction,
     objects: Table<'txn, &'static [u8], u64>,
     records: Table<'txn, (u64, u64), &'static [u8]>,
-    revisions: Table<'txn, u64, (u64, u64)>,
-    uids: Table<'txn, &'static [u8], &'static [u8]>,
-    dependents: Table<'txn, &'static [u8], ()>,
-    terminating: Table<'txn, &'static [u8], ()>,
+    // The indices are opened by the first write that changes them: most updates change none.
+    uids: Option<Table<'txn, &'static [u8], &'static [u8]>>,
+    dependents: Option<Table<'txn, &'static [u8], ()>>,
+    terminating: Option<Table<'txn, &'static [u8], ()>>,
+}
+
+/// The table, opened if it is not open yet.
+fn opened<'table, 'txn, K: redb::Key + 'static, V: redb::Value + 'static>(
+    table: &'table mut Option<Table<'txn, K, V>>,
+    transaction: &'txn WriteTransaction,
+    definition: redb::TableDefinition<'_, K, V>,
+) -> Result<&'table mut Table<'txn, K, V>, redb::Error> {
+    match table {
+        Some(table) => Ok(table),
+        None => Ok(table.insert(transaction.open_table(definition)?)),
+    }
 }
 
 impl<'txn> Tables<'txn> {
     pub(super) fn open(transaction: &'txn WriteTransaction) -> Result<Self, redb::Error> {
         Ok(Tables {
+            transaction,
             objects: transaction.open_table(OBJECTS)?,
             records: transaction.open_table(RECORDS)?,
-            revisions: transaction.open_table(REVISIONS)?,
-            uids: transaction.open_table(UIDS)?,
-            dependents: transaction.open_table(DEPENDENTS)?,
-            terminating: transaction.open_table(TERMINATING)?,
+            uids: None,
+            dependents: None,
+            terminating: None,
         })
     }
 
@@ -86,7 +99,7 @@ impl<'txn> Tables<'txn> {
             (false, None) => EventKind::Added,
             (false, Some(_)) => EventKind::Modified,
         };
-        let json = write.object.at_revision(revision);
+        let (line, json) = write.object.at_revision(kind, revision);
         let facts = write.object.facts.clone();
         let record = Record {
             kind,
@@ -99,11 +112,10 @@ impl<'txn> Tables<'txn> {
         self.records.insert((plane, revision), record.encode().as_slice())?;
         let facts_after = if write.delete { Facts::default() } else { facts.clone() };
         self.index(plane, &write.local_key, &full_key, &facts_before, &facts_after)?;
-        let json = Bytes::from(json);
         let written_at = Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now);
         let object = StoredObject { key: write.key.clone(), revision, written_at, json: json.clone() };
         let previous_facts = facts_before;
-        Ok((object, Event { kind, revision, key: write.key.clone(), json, previous, facts, previous_facts }))
+        Ok((object, Event { kind, revision, key: write.key.clone(), line, json, previous, facts, previous_facts }))
     }
 
     /// Brings the indices from what was known of the object to what is.
@@ -115,35 +127,45 @@ impl<'txn> Tables<'txn> {
         before: &Facts,
         after: &Facts,
     ) -> Result<(), redb::Error> {
+        let transaction = self.transaction;
         if before.uid != after.uid {
+            let uids = opened(&mut self.uids, transaction, UIDS)?;
             if !before.uid.is_empty() {
-                self.uids.remove(key::in_plane(plane, before.uid.as_bytes()).as_slice())?;
+                uids.remove(key::in_plane(plane, before.uid.as_bytes()).as_slice())?;
             }
             if !after.uid.is_empty() {
-                self.uids.insert(key::in_plane(plane, after.uid.as_bytes()).as_slice(), local_key)?;
+                uids.insert(key::in_plane(plane, after.uid.as_bytes()).as_slice(), local_key)?;
             }
         }
         if before.owners != after.owners {
+            let dependents = opened(&mut self.dependents, transaction, DEPENDENTS)?;
             for owner in before.owners.iter().filter(|owner| !after.owners.contains(owner)) {
-                self.dependents.remove(key::dependent(plane, owner, local_key).as_slice())?;
+                dependents.remove(key::dependent(plane, owner, local_key).as_slice())?;
             }
             for owner in after.owners.iter().filter(|owner| !before.owners.contains(owner)) {
-                self.dependents.insert(key::dependent(plane, owner, local_key).as_slice(), ())?;
+                dependents.insert(key::dependent(plane, owner, local_key).as_slice(), ())?;
             }
         }
         if before.terminating != after.terminating {
+            let terminating = opened(&mut self.terminating, transaction, TERMINATING)?;
             if after.terminating {
-                self.terminating.insert(full_key, ())?;
+                terminating.insert(full_key, ())?;
             } else {
-                self.terminating.remove(full_key)?;
+                terminating.remove(full_key)?;
             }
         }
         Ok(())
     }
 
-    /// Stores the plane's last revision: always in the transaction of the change, so that none is used twice.
-    pub(super) fn put_revision(&mut self, plane: &PlaneState, revision: u64) -> Result<(), redb::Error> {
-        self.revisions.insert(plane.id, (revision, plane.oldest.load(Ordering::Relaxed)))?;
+    /// Stores the planes' last revisions: always in the transaction of the changes, so that none is used twice.
+    pub(super) fn put_revisions<'a>(
+        self,
+        planes: impl Iterator<Item = (&'a PlaneState, u64)>,
+    ) -> Result<(), redb::Error> {
+        let mut revisions = self.transaction.open_table(REVISIONS)?;
+        for (plane, revision) in planes {
+            revisions.insert(plane.id, (revision, plane.oldest.load(Ordering::Relaxed)))?;
+        }
         Ok(())
     }
 }

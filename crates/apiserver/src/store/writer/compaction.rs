@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 use super::super::record::Record;
 use super::super::tables::{RECORDS, REVISIONS};
 use super::super::{Durability, EventKind, PlaneState, Shared};
-use super::{begin, fail};
+use super::{begin, commit, fail};
 
 /// A step looks at so many changes at most.
 const STEP: usize = 2000;
@@ -78,7 +78,7 @@ impl Compaction {
         if done.is_empty() {
             return Ok(());
         }
-        transaction.commit().map_err(|error| fail(shared, &error))?;
+        commit(shared, transaction)?;
         for (plane, oldest) in done.into_values() {
             plane.oldest.store(oldest, Ordering::Release);
         }
