@@ -52,10 +52,10 @@ impl FilledFile {
         }
         let mut content = vec![0; usize::try_from(PART).unwrap_or_default()];
         let zeros = content.clone();
-        for part in part(offset)..=last {
+        for (part, is_filled) in filled.iter_mut().enumerate().take(last + 1).skip(part(offset)) {
             let begin = part as u64 * PART;
             let size = usize::try_from(length.saturating_sub(begin).min(PART)).unwrap_or_default();
-            if std::mem::replace(&mut filled[part], size as u64 == PART) || size == 0 {
+            if std::mem::replace(is_filled, size as u64 == PART) || size == 0 {
                 continue;
             }
             self.file.read(begin, &mut content[..size])?;
