@@ -57,6 +57,9 @@ pub enum Command {
     /// Create, see and change clusters
     #[command(subcommand)]
     Cluster(ClusterCommand),
+    /// Judge a cluster by its answers
+    #[command(subcommand)]
+    Conformance(ConformanceCommand),
     /// Say what a problem code means and what to do
     Explain(ExplainArguments),
     /// Turn a `clusterctl.yaml` of the first SCS reference implementation into a description
@@ -280,6 +283,54 @@ pub struct DeleteArguments {
     /// Whether to wait
     #[command(flatten)]
     pub wait: WaitArguments,
+}
+
+/// `kogge conformance ...`
+#[derive(Debug, Subcommand)]
+pub enum ConformanceCommand {
+    /// Run a suite against a cluster, with nothing but its kubeconfig
+    Run(ConformanceRunArguments),
+}
+
+/// A suite of checks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ConformanceSuite {
+    /// What the Kubernetes API answers, compared word by word with kube-apiserver
+    Api,
+}
+
+/// How the results of a suite are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ConformanceOutput {
+    /// For people
+    Table,
+    /// For programs
+    Json,
+    /// For build servers
+    Junit,
+}
+
+/// `kogge conformance run`
+#[derive(Debug, Args)]
+pub struct ConformanceRunArguments {
+    /// What to check
+    #[arg(long, value_enum)]
+    pub suite: ConformanceSuite,
+    /// Kubeconfig of the cluster, as an administrator
+    #[arg(long, env = "KUBECONFIG", value_name = "FILE")]
+    pub kubeconfig: PathBuf,
+    /// Context of the kubeconfig [default: its current one]
+    #[arg(long, value_name = "NAME")]
+    pub context: Option<String>,
+    /// Compare with this cluster instead of the recorded answers of kube-apiserver
+    #[arg(long, value_name = "KUBECONFIG")]
+    pub against: Option<PathBuf>,
+    /// Only scenarios whose name, area or item matches this regular expression
+    #[arg(long, value_name = "PATTERN")]
+    pub scenario: Option<String>,
+    /// How to print the results
+    #[arg(long, short = 'o', value_enum, default_value = "table")]
+    pub output: ConformanceOutput,
 }
 
 /// `kogge explain`

@@ -12,6 +12,7 @@ pub mod cluster_tree;
 pub mod cluster_upgrade;
 pub mod cluster_watch;
 pub mod completions;
+pub mod conformance_run;
 pub mod explain;
 pub mod import;
 pub mod up;

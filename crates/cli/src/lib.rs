@@ -1,6 +1,6 @@
 //! The command line of Kogge, and the one-machine assembly behind `kogge up`.
 //!
-//! Every command but `up`, `explain`, `import` and `completions` is a client of the REST API and of nothing else, so that
+//! Every command but `up`, `explain`, `import`, `conformance` and `completions` is a client of the REST API and of nothing else, so that
 //! whatever the command line can do, any HTTP client can. One file per command in [`commands`].
 
 #![deny(missing_docs)]
@@ -18,7 +18,7 @@ pub mod rendering;
 pub mod rest_client;
 pub mod terminal;
 
-use arguments::{Arguments, ClusterCommand, Command};
+use arguments::{Arguments, ClusterCommand, Command, ConformanceCommand};
 use outcome::{CommandError, Exit};
 
 /// Runs a command to its end.
@@ -29,6 +29,7 @@ pub fn run(arguments: Arguments) -> Result<(), CommandError> {
     let connection = arguments.connection;
     match arguments.command {
         Command::Explain(explain) => commands::explain::run(&explain),
+        Command::Conformance(ConformanceCommand::Run(run)) => runtime()?.block_on(commands::conformance_run::run(run)),
         Command::Completions { shell } => commands::completions::run(shell),
         Command::Import(import) => runtime()?.block_on(commands::import::run(&connection, import)),
         Command::Up(up) => runtime()?.block_on(commands::up::run(&connection, up)),

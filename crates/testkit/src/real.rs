@@ -59,7 +59,7 @@ impl Process {
         let file = std::fs::File::create(&log).unwrap_or_else(|error| panic!("{}: {error}", log.display()));
         let error_file = file.try_clone().unwrap_or_else(|error| panic!("{}: {error}", log.display()));
         command.stdin(std::process::Stdio::null()).stdout(file).stderr(error_file);
-        let child = command.spawn().unwrap_or_else(|error| panic!("{:?}: {error}", command.get_program()));
+        let child = command.spawn().unwrap_or_else(|error| panic!("{}: {error}", command.get_program().display()));
         Self { child: Mutex::new(child), log }
     }
 

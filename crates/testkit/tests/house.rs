@@ -11,6 +11,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("kogge-api", &[]),
     ("kogge-machinery", &[]),
     ("kogge-apiserver", &["kogge-machinery"]),
+    ("kogge-conformance", &["kogge-api"]),
     ("kogge-stacks", &["kogge-api"]),
     ("kogge-operator", &["kogge-api", "kogge-stacks"]),
     ("kogge-simulator", &["kogge-apiserver"]),

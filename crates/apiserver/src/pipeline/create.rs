@@ -14,7 +14,7 @@ use super::{
     answer::Document,
     body, escalation,
     get::object_response,
-    object_write::{Merged, Writer, Written, check_type, clean_fields, complete_create, write_error},
+    object_write::{Merged, Writer, Written, check_type, clean_fields, complete_create, default_type, write_error},
     presentation::{convert_to_stored, present},
     reviews,
 };
@@ -31,6 +31,7 @@ pub(crate) async fn create(context: &mut RequestContext<'_>, body: Body) -> Resu
     let encoding = negotiation::body_encoding(context.content_type(), false, context.served.resource.custom)?;
     let decoded = body::decode(&body::read(body).await?, encoding)?;
     let mut object = decoded.value;
+    default_type(&context.served, &mut object);
     check_type(&context.served, &object)?;
     if reviews::is_review(&context.served) {
         return reviews::answer(context, &object);

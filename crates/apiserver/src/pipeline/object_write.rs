@@ -133,6 +133,17 @@ pub(crate) fn clean_fields(
     Ok(findings)
 }
 
+/// Gives an object of a built-in kind the type its path names where it says none itself. Custom resources have to.
+pub(crate) fn default_type(served: &ServedResource, object: &mut Value) {
+    let resource = &served.resource;
+    let Some(fields) = object.as_object_mut().filter(|_| !resource.custom) else { return };
+    for (field, value) in [("kind", resource.kind.clone()), ("apiVersion", resource.api_version())] {
+        if fields.get(field).is_none_or(|given| given.is_null() || given == "") {
+            fields.insert(field.to_owned(), value.into());
+        }
+    }
+}
+
 /// Checks that an object is of the type its path names.
 ///
 /// # Errors

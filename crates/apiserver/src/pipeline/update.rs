@@ -12,7 +12,7 @@ use super::{
     RequestContext, body,
     create::{create_object, place},
     get::object_response,
-    object_write::{Merged, WriteScope, Writer, check_type, clean_fields, update_object},
+    object_write::{Merged, WriteScope, Writer, check_type, clean_fields, default_type, update_object},
 };
 
 /// Answers an update of the object itself.
@@ -60,6 +60,7 @@ pub(crate) async fn read_object(context: &mut RequestContext<'_>, body: Body) ->
     let encoding = negotiation::body_encoding(context.content_type(), false, context.served.resource.custom)?;
     let decoded = body::decode(&body::read(body).await?, encoding)?;
     let mut object = decoded.value;
+    default_type(&context.served, &mut object);
     check_type(&context.served, &object)?;
     let validation = context.query.field_validation()?;
     for finding in clean_fields(&context.served, &mut object, &decoded.duplicates, validation)? {

@@ -70,7 +70,7 @@ impl RealApiServer {
                 .arg(file("tls-cert-file", "serving.crt"))
                 .arg(file("tls-private-key-file", "serving.key"))
                 .arg(file("client-ca-file", "ca.crt"))
-                .arg(file("service-account-key-file", "service-account.key"))
+                .arg(file("service-account-key-file", "service-account.pub"))
                 .arg(file("service-account-signing-key-file", "service-account.key"))
                 .args(["--service-account-issuer=https://kubernetes.default.svc", "--authorization-mode=RBAC"])
                 // There are no nodes that could use what this plugin adds to pods.
@@ -138,7 +138,9 @@ fn write_certificates(directory: &Path, url: &str) -> Result<(), Box<dyn std::er
     parameters.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     let authority = CertifiedIssuer::self_signed(parameters, KeyPair::generate()?)?;
     write("ca.crt", &authority.pem())?;
-    write("service-account.key", &KeyPair::generate()?.serialize_pem())?;
+    let tokens = KeyPair::generate()?;
+    write("service-account.key", &tokens.serialize_pem())?;
+    write("service-account.pub", &tokens.public_key_pem())?;
 
     let leaf = |name: &str, organization: Option<&str>, usage: ExtendedKeyUsagePurpose, names: &[&str]| {
         let mut parameters = CertificateParams::new(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>())?;

@@ -1,0 +1,43 @@
+//! The page `docs/api-parity.md`.
+
+use std::fmt::Write as _;
+
+use super::transcript::REFERENCE_VERSION;
+use super::{accepted, item, scenario};
+
+/// The whole page, Markdown.
+pub fn page() -> String {
+    let scenarios = scenario::all();
+    let mut text = format!(
+        "# The embedded API and kube-apiserver\n\n\
+         <!-- Made from crates/conformance/scenarios; accept a change with KOGGE_UPDATE=1 cargo test -p kogge-conformance. -->\n\n\
+         The embedded server is held against kube-apiserver {REFERENCE_VERSION}: {} scenarios send the same requests to both, and\n\
+         status code, headers and body of every answer have to be the same, word by word, once times, uids, revisions and\n\
+         generated names are taken out. Any server can be judged:\n\n\
+         \x20   kogge conformance run --suite api --kubeconfig FILE                    # by recorded answers of kube-apiserver\n\
+         \x20   kogge conformance run --suite api --kubeconfig FILE --against OTHER    # by another server\n\
+         \x20   kogge conformance run --suite api --kubeconfig FILE --scenario 'patch' -o junit\n\n\
+         Each scenario works in a namespace of its own and with groups of its own, and deletes what it made, so a shared\n\
+         server is safe. It needs the rights of an administrator. `-o json` has every difference with what was expected and\n\
+         what was answered; the exit code is 1 if there is any.\n\n\
+         ## Adding a scenario\n\n\
+         Write the requests into a file of `crates/conformance/scenarios` (no expectations; the fields of a step are those of\n\
+         `Step` in `crates/conformance/src/api/scenario.rs`), build the real server once with\n\
+         [`real/build.sh`](real-components.md), and record its answers:\n\n\
+         \x20   KOGGE_UPDATE=1 KOGGE_SCENARIO='part of its name' cargo test -p kogge-conformance\n\n\
+         Read what was recorded. Then make the embedded server answer the same.\n\n\
+         ## Accepted differences\n\n",
+        scenarios.len()
+    );
+    for entry in accepted::all() {
+        let _ = writeln!(text, "- `{}` at `{}`: {}", entry.scenario, entry.at, entry.reason.trim());
+    }
+    text.push_str("\n## What is proved\n");
+    for item in item::all() {
+        let _ = writeln!(text, "\n### {}. {}\n\n{}\n", item.number, item.title, item.text.trim());
+        for scenario in scenarios.iter().filter(|scenario| scenario.item == item.number) {
+            let _ = writeln!(text, "- {} ({})", scenario.name, scenario.area);
+        }
+    }
+    text
+}

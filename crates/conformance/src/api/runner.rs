@@ -1,0 +1,409 @@
+//! Runs one scenario against one server and cleans up after it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use base64::Engine as _;
+use bytes::Bytes;
+use http::{HeaderMap, Request};
+use http_body_util::BodyExt as _;
+use kube::Client;
+use kube::client::Body;
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::normalization::normalize;
+use super::scenario::{Scenario, Step, Until, fixtures};
+use super::substitution::{Variables, substitute, substitute_value};
+use super::transcript::Transcript;
+
+/// How long a single request may take before the server counts as dead.
+const REQUEST_TIMEOUT: Duration = Duration::from_mins(1);
+const UNTIL_SECONDS: u64 = 30;
+const EVENT_SECONDS: u64 = 5;
+
+/// Why a scenario has no transcript.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The request could not be put together.
+    #[error("`{request}` is no request: {message}")]
+    Request {
+        /// Method and path.
+        request: String,
+        /// Why.
+        message: String,
+    },
+    /// The connection failed.
+    #[error("`{request}` was not answered: {message}")]
+    Send {
+        /// Method and path.
+        request: String,
+        /// Why.
+        message: String,
+    },
+    /// The server did not answer in time.
+    #[error("`{0}` was not answered within {limit:?}", limit = REQUEST_TIMEOUT)]
+    Slow(String),
+    /// What a step waits for did not happen.
+    #[error("`{request}` did not come to {awaited} within {seconds} seconds; at last it answered {last}")]
+    Until {
+        /// Method and path.
+        request: String,
+        /// What was awaited.
+        awaited: String,
+        /// How long.
+        seconds: u64,
+        /// The last answer.
+        last: String,
+    },
+    /// A beginning of the scenario failed.
+    #[error("the scenario could not be prepared: `{request}` answered {answer}")]
+    Prepare {
+        /// Method and path.
+        request: String,
+        /// What it answered.
+        answer: String,
+    },
+}
+
+/// One request and its answer, before normalization.
+#[derive(Clone, Debug)]
+pub struct Exchange {
+    /// Method and path as the scenario has them.
+    pub request: String,
+    /// HTTP status code; 0 for further events of a watch that is open.
+    pub code: u16,
+    /// Headers of the answer, names in lower case.
+    pub headers: BTreeMap<String, Vec<String>>,
+    /// The answer: JSON, a text, or `{"events": [...], "end": ...}` of a watch.
+    pub body: Value,
+    /// The step it comes from.
+    pub step: Step,
+}
+
+/// A watch that is being read in the background.
+struct Watch {
+    lines: mpsc::UnboundedReceiver<Value>,
+}
+
+struct Run<'a> {
+    client: &'a Client,
+    variables: Variables,
+    watches: BTreeMap<String, Watch>,
+    /// Paths of what was created, in order.
+    created: Vec<String>,
+}
+
+struct Answer {
+    code: u16,
+    headers: BTreeMap<String, Vec<String>>,
+    body: Body,
+}
+
+/// Runs `scenario` under the name `id`, which no other scenario on the server may have, and normalizes the answers. What
+/// it created is deleted again, whatever happens.
+///
+/// # Errors
+/// See [`RunError`]. Answers nobody expected are no errors but part of the transcript.
+pub async fn run_scenario(client: &Client, scenario: &Scenario, id: &str) -> Result<Transcript, RunError> {
+    let mut variables: Variables = scenario.variables.clone();
+    let namespace = format!("parity-{id}");
+    variables.insert("ns".to_owned(), namespace.clone());
+    variables.insert("id".to_owned(), id.to_owned());
+    let mut run = Run { client, variables, watches: BTreeMap::new(), created: Vec::new() };
+    let exchanges = run.all_steps(scenario, &namespace).await;
+    run.clean_up().await;
+    Ok(normalize(&exchanges?, id, &scenario.source))
+}
+
+impl Run<'_> {
+    async fn all_steps(&mut self, scenario: &Scenario, namespace: &str) -> Result<Vec<Exchange>, RunError> {
+        let namespaced = Step {
+            request: Some("POST /api/v1/namespaces".to_owned()),
+            body: Some(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})),
+            ..Step::default()
+        };
+        self.prepare(&namespaced).await?;
+        let fixtures = fixtures();
+        for step in scenario.with.iter().filter_map(|name| fixtures.get(name)).flatten() {
+            self.prepare(step).await?;
+        }
+        let mut exchanges = Vec::new();
+        for step in &scenario.steps {
+            if let Some(exchange) = self.step(step).await?
+                && !step.silent
+            {
+                exchanges.push(exchange);
+            }
+        }
+        Ok(exchanges)
+    }
+
+    async fn prepare(&mut self, step: &Step) -> Result<(), RunError> {
+        match self.step(step).await? {
+            Some(exchange) if exchange.code >= 300 => {
+                Err(RunError::Prepare { request: exchange.request, answer: short(exchange.code, &exchange.body) })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn step(&mut self, step: &Step) -> Result<Option<Exchange>, RunError> {
+        if let Some(pause) = step.pause {
+            sleep(Duration::from_millis(pause)).await;
+        }
+        let exchange = |code, headers, body| {
+            let request = step.request.clone().or_else(|| step.read.as_ref().map(|name| format!("read {name}")));
+            Exchange { request: request.unwrap_or_default(), code, headers, body, step: step.clone() }
+        };
+        if let Some(name) = &step.read {
+            let events = match self.watches.get_mut(name) {
+                Some(watch) => read_events(watch, step).await,
+                None => json!("no such watch"),
+            };
+            return Ok(Some(exchange(0, BTreeMap::new(), events)));
+        }
+        let Some(request) = &step.request else { return Ok(None) };
+        if step.events.is_some() || step.background.is_some() {
+            let answer = self.send(request, step).await?;
+            let (code, headers) = (answer.code, answer.headers.clone());
+            if code != 200 {
+                return Ok(Some(exchange(code, headers, whole(answer.body, request).await?)));
+            }
+            let mut watch = Watch { lines: read_lines(answer.body) };
+            let body = match &step.background {
+                Some(name) => {
+                    self.watches.insert(name.clone(), watch);
+                    Value::Null
+                }
+                None => read_events(&mut watch, step).await,
+            };
+            return Ok(Some(exchange(code, headers, body)));
+        }
+        let seconds = step.seconds.unwrap_or(UNTIL_SECONDS);
+        let deadline = Instant::now() + Duration::from_secs(seconds);
+        loop {
+            let answer = self.send(request, step).await?;
+            let (code, headers) = (answer.code, answer.headers);
+            let body = whole(answer.body, request).await?;
+            let starting = code == 429 && body.to_string().contains("storage is (re)initializing");
+            let done = !starting && step.until.as_ref().is_none_or(|until| is_met(until, code, &body));
+            if !done && Instant::now() < deadline {
+                sleep(Duration::from_millis(50)).await;
+                continue;
+            }
+            if !done {
+                return Err(RunError::Until {
+                    request: request.clone(),
+                    awaited: format!("{:?}", step.until),
+                    seconds,
+                    last: short(code, &body),
+                });
+            }
+            self.remember(request, step, code, &body);
+            return Ok(Some(exchange(code, headers, body)));
+        }
+    }
+
+    async fn send(&self, request: &str, step: &Step) -> Result<Answer, RunError> {
+        let concrete = substitute(request, &self.variables);
+        let failed = |message: String| RunError::Request { request: concrete.clone(), message };
+        let (method, path) = concrete.split_once(' ').ok_or_else(|| failed("no path".to_owned()))?;
+        let mut builder = Request::builder().method(method).uri(path);
+        let headers: BTreeMap<&str, String> =
+            step.headers.iter().map(|(name, value)| (name.as_str(), substitute(value, &self.variables))).collect();
+        let body = self.body(step).map_err(&failed)?;
+        if !headers.keys().any(|name| name.eq_ignore_ascii_case("content-type"))
+            && (body.is_some() || method == "PATCH")
+        {
+            builder = builder.header("Content-Type", content_type(method, step.patch.as_deref()));
+        }
+        for (name, value) in headers.iter().filter(|(_, value)| !value.is_empty()) {
+            builder = builder.header(*name, value);
+        }
+        let request = builder.body(Body::from(body.unwrap_or_default())).map_err(|error| failed(error.to_string()))?;
+        match tokio::time::timeout(REQUEST_TIMEOUT, self.client.send(request)).await {
+            Err(_) => Err(RunError::Slow(concrete)),
+            Ok(Err(error)) => Err(RunError::Send { request: concrete, message: with_sources(&error) }),
+            Ok(Ok(response)) => {
+                let (parts, body) = response.into_parts();
+                Ok(Answer { code: parts.status.as_u16(), headers: header_map(&parts.headers), body })
+            }
+        }
+    }
+
+    fn body(&self, step: &Step) -> Result<Option<Vec<u8>>, String> {
+        if let Some(body) = &step.body {
+            return Ok(Some(substitute_value(body, &self.variables).to_string().into_bytes()));
+        }
+        if let Some(text) = &step.text {
+            let text = substitute(text, &self.variables);
+            return Ok(Some(match &step.fill {
+                Some(fill) => text.replace('@', &fill.text.repeat(fill.times)).into_bytes(),
+                None => text.into_bytes(),
+            }));
+        }
+        let encoded = step.base64.as_ref().map(|text| text.split_whitespace().collect::<String>());
+        encoded
+            .map(|text| base64::engine::general_purpose::STANDARD.decode(text))
+            .transpose()
+            .map_err(|error| error.to_string())
+    }
+
+    /// Saves what later steps need, and what has to be deleted at the end.
+    fn remember(&mut self, request: &str, step: &Step, code: u16, body: &Value) {
+        for (name, pointer) in &step.save {
+            let text = match body.pointer(pointer) {
+                Some(Value::String(text)) => text.clone(),
+                Some(other) => other.to_string(),
+                None => continue,
+            };
+            self.variables.insert(name.clone(), text);
+        }
+        if code != 201 || request.contains("dryRun") {
+            return;
+        }
+        let concrete = substitute(request, &self.variables);
+        let Some((method, path)) = concrete.split_once(' ') else { return };
+        let path = path.split('?').next().unwrap_or(path);
+        match (method, body.pointer("/metadata/name").and_then(Value::as_str)) {
+            ("POST", Some(name)) if body.pointer("/metadata/uid").is_some() => {
+                self.created.push(format!("{path}/{name}"));
+            }
+            ("PATCH" | "PUT", Some(_)) => self.created.push(path.to_owned()),
+            _ => {}
+        }
+    }
+
+    /// Deletes what was created, last first; finalizers are taken away, since nobody else would.
+    async fn clean_up(&mut self) {
+        self.watches.clear();
+        for path in std::mem::take(&mut self.created).into_iter().rev() {
+            let delete = Step { body: Some(json!({"propagationPolicy": "Background"})), ..Step::default() };
+            let Ok(answer) = self.send(&format!("DELETE {path}"), &delete).await else { continue };
+            let Ok(body) = whole(answer.body, &path).await else { continue };
+            let own = body.pointer("/metadata/finalizers").is_some() && !path.contains("/customresourcedefinitions/");
+            if own {
+                let patch = Step { body: Some(json!({"metadata": {"finalizers": null}})), ..Step::default() };
+                // Somebody else may have been faster, which is as good.
+                let _ = self.send(&format!("PATCH {path}"), &patch).await;
+            }
+        }
+    }
+}
+
+/// An error and what caused it, in one line.
+fn with_sources(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    text
+}
+
+fn content_type(method: &str, patch: Option<&str>) -> &'static str {
+    match (method, patch) {
+        ("PATCH", Some("json")) => "application/json-patch+json",
+        ("PATCH", Some("strategic")) => "application/strategic-merge-patch+json",
+        ("PATCH", Some("apply")) => "application/apply-patch+yaml",
+        ("PATCH", _) => "application/merge-patch+json",
+        _ => "application/json",
+    }
+}
+
+fn header_map(headers: &HeaderMap) -> BTreeMap<String, Vec<String>> {
+    let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (name, value) in headers {
+        let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
+        found.entry(name.as_str().to_owned()).or_default().push(value);
+    }
+    found
+}
+
+async fn whole(body: Body, request: &str) -> Result<Value, RunError> {
+    let collected = tokio::time::timeout(REQUEST_TIMEOUT, body.collect()).await;
+    let bytes = match collected {
+        Err(_) => return Err(RunError::Slow(request.to_owned())),
+        Ok(Err(error)) => {
+            return Err(RunError::Send { request: request.to_owned(), message: error.to_string() });
+        }
+        Ok(Ok(collected)) => collected.to_bytes(),
+    };
+    Ok(parse(&bytes))
+}
+
+/// JSON, or else the text; bytes that are neither only say so.
+fn parse(bytes: &Bytes) -> Value {
+    if bytes.is_empty() {
+        return Value::Null;
+    }
+    serde_json::from_slice(bytes).unwrap_or_else(|_| match std::str::from_utf8(bytes) {
+        Ok(text) if !text.contains('\0') => Value::String(text.to_owned()),
+        _ => Value::String("<bytes>".to_owned()),
+    })
+}
+
+/// Reads the lines of a watch until it ends or nobody listens any more.
+fn read_lines(mut body: Body) -> mpsc::UnboundedReceiver<Value> {
+    let (sender, receiver) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        let mut buffered: Vec<u8> = Vec::new();
+        loop {
+            let frame = tokio::select! {
+                frame = body.frame() => frame,
+                () = sender.closed() => return,
+            };
+            let Some(Ok(frame)) = frame else { break };
+            let Ok(data) = frame.into_data() else { continue };
+            buffered.extend_from_slice(&data);
+            while let Some(end) = buffered.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = buffered.drain(..=end).collect();
+                if sender.send(parse(&Bytes::from(line))).is_err() {
+                    return;
+                }
+            }
+        }
+        if !buffered.is_empty() {
+            let _ = sender.send(parse(&Bytes::from(buffered)));
+        }
+    });
+    receiver
+}
+
+/// `{"events": [...], "end": "open" | "closed" | "silent"}`: so many events as the step wants, or fewer.
+async fn read_events(watch: &mut Watch, step: &Step) -> Value {
+    let wanted = step.events.unwrap_or(usize::MAX);
+    let deadline = Instant::now() + Duration::from_secs(step.seconds.unwrap_or(EVENT_SECONDS));
+    let mut events = Vec::new();
+    let end = loop {
+        if events.len() == wanted {
+            break "open";
+        }
+        match timeout_at(deadline, watch.lines.recv()).await {
+            Ok(Some(event)) => events.push(event),
+            Ok(None) => break "closed",
+            Err(_) => break "silent",
+        }
+    };
+    json!({"events": events, "end": end})
+}
+
+fn is_met(until: &Until, code: u16, body: &Value) -> bool {
+    match until {
+        Until::Code(wanted) => *wanted == code,
+        Until::Body(values) => {
+            values.iter().all(|(pointer, wanted)| body.pointer(pointer).unwrap_or(&Value::Null) == wanted)
+        }
+    }
+}
+
+fn short(code: u16, body: &Value) -> String {
+    let text = body.pointer("/message").map_or_else(|| body.to_string(), ToString::to_string);
+    format!("{code} {}", text.chars().take(500).collect::<String>())
+}

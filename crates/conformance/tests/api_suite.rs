@@ -1,0 +1,94 @@
+//! The `api` suite against the two servers it was made for: the real kube-apiserver, whose answers are the reference, and
+//! the embedded one, which has to give the same.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use kogge_apiserver::server::{Server, ServerOptions};
+use kogge_conformance::api::{self, RunOptions, scenario, transcript};
+use kogge_testkit::real::RealApiServer;
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+/// `KOGGE_SCENARIO` selects scenarios while working on them.
+fn options(id: &str) -> RunOptions {
+    let pattern = std::env::var("KOGGE_SCENARIO").ok().map(|text| regex::Regex::new(&text).unwrap());
+    RunOptions { id: id.to_owned(), parallel: 8, pattern }
+}
+
+async fn client(kubeconfig: Kubeconfig) -> kube::Client {
+    api::client(kubeconfig, &KubeConfigOptions::default()).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_recorded_answers_are_those_of_the_real_server() {
+    let Some(server) = RealApiServer::start("the API suite was not compared with a real kube-apiserver").await else {
+        return;
+    };
+    let client = client(Kubeconfig::read_from(server.kubeconfig()).unwrap()).await;
+    if std::env::var("KOGGE_UPDATE").is_ok() {
+        return update(&client).await;
+    }
+    let report = api::judge(&client, &options("qkreal")).await;
+    assert!(report.passed(), "{}", report.table());
+}
+
+/// Records the reference again, area by area; with `KOGGE_SCENARIO` only the selected scenarios change.
+async fn update(client: &kube::Client) {
+    let mut reference = transcript::reference();
+    for (name, recorded) in api::record(client, &options("qkrecd")).await {
+        reference.insert(name.clone(), recorded.unwrap_or_else(|error| panic!("{name}: {error}")));
+    }
+    for area in scenario::areas() {
+        let of_area: BTreeMap<_, _> = scenario::all()
+            .into_iter()
+            .filter(|scenario| scenario.area == area)
+            .filter_map(|scenario| reference.remove_entry(&scenario.name))
+            .collect();
+        let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("transcripts").join(format!("{area}.json"));
+        std::fs::write(path, transcript::to_json(&of_area)).unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_embedded_server_answers_as_the_real_one() {
+    let server = Server::open(ServerOptions { kubernetes_version: "v1.36.3".to_owned(), ..ServerOptions::default() });
+    let server = server.await.unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("https://{}", listener.local_addr().unwrap());
+    let shutdown = CancellationToken::new();
+    let serving = tokio::spawn({
+        let (server, shutdown) = (server.clone(), shutdown.clone());
+        async move { server.serve(listener, shutdown).await }
+    });
+    let client = client(Kubeconfig::from_yaml(&server.admin_kubeconfig(&url)).unwrap()).await;
+    let report = api::judge(&client, &options("qkembd")).await;
+    shutdown.cancel();
+    serving.await.unwrap().unwrap();
+    if std::env::var("KOGGE_SCENARIO").is_ok() {
+        assert!(report.passed(), "{}", report.table());
+    } else {
+        // What is not equal yet stands here in full, so that it can only become less.
+        insta::assert_snapshot!("embedded_server", report.table());
+    }
+}
+
+/// `docs/api-parity.md` is made from the items, the scenarios and the accepted differences.
+#[test]
+fn the_page_of_the_suite_is_up_to_date_and_every_item_has_a_scenario() {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../docs/api-parity.md");
+    let page = api::documentation::page();
+    if std::env::var("KOGGE_UPDATE").is_ok() {
+        std::fs::write(&path, &page).unwrap();
+    }
+    let checked_in = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(checked_in == page, "docs/api-parity.md is not up to date; run the tests with KOGGE_UPDATE=1");
+    let mut names: Vec<_> = scenario::all().into_iter().map(|scenario| scenario.name).collect();
+    names.sort();
+    let count = names.len();
+    names.dedup();
+    assert_eq!(names.len(), count, "names of scenarios are unique");
+    let recorded: Vec<_> = transcript::reference().into_keys().collect();
+    assert_eq!(recorded, names, "every scenario is recorded, and nothing else");
+}
