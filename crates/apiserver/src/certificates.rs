@@ -99,12 +99,13 @@ impl ServerCertificates {
         let client_authority =
             stored_or_new(directory, "client-ca", now, None, || create_authority("kogge-client-ca", now))?;
         let serving = stored_or_new(directory, "server", now, Some(&serving_authority.certificate_pem), || {
-            issue_serving_certificate(&serving_authority, host_names, now)
+            issue_serving_certificate(&serving_authority, "kogge-apiserver", &serving_names(host_names), now)
         })?;
         let serving = if covers(&serving.certificate_pem, host_names)? {
             serving
         } else {
-            let fresh = issue_serving_certificate(&serving_authority, host_names, now)?;
+            let fresh =
+                issue_serving_certificate(&serving_authority, "kogge-apiserver", &serving_names(host_names), now)?;
             store(directory, "server", &fresh)?;
             fresh
         };
@@ -158,18 +159,23 @@ pub fn issue_client_certificate(
     sign(&parameters, authority_pem, authority_key_pem)
 }
 
-fn issue_serving_certificate(
+/// Issues a certificate for a server with these names and addresses, valid for a year.
+///
+/// # Errors
+/// When the authority is not readable, a name is none, or signing fails.
+pub fn issue_serving_certificate(
     authority: &CertificateAndKey,
-    host_names: &[String],
+    common_name: &str,
+    names: &[String],
     now: SystemTime,
 ) -> Result<CertificateAndKey, CertificateError> {
-    let mut parameters = parameters("kogge-apiserver", &[], LEAF_VALIDITY, now);
+    let mut parameters = parameters(common_name, &[], LEAF_VALIDITY, now);
     parameters.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     parameters.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-    for name in serving_names(host_names) {
+    for name in names {
         parameters.subject_alt_names.push(match name.parse::<IpAddr>() {
             Ok(address) => SanType::IpAddress(address),
-            Err(_) => SanType::DnsName(name.try_into()?),
+            Err(_) => SanType::DnsName(name.as_str().try_into()?),
         });
     }
     sign(&parameters, &authority.certificate_pem, &authority.key_pem)

@@ -72,7 +72,7 @@ async fn step(plane: &Plane, definition: &str) -> Result<Option<Watch>, ApiError
     let page = plane.store().list(&scope, None, 0, None).map_err(|error| list_error(&error))?;
     if let (Some(served), false) = (plane.registry().find_stored(&instances), page.items.is_empty()) {
         for item in &page.items {
-            match delete_object(plane, &served, &item.key, &DeleteOptions::default()).await {
+            match delete_object(plane, &served, &item.key, &DeleteOptions::default(), None).await {
                 Err(error) if error.code() != 404 => return Err(error),
                 _ => {}
             }

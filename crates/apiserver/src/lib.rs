@@ -5,11 +5,13 @@
 
 #![deny(missing_docs)]
 
+mod admission;
 pub mod authentication;
 mod background;
 pub mod builtin;
 pub mod certificates;
 mod controller_loop;
+mod conversion;
 mod custom_resource_definition_controller;
 mod event_expiry;
 mod garbage_collector;
@@ -24,4 +26,5 @@ pub mod server;
 pub mod store;
 pub mod tls;
 mod token;
+mod webhook_client;
 mod work_queue;

@@ -4,6 +4,7 @@ use kogge_machinery::status_error::ApiError;
 use serde_json::Value;
 
 use crate::{
+    admission::Requester,
     pipeline::{DeleteOptions, Preconditions, WriteScope, change_object, delete_object},
     plane::Plane,
     store::ObjectKey,
@@ -58,7 +59,8 @@ impl ObjectWriter<'_> {
             uid: Some(uid.to_owned()),
             resource_version: revision.map(|revision| revision.to_string()),
         });
-        gone_is_done(delete_object(self.plane, &served, key, &options).await.map(drop))
+        let requester = self.plane.admission().current().map(|_| Requester::controller(self.manager));
+        gone_is_done(delete_object(self.plane, &served, key, &options, requester.as_ref()).await.map(drop))
     }
 
     /// Changes an object through an endpoint, on its latest state, as often as it takes. `change` gets the current state

@@ -20,6 +20,7 @@ use self::{
     query::Query,
 };
 use crate::{
+    admission::Warnings,
     authentication::{User, authenticate},
     plane::Plane,
     rbac,
@@ -84,6 +85,8 @@ pub(crate) struct RequestContext<'a> {
     pub(crate) now: Timestamp,
     /// Texts for `Warning` headers.
     pub(crate) warnings: Vec<String>,
+    /// Texts that admission adds to them.
+    pub(crate) admission_warnings: Warnings,
 }
 
 impl RequestContext<'_> {
@@ -295,14 +298,15 @@ async fn resource_request(
         answer,
         now,
         warnings: resource.deprecation_warning.iter().cloned().collect(),
+        admission_warnings: Warnings::default(),
         served,
     };
     let result = match &subresource {
         Some(subresource) => subresources::handle(&mut context, subresource, verb, body).await,
         None => match verb {
-            "get" => get::get(&context),
-            "list" => list::list(&context),
-            "watch" => watch::watch(&context),
+            "get" => get::get(&context).await,
+            "list" => list::list(&context).await,
+            "watch" => watch::watch(&context).await,
             "create" => create::create(&mut context, body).await,
             "update" => update::update(&mut context, body).await,
             "patch" => patch::patch(&mut context, body).await,
@@ -311,6 +315,9 @@ async fn resource_request(
             _ => Err(ApiError::method_not_supported(&context.served.resource.group_resource(), verb)),
         },
     };
+    for warning in context.admission_warnings.take() {
+        context.warn(warning);
+    }
     warnings.append(&mut context.warnings);
     result
 }

@@ -7,6 +7,7 @@ use kogge_machinery::{resource::GroupResource, status_error::ApiError};
 use serde_json::{Value, json};
 
 use crate::{
+    admission::Configurations,
     authentication::{ClientAuthorities, ClientAuthorityError},
     in_process_client, pipeline,
     rbac::AccessRules,
@@ -16,6 +17,7 @@ use crate::{
         Change, Expected, ListError, ObjectKey, PlaneName, PlaneStore, ReadError, Scope, StoredObject, Write,
         WriteError,
     },
+    webhook_client::WebhookClients,
 };
 
 /// How to make a plane.
@@ -52,16 +54,22 @@ pub(crate) struct PlaneState {
     pub(crate) store: PlaneStore,
     pub(crate) registry: Registry,
     pub(crate) access_rules: AccessRules,
+    admission: Configurations,
     client_authorities: ArcSwapOption<ClientAuthorities>,
     kubernetes_version: ArcSwap<String>,
 }
 
 impl PlaneState {
-    /// Reads the plane's metadata and definitions.
-    pub(crate) fn load(store: PlaneStore, default_version: &str) -> Result<Self, PlaneError> {
+    /// Reads the plane's metadata, definitions and admission configurations.
+    pub(crate) fn load(
+        store: PlaneStore,
+        default_version: &str,
+        clients: &Arc<WebhookClients>,
+    ) -> Result<Self, PlaneError> {
         let state = Self {
-            registry: Registry::default(),
+            registry: Registry::new(clients.clone()),
             access_rules: AccessRules::default(),
+            admission: Configurations::default(),
             client_authorities: ArcSwapOption::empty(),
             kubernetes_version: ArcSwap::from_pointee(default_version.to_owned()),
             store,
@@ -74,6 +82,16 @@ impl PlaneState {
         for item in page.items {
             let definition = serde_json::from_slice(&item.json).map_err(|error| PlaneError::Read(error.to_string()))?;
             state.registry.define(&definition, item.revision);
+        }
+        for resource in Configurations::resources() {
+            let page = state
+                .store
+                .list(&Scope::Resource(resource.clone()), None, 0, None)
+                .map_err(|error| PlaneError::Read(error.to_string()))?;
+            for item in page.items {
+                let object = serde_json::from_slice(&item.json).map_err(|error| PlaneError::Read(error.to_string()))?;
+                state.admission.notice(&resource, &item.key.name, item.revision, Some(&object));
+            }
         }
         Ok(state)
     }
@@ -161,6 +179,10 @@ impl Plane {
         &self.state.registry
     }
 
+    pub(crate) fn admission(&self) -> &Configurations {
+        &self.state.admission
+    }
+
     pub(crate) fn client_authorities(&self) -> Option<Arc<ClientAuthorities>> {
         self.state.client_authorities.load_full()
     }
@@ -179,13 +201,15 @@ impl Plane {
         written.pop().ok_or_else(|| WriteError::Storage("the writer gave no answer".to_owned()))
     }
 
-    /// Commits and then takes notice of definitions and access rules among what was written. The error is of the write with
-    /// this index.
+    /// Commits and then takes notice of definitions, admission configurations and access rules among what was written. The
+    /// error is of the write with this index.
     pub(crate) async fn write_many(&self, writes: Vec<Write>) -> Result<Vec<StoredObject>, (usize, WriteError)> {
-        let about_definitions: Vec<(usize, bool)> = writes
+        let noticed: Vec<(usize, bool)> = writes
             .iter()
             .enumerate()
-            .filter(|(_, write)| write.key.resource == definitions())
+            .filter(|(_, write)| {
+                matches!(write.key.resource.group.as_str(), "apiextensions.k8s.io" | "admissionregistration.k8s.io")
+            })
             .map(|(index, write)| (index, matches!(write.change, Change::Delete(_))))
             .collect();
         let about_access: Vec<ObjectKey> = writes
@@ -197,10 +221,19 @@ impl Plane {
         if !about_access.is_empty() {
             self.state.access_rules.notice(self.store(), &about_access);
         }
-        for (index, deleted) in about_definitions {
-            self.notice_definition(&written[index], deleted);
+        for (index, deleted) in noticed {
+            if written[index].key.resource == definitions() {
+                self.notice_definition(&written[index], deleted);
+            } else {
+                self.notice_configuration(&written[index], deleted);
+            }
         }
         Ok(written)
+    }
+
+    fn notice_configuration(&self, written: &StoredObject, deleted: bool) {
+        let object: Option<Value> = if deleted { None } else { serde_json::from_slice(&written.json).ok() };
+        self.admission().notice(&written.key.resource, &written.key.name, written.revision, object.as_ref());
     }
 
     fn notice_definition(&self, written: &StoredObject, deleted: bool) {

@@ -15,7 +15,7 @@ use kogge_machinery::{
 };
 use serde_json::Value;
 
-use crate::builtin;
+use crate::{builtin, conversion::Converter, webhook_client::WebhookClients};
 
 /// A resource type and how its objects are stored.
 #[derive(Debug)]
@@ -29,6 +29,8 @@ pub(crate) struct ServedResource {
     pub(crate) schema_revision: u64,
     /// Whether the definition is being deleted, so nothing new may be created.
     pub(crate) terminating: bool,
+    /// Converts between versions, where that takes a webhook.
+    pub(crate) converter: Option<Arc<Converter>>,
 }
 
 impl ServedResource {
@@ -78,6 +80,7 @@ static BUILT_IN: LazyLock<Types> = LazyLock::new(|| {
             single_version: !event,
             schema_revision: 0,
             terminating: false,
+            converter: None,
         })
     }))
 });
@@ -93,6 +96,7 @@ struct Definition {
     /// Every name it has accepted: plural, singular, short names, kind, list kind.
     names: Vec<String>,
     types: Vec<Arc<ServedResource>>,
+    converter: Option<Arc<Converter>>,
 }
 
 #[derive(Debug, Default)]
@@ -108,9 +112,16 @@ pub(crate) struct Registry {
     /// Definition changes are rare and take turns; removed definitions with the revision that removed them, so that a
     /// late notice of an earlier state does not bring one back.
     changes: Mutex<BTreeMap<String, u64>>,
+    /// For conversion webhooks.
+    clients: Arc<WebhookClients>,
 }
 
 impl Registry {
+    /// An empty registry whose conversion webhooks are called by these clients.
+    pub(crate) fn new(clients: Arc<WebhookClients>) -> Self {
+        Self { clients, ..Self::default() }
+    }
+
     /// The type a request path names.
     pub(crate) fn find(&self, group: &str, version: &str, plural: &str) -> Option<Arc<ServedResource>> {
         BUILT_IN
@@ -131,6 +142,16 @@ impl Registry {
             })
         };
         by_plural(&BUILT_IN).or_else(|| by_plural(&self.custom.load().types))
+    }
+
+    /// Every served version of a resource.
+    pub(crate) fn versions(&self, resource: &GroupResource) -> Vec<Arc<ServedResource>> {
+        let same = |types: &Types| -> Vec<Arc<ServedResource>> {
+            let all = types.by_plural.get(&resource.resource).into_iter().flatten();
+            all.filter(|served| served.resource.group == resource.group).cloned().collect()
+        };
+        let built_in = same(&BUILT_IN);
+        if built_in.is_empty() { same(&self.custom.load().types) } else { built_in }
     }
 
     /// A type of this group and kind, of any version, for references that name kinds.
@@ -206,6 +227,10 @@ impl Registry {
             _ => revision,
         };
         let terminating = definition.pointer("/metadata/deletionTimestamp").is_some();
+        let converter = match known {
+            Some(known) if known.spec.get("conversion") == spec.get("conversion") => known.converter.clone(),
+            _ => Converter::of(&spec["conversion"], &self.clients),
+        };
         let resources = custom_resource_definition::resource_types(definition);
         let single_version = resources.len() == 1
             && definition.pointer("/status/storedVersions").and_then(Value::as_array).is_some_and(|versions| {
@@ -220,11 +245,12 @@ impl Registry {
                     single_version,
                     schema_revision,
                     terminating,
+                    converter: converter.clone(),
                 })
             })
             .collect();
         let group = spec.get("group").and_then(Value::as_str).unwrap_or_default().to_owned();
-        let entry = Definition { revision, group, names: accepted_names(definition), spec, types };
+        let entry = Definition { revision, group, names: accepted_names(definition), spec, types, converter };
         let mut definitions = custom.definitions.clone();
         definitions.insert(name.to_owned(), Arc::new(entry));
         self.replace(definitions);

@@ -22,11 +22,13 @@ use crate::{
     store::{self, Store, StoreOptions},
     tls,
     token::ServiceAccountTokens,
+    webhook_client::WebhookClients,
 };
 pub use crate::{
     plane::{Plane, PlaneError, PlaneOptions},
     store::PlaneName,
     tls::ServeError,
+    webhook_client::ServiceAddresses,
 };
 
 /// Where a server keeps its objects and certificates.
@@ -66,6 +68,8 @@ pub struct ServerOptions {
     pub pod_logs: Option<PodLogs>,
     /// Tuning of the store.
     pub store: StoreOptions,
+    /// Where the Services of webhooks are, as there is no Service network: `NAMESPACE/NAME:PORT` to `https://HOST:PORT`.
+    pub webhook_services: ServiceAddresses,
 }
 
 impl Default for ServerOptions {
@@ -77,6 +81,7 @@ impl Default for ServerOptions {
             host_names: Vec::new(),
             pod_logs: None,
             store: StoreOptions::default(),
+            webhook_services: ServiceAddresses::new(),
         }
     }
 }
@@ -121,6 +126,7 @@ pub(crate) struct ServerState {
     service_account_tokens: ServiceAccountTokens,
     planes: RwLock<BTreeMap<PlaneName, Arc<PlaneState>>>,
     metrics: Metrics,
+    webhook_clients: Arc<WebhookClients>,
     /// Definitions whose objects are being deleted right now.
     cleaning: Mutex<HashSet<(PlaneName, String)>>,
     /// Ends the background loops with the last handle.
@@ -149,10 +155,11 @@ impl Server {
         let opening = options.clone();
         let opened = tokio::task::spawn_blocking(move || open_data(&opening)).await;
         let (store, certificates) = opened.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?;
+        let webhook_clients = Arc::new(WebhookClients::new(options.webhook_services.clone()));
         let mut planes = BTreeMap::new();
         for plane in store.planes() {
             let name = plane.name().clone();
-            planes.insert(name, Arc::new(PlaneState::load(plane, &options.kubernetes_version)?));
+            planes.insert(name, Arc::new(PlaneState::load(plane, &options.kubernetes_version, &webhook_clients)?));
         }
         let service_account_tokens = ServiceAccountTokens::new(&certificates.service_account_key_pem)?;
         let background = CancellationToken::new();
@@ -163,6 +170,7 @@ impl Server {
             service_account_tokens,
             planes: RwLock::new(planes),
             metrics: Metrics::default(),
+            webhook_clients,
             cleaning: Mutex::default(),
             _background: background.clone().drop_guard(),
         };
@@ -214,7 +222,8 @@ impl Server {
         }
         if self.plane(name).is_none() {
             let store = self.state.store.create_plane(name, options_metadata(&options)).await?;
-            let state = Arc::new(PlaneState::load(store, &self.state.options.kubernetes_version)?);
+            let state =
+                Arc::new(PlaneState::load(store, &self.state.options.kubernetes_version, &self.state.webhook_clients)?);
             let mut planes = self.state.planes.write().unwrap_or_else(PoisonError::into_inner);
             planes.entry(name.clone()).or_insert(state);
         }
@@ -320,6 +329,10 @@ impl Server {
 
     pub(crate) fn service_account_tokens(&self) -> &ServiceAccountTokens {
         &self.state.service_account_tokens
+    }
+
+    pub(crate) fn webhook_clients(&self) -> &WebhookClients {
+        &self.state.webhook_clients
     }
 
     pub(crate) fn metrics(&self) -> &Metrics {

@@ -7,7 +7,10 @@
 
 #![deny(missing_docs)]
 
+pub mod admission;
 pub mod apply;
+pub mod cel;
+pub mod conversion;
 pub mod custom_resource_definition;
 pub mod discovery;
 pub mod json_path;
@@ -23,3 +26,4 @@ pub mod schema;
 pub mod selector;
 pub mod status_error;
 pub mod table;
+pub mod webhook;

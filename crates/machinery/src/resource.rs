@@ -141,7 +141,16 @@ impl ResourceType {
 
     /// `group/version`, or only the version in the core group: the `apiVersion` of objects.
     pub fn api_version(&self) -> String {
-        if self.group.is_empty() { self.version.clone() } else { format!("{}/{}", self.group, self.version) }
+        self.group_version(&self.version)
+    }
+
+    /// The `apiVersion` of objects as they are stored.
+    pub fn stored_api_version(&self) -> String {
+        self.group_version(&self.storage_version)
+    }
+
+    fn group_version(&self, version: &str) -> String {
+        if self.group.is_empty() { version.to_owned() } else { format!("{}/{version}", self.group) }
     }
 }
 

@@ -5,6 +5,7 @@
 //! here, it refuses too, in the same words.
 
 use kogge_machinery::{
+    admission::validate_webhook_configuration,
     resource::ResourceType,
     selector::LabelSelector,
     status_error::{FieldError, FieldErrorKind},
@@ -52,6 +53,9 @@ pub fn validate(resource: &ResourceType, object: &Value, old: Option<&Value>) ->
         }
         ("storage.k8s.io", "storageclasses") => storage_class(object, old, &mut errors),
         ("autoscaling", "horizontalpodautoscalers") => autoscaler(object, &mut errors),
+        ("admissionregistration.k8s.io", "mutatingwebhookconfigurations" | "validatingwebhookconfigurations") => {
+            errors.extend(validate_webhook_configuration(object, old));
+        }
         _ => {}
     }
     errors

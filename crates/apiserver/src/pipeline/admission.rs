@@ -1,14 +1,27 @@
-//! Admission: where a write may be refused by more than its schema.
+//! Admission: where a write may be refused, or changed, by more than its schema.
 //!
-//! [`admit`] runs for every create and update, also in a dry run, once the object is complete and before it is
-//! validated; [`admit_delete`] before a delete. In the real server mutating webhooks run where [`admit`] is called and
-//! validating ones right after validation.
+//! [`admit`] runs for every create, also in a dry run, before anything else; [`admit_delete`] before a delete. What
+//! webhooks have to say is in [`crate::admission`]; [`Review`] is how the stages of a write ask it, if at all.
 
-use kogge_machinery::status_error::ApiError;
+use kogge_machinery::{
+    admission::{GroupVersionName, Operation},
+    object_meta,
+    status_error::ApiError,
+};
 use kube_core::response::StatusCause;
 use serde_json::Value;
 
-use crate::{plane::Plane, registry::ServedResource, store::ObjectKey};
+use super::{
+    RequestContext,
+    object_write::{WriteScope, Writer},
+    scale,
+};
+use crate::{
+    admission::{Attributes, Mutated, Requester, concerns},
+    plane::Plane,
+    registry::ServedResource,
+    store::ObjectKey,
+};
 
 /// Namespaces that may not be deleted (the real server's `NamespaceLifecycle`).
 const IMMORTAL_NAMESPACES: [&str; 3] = ["default", "kube-system", "kube-public"];
@@ -71,4 +84,152 @@ pub(crate) fn admit_delete(served: &ServedResource, name: &str) -> Result<(), Ap
         return Err(ApiError::forbidden(&served.resource.group_resource(), name, "this namespace may not be deleted"));
     }
     Ok(())
+}
+
+impl Requester {
+    /// Who makes a request, with the options of its query.
+    pub(crate) fn of(context: &RequestContext<'_>) -> Result<Self, ApiError> {
+        let mut options = serde_json::Map::new();
+        let dry_run = context.query.dry_run()?;
+        if dry_run {
+            options.insert("dryRun".to_owned(), Value::from(vec!["All"]));
+        }
+        for name in ["fieldManager", "fieldValidation"] {
+            if let Some(value) = context.query.get(name) {
+                options.insert(name.to_owned(), value.into());
+            }
+        }
+        Ok(Self { user: context.user.clone(), dry_run, options, warnings: context.admission_warnings.clone() })
+    }
+}
+
+/// What webhooks are asked about one write. There is none where no webhook is concerned.
+pub(crate) struct Review<'a> {
+    attributes: Attributes<'a>,
+    scope: WriteScope,
+}
+
+impl<'a> Review<'a> {
+    /// The review of a write through an endpoint, if any webhook is concerned.
+    pub(crate) fn of(
+        plane: &'a Plane,
+        served: &'a ServedResource,
+        key: &'a ObjectKey,
+        operation: Operation,
+        scope: WriteScope,
+        requester: Option<&'a Requester>,
+    ) -> Option<Self> {
+        let requester = requester?;
+        // Binding and eviction are asked about as what they are, by those who handle them.
+        if scope == WriteScope::Composed("binding") {
+            return None;
+        }
+        // Requests for a namespace are in the namespace.
+        let namespace = if served.is_core("namespaces") { &key.name } else { &key.namespace };
+        let subresource = scope.subresource();
+        if !concerns(plane, served, operation, subresource, namespace) {
+            return None;
+        }
+        let body_kind = (scope == WriteScope::Composed("scale")).then(|| kind("autoscaling", "v1", "Scale"));
+        let name = &key.name;
+        let attributes = Attributes { plane, served, operation, subresource, body_kind, namespace, name, requester };
+        Some(Self { attributes, scope })
+    }
+
+    /// Puts an object before the mutating webhooks. Says whether it has to be completed again.
+    ///
+    /// # Errors
+    /// Where one denies.
+    pub(crate) async fn mutate(&self, old: Option<&Value>, object: Value) -> Result<Mutated, ApiError> {
+        if let (WriteScope::Composed("scale"), Some(paths)) = (self.scope, &self.attributes.served.resource.scale) {
+            let old_scale = old.map(|old| scale::scale_of(paths, old));
+            let mutated = self.attributes.mutate(old_scale.as_ref(), scale::scale_of(paths, &object)).await?;
+            let mut object = object;
+            if mutated.patched {
+                scale::set_replicas(paths, &mut object, mutated.object["spec"]["replicas"].clone());
+            }
+            return Ok(Mutated { object, patched: mutated.patched });
+        }
+        let before = object["metadata"]["managedFields"].clone();
+        let mut mutated = self.attributes.mutate(old, object).await?;
+        if mutated.patched && mutated.object["metadata"]["managedFields"] != before {
+            self.keep_valid_managed_fields(before, &mut mutated.object);
+        }
+        Ok(mutated)
+    }
+
+    /// A webhook may edit ownership, but not break it.
+    fn keep_valid_managed_fields(&self, before: Value, object: &mut Value) {
+        let errors = object_meta::validate_metadata(&self.attributes.served.resource, object);
+        let Some(error) = errors.iter().find(|error| error.field.starts_with("metadata.managedFields")) else { return };
+        self.attributes.requester.warnings.push(format!(
+            ".metadata.managedFields was in an invalid state after admission; this could be caused by an outdated \
+             mutating admission controller; please fix your requests: {error}"
+        ));
+        if before.is_null() {
+            if let Some(metadata) = object["metadata"].as_object_mut() {
+                metadata.remove("managedFields");
+            }
+        } else {
+            object["metadata"]["managedFields"] = before;
+        }
+    }
+
+    /// Puts a complete object before the validating webhooks.
+    ///
+    /// # Errors
+    /// Where one denies.
+    pub(crate) async fn validate(&self, old: Option<&Value>, object: &Value) -> Result<(), ApiError> {
+        if let (WriteScope::Composed("scale"), Some(paths)) = (self.scope, &self.attributes.served.resource.scale) {
+            let old_scale = old.map(|old| scale::scale_of(paths, old));
+            return self.attributes.validate(old_scale.as_ref(), Some(&scale::scale_of(paths, object))).await;
+        }
+        // A generated name is known by now.
+        let name = object["metadata"]["name"].as_str().unwrap_or_default();
+        let attributes = Attributes { name, body_kind: None, ..self.attributes };
+        attributes.validate(old, Some(object)).await
+    }
+
+    /// Puts a delete before all webhooks.
+    ///
+    /// # Errors
+    /// Where one denies.
+    pub(crate) async fn delete(&self, old: &Value) -> Result<(), ApiError> {
+        self.attributes.admit_delete(old).await
+    }
+}
+
+/// Puts the create of something that is not stored itself (`pods/binding`, `pods/eviction`) before all webhooks.
+///
+/// # Errors
+/// Where one denies.
+pub(crate) async fn admit_subresource_create(
+    context: &RequestContext<'_>,
+    writer: &Writer,
+    subresource: &str,
+    body_kind: GroupVersionName,
+    body: Value,
+) -> Result<Value, ApiError> {
+    let Some(requester) = &writer.requester else { return Ok(body) };
+    if !concerns(context.plane, &context.served, Operation::Create, subresource, &context.namespace) {
+        return Ok(body);
+    }
+    let attributes = Attributes {
+        plane: context.plane,
+        served: &context.served,
+        operation: Operation::Create,
+        subresource,
+        body_kind: Some(body_kind),
+        namespace: &context.namespace,
+        name: &context.name,
+        requester,
+    };
+    let mutated = attributes.mutate(None, body).await?;
+    attributes.validate(None, Some(&mutated.object)).await?;
+    Ok(mutated.object)
+}
+
+/// A kind by its parts.
+pub(crate) fn kind(group: &str, version: &str, name: &str) -> GroupVersionName {
+    GroupVersionName { group: group.to_owned(), version: version.to_owned(), name: name.to_owned() }
 }

@@ -6,8 +6,9 @@ use kogge_machinery::{rbac::GROUP, resource::GroupResource, status_error::ApiErr
 use serde_json::Value;
 
 use super::{
+    admission::admit,
     create::place,
-    object_write::{Merged, Writer, clean_fields, complete_create, timestamp, write_error},
+    object_write::{Merged, Writer, begin_create, clean_fields, finish_create, timestamp, write_error},
     presentation::convert_to_stored,
     query::FieldValidation,
 };
@@ -40,11 +41,11 @@ pub(crate) async fn create_all_as(plane: &Plane, objects: Vec<Value>, manager: &
 }
 
 async fn create_transaction(plane: &Plane, objects: Vec<Value>, manager: &str) -> Result<usize, ApiError> {
-    let writer = Writer { manager: manager.to_owned(), now: timestamp(jiff::Timestamp::now()) };
+    let writer = Writer { manager: manager.to_owned(), now: timestamp(jiff::Timestamp::now()), requester: None };
     let mut pending = Vec::with_capacity(objects.len());
     let mut seen = HashSet::new();
     for object in objects {
-        if let Some(write) = prepare(plane, object, &writer)?
+        if let Some(write) = prepare(plane, object, &writer).await?
             && seen.insert(write.key.clone())
         {
             pending.push(write);
@@ -65,7 +66,7 @@ async fn create_transaction(plane: &Plane, objects: Vec<Value>, manager: &str) -
 }
 
 /// The write that creates an object, or none if it is there.
-fn prepare(plane: &Plane, mut object: Value, writer: &Writer) -> Result<Option<Write>, ApiError> {
+async fn prepare(plane: &Plane, mut object: Value, writer: &Writer) -> Result<Option<Write>, ApiError> {
     let served = find(plane, &object)?;
     clean_fields(&served, &mut object, &[], FieldValidation::Strict)?;
     let namespace = if served.resource.namespaced {
@@ -86,11 +87,14 @@ fn prepare(plane: &Plane, mut object: Value, writer: &Writer) -> Result<Option<W
     // Seeds carry the status they are to start with, which a create would drop.
     let status = object.get("status").cloned();
     let uid = uuid::Uuid::new_v4().to_string();
-    let mut object = complete_create(plane, &served, Merged::Untracked(object), writer, &uid)?;
+    let object = begin_create(&served, Merged::Untracked(object), writer);
+    admit(plane, &served, None, &object)?;
+    let mut object = finish_create(plane, &served, object, &writer.now, &uid)?;
     if let Some(status) = status.filter(|_| !served.is("apiextensions.k8s.io", "customresourcedefinitions")) {
         object["status"] = status;
     }
-    Ok(Some(Write { key, change: Change::Put(convert_to_stored(&served, object)), expected: Expected::Absent }))
+    let object = convert_to_stored(&served, object).await?;
+    Ok(Some(Write { key, change: Change::Put(object), expected: Expected::Absent }))
 }
 
 fn find(plane: &Plane, object: &Value) -> Result<Arc<ServedResource>, ApiError> {

@@ -1,16 +1,18 @@
 //! A change by one of the server's own controllers: an update without a request.
 
 use jiff::Timestamp;
-use kogge_machinery::{apply, status_error::ApiError};
+use kogge_machinery::{admission::Operation, apply, status_error::ApiError};
 use serde_json::Value;
 
 use super::{
+    admission::Review,
     object_write::{
         ATTEMPTS, Merged, WriteScope, Writer, complete_update, is_last_finalizer_gone, modified, timestamp, write_error,
     },
     presentation::{convert_to_stored, present_value},
 };
 use crate::{
+    admission::Requester,
     plane::Plane,
     registry::ServedResource,
     store::{Change, Expected, ObjectKey, WriteError},
@@ -30,20 +32,22 @@ pub(crate) async fn change_object(
 ) -> Result<(), ApiError> {
     let group_resource = served.resource.group_resource();
     let not_found = || ApiError::not_found(&group_resource, &key.name);
+    let requester = plane.admission().current().map(|_| Requester::controller(manager));
+    let review = Review::of(plane, served, key, Operation::Update, scope, requester.as_ref());
     for _ in 0..ATTEMPTS {
         let stored = plane.get(key)?.ok_or_else(not_found)?;
-        let old = present_value(served, &stored.json, stored.revision)?;
+        let old = present_value(served, &stored.json, stored.revision).await?;
         let mut new = old.clone();
         if !change(&mut new) {
             return Ok(());
         }
-        let writer = Writer { manager: manager.to_owned(), now: timestamp(Timestamp::now()) };
-        let new = complete_update(plane, served, &old, Merged::Untracked(new), scope, &writer)?;
+        let writer = Writer { manager: manager.to_owned(), now: timestamp(Timestamp::now()), requester: None };
+        let new = complete_update(plane, served, &old, Merged::Untracked(new), scope, &writer, review.as_ref()).await?;
         let removed = is_last_finalizer_gone(served, &old, &new);
         if !removed && apply::equal_except_managed_time(&old, &new) {
             return Ok(());
         }
-        let new = convert_to_stored(served, new);
+        let new = convert_to_stored(served, new).await?;
         let write = if removed { Change::Delete(new) } else { Change::Put(new) };
         match plane.write(key.clone(), write, Expected::Revision(stored.revision)).await {
             Ok(_) => return Ok(()),

@@ -3,6 +3,7 @@
 use axum::body::Body;
 use http::{Response, StatusCode};
 use kogge_machinery::{
+    admission::Operation,
     negotiation, object_meta,
     status_error::{ApiError, FieldError},
 };
@@ -11,10 +12,14 @@ use serde_json::Value;
 
 use super::{
     RequestContext,
+    admission::{Review, admit},
     answer::Document,
     body, escalation,
     get::object_response,
-    object_write::{Merged, Writer, Written, check_type, clean_fields, complete_create, default_type, write_error},
+    object_write::{
+        Merged, WriteScope, Writer, Written, begin_create, check_type, clean_fields, default_type, finish_create,
+        write_error,
+    },
     presentation::{convert_to_stored, present},
     reviews,
 };
@@ -87,9 +92,11 @@ pub(crate) async fn create_object(
 ) -> Result<Written, ApiError> {
     let served = &*context.served;
     let resource = &served.resource;
-    let object = merged.object();
-    escalation::check(context, object, None)?;
-    if object["metadata"]["resourceVersion"].as_str().is_some_and(|version| !version.is_empty() && version != "0") {
+    escalation::check(context, merged.object(), None)?;
+    if merged.object()["metadata"]["resourceVersion"]
+        .as_str()
+        .is_some_and(|version| !version.is_empty() && version != "0")
+    {
         return Err(ApiError::new(
             500,
             "InternalError",
@@ -100,13 +107,24 @@ pub(crate) async fn create_object(
         return Err(ApiError::method_not_supported(&resource.group_resource(), "create"));
     }
     let dry_run = context.query.dry_run()?;
+    let mut object = begin_create(served, merged, writer);
+    admit(context.plane, served, None, &object)?;
+    let given_name = object["metadata"]["name"].as_str().unwrap_or_default();
+    let given_key = context.key_of(given_name);
+    let review =
+        Review::of(context.plane, served, &given_key, Operation::Create, WriteScope::Main, writer.requester.as_ref());
+    if let Some(review) = &review {
+        object = review.mutate(None, object).await?.object;
+        check_type(served, &object)?;
+        place(served, &context.namespace, &mut object)?;
+    }
     let fixed_name = object["metadata"]["name"].as_str().filter(|name| !name.is_empty()).map(str::to_owned);
     let prefix = object["metadata"]["generateName"].as_str().filter(|prefix| !prefix.is_empty()).map(str::to_owned);
     let attempts = if fixed_name.is_some() { 1 } else { GENERATED_NAMES };
-    let mut merged = Some(merged);
+    let mut begun = Some(object);
     for attempt in 1..=attempts {
         // Only a generated name can be taken and tried again: the last (mostly the only) attempt needs no copy.
-        let candidate = if attempt == attempts { merged.take() } else { merged.clone() };
+        let candidate = if attempt == attempts { begun.take() } else { begun.clone() };
         let Some(mut candidate) = candidate else { break };
         let name = match (&fixed_name, &prefix) {
             (Some(name), _) => name.clone(),
@@ -120,9 +138,12 @@ pub(crate) async fn create_object(
                 return Err(ApiError::invalid(&resource.group, &resource.kind, "", &[error]));
             }
         };
-        candidate.object_mut()["metadata"]["name"] = name.as_str().into();
+        candidate["metadata"]["name"] = name.as_str().into();
         let uid = uuid::Uuid::new_v4().to_string();
-        let object = complete_create(context.plane, served, candidate, writer, &uid)?;
+        let object = finish_create(context.plane, served, candidate, &writer.now, &uid)?;
+        if let Some(review) = &review {
+            review.validate(None, &object).await?;
+        }
         let key = context.key_of(&name);
         if dry_run {
             if context.plane.get(&key)?.is_some() {
@@ -130,9 +151,10 @@ pub(crate) async fn create_object(
             }
             return Ok(Written { object: Document::Value(object), code: StatusCode::CREATED });
         }
-        match context.plane.write(key, Change::Put(convert_to_stored(served, object)), Expected::Absent).await {
+        let object = convert_to_stored(served, object).await?;
+        match context.plane.write(key, Change::Put(object), Expected::Absent).await {
             Ok(written) => {
-                let object = present(served, &written.json, written.revision)?;
+                let object = present(served, &written.json, written.revision).await?;
                 return Ok(Written { object, code: StatusCode::CREATED });
             }
             Err(WriteError::Exists) if fixed_name.is_none() && attempt < attempts => {}

@@ -6,22 +6,24 @@
 use axum::body::Body;
 use futures::{StreamExt as _, TryStreamExt as _};
 use http::{Response, StatusCode};
-use kogge_machinery::{negotiation, resource::GroupResource, status_error::ApiError};
-use serde::Deserialize;
+use kogge_machinery::{admission::Operation, negotiation, resource::GroupResource, status_error::ApiError};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{
-    RequestContext, admission,
+    RequestContext,
+    admission::{self, Review},
     answer::{Document, document_response},
     body, definition_write,
     get::object_response,
     list::{list_document, read_page},
     list_options::{ListOptions, Selection},
-    object_write::{timestamp, write_error},
+    object_write::{WriteScope, timestamp, write_error},
     presentation::{convert_to_stored, present_value},
     query::unsupported_dry_run,
 };
 use crate::{
+    admission::Requester,
     plane::Plane,
     registry::ServedResource,
     store::{Change, Expected, ObjectKey, StoredObject, WriteError},
@@ -35,7 +37,7 @@ const DEFAULT_POD_GRACE: i64 = 30;
 const CONCURRENT_DELETES: usize = 64;
 
 /// `DeleteOptions`, from the body or the query.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(crate) struct DeleteOptions {
     pub(crate) grace_period_seconds: Option<i64>,
@@ -46,16 +48,32 @@ pub(crate) struct DeleteOptions {
 }
 
 /// What must hold for a delete.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(crate) struct Preconditions {
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) uid: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) resource_version: Option<String>,
 }
 
 impl DeleteOptions {
     fn dry_run(&self) -> bool {
         self.dry_run.as_ref().is_some_and(|stages| !stages.is_empty())
+    }
+
+    /// Who deletes, if admission has to be asked.
+    fn requester(&self, context: &RequestContext<'_>) -> Result<Option<Requester>, ApiError> {
+        if context.plane.admission().current().is_none() {
+            return Ok(None);
+        }
+        let mut requester = Requester::of(context)?;
+        requester.dry_run = self.dry_run();
+        requester.options = match json!(self) {
+            Value::Object(options) => options.into_iter().filter(|(_, value)| !value.is_null()).collect(),
+            _ => serde_json::Map::new(),
+        };
+        Ok(Some(requester))
     }
 
     fn check(&self) -> Result<(), ApiError> {
@@ -126,7 +144,8 @@ pub(crate) enum Deleted {
 /// Answers a delete.
 pub(crate) async fn delete(context: &mut RequestContext<'_>, body: Body) -> Result<Response<Body>, ApiError> {
     let options = read_options(context, body).await?;
-    let deleted = delete_object(context.plane, &context.served, &context.key(), &options).await?;
+    let requester = options.requester(context)?;
+    let deleted = delete_object(context.plane, &context.served, &context.key(), &options, requester.as_ref()).await?;
     match deleted {
         Deleted::Marked(object) => object_response(context, StatusCode::OK, Document::Value(object)),
         Deleted::Removed(object) if returns_deleted_object(&context.served) => {
@@ -160,9 +179,10 @@ pub(crate) async fn delete_collection(
     body: Body,
 ) -> Result<Response<Body>, ApiError> {
     let options = read_options(context, body).await?;
+    let requester = options.requester(context)?;
     let list_options = ListOptions::parse(&context.query, false)?;
     let selection = Selection::parse(&context.query, &context.served.resource)?;
-    let page = read_page(context, &list_options, &selection)?;
+    let page = read_page(context, &list_options, &selection).await?;
     let keys = page
         .items
         .iter()
@@ -178,9 +198,9 @@ pub(crate) async fn delete_collection(
     let (plane, served) = (context.plane, &context.served);
     futures::stream::iter(keys)
         .map(|key| {
-            let options = &options;
+            let (options, requester) = (&options, requester.as_ref());
             async move {
-                match delete_object(plane, served, &key, options).await {
+                match delete_object(plane, served, &key, options, requester).await {
                     Err(error) if error.code() != 404 => Err(error),
                     _ => Ok(()),
                 }
@@ -192,7 +212,7 @@ pub(crate) async fn delete_collection(
     document_response(&context.answer, StatusCode::OK, list_document(context, page)?)
 }
 
-/// Deletes an object or marks it for deletion.
+/// Deletes an object or marks it for deletion. Without a requester, no webhook is asked.
 ///
 /// # Errors
 /// 404 without an object, 409 where a precondition does not hold, 403 for what may not be deleted.
@@ -201,15 +221,20 @@ pub(crate) async fn delete_object(
     served: &ServedResource,
     key: &ObjectKey,
     options: &DeleteOptions,
+    requester: Option<&Requester>,
 ) -> Result<Deleted, ApiError> {
     let resource = served.resource.group_resource();
     admission::admit_delete(served, &key.name)?;
+    let review = Review::of(plane, served, key, Operation::Delete, WriteScope::Main, requester);
     loop {
         let stored = plane.get(key)?.ok_or_else(|| ApiError::not_found(&resource, &key.name))?;
-        let object = present_value(served, &stored.json, stored.revision)?;
+        let object = present_value(served, &stored.json, stored.revision).await?;
         check_preconditions(&resource, &object, options)?;
         let now = jiff::Timestamp::now();
         let decision = decide(served, &object, options, now);
+        if let Some(review) = &review {
+            review.delete(&object).await?;
+        }
         if options.dry_run() {
             return Ok(match decision {
                 Decision::Remove(object) => Deleted::Removed(object),
@@ -219,13 +244,13 @@ pub(crate) async fn delete_object(
         }
         let change = match decision {
             Decision::Keep => return Ok(Deleted::Marked(object)),
-            Decision::Mark(marked) => Change::Put(convert_to_stored(served, marked)),
-            Decision::Remove(last) => Change::Delete(convert_to_stored(served, last)),
+            Decision::Mark(marked) => Change::Put(convert_to_stored(served, marked).await?),
+            Decision::Remove(last) => Change::Delete(convert_to_stored(served, last).await?),
         };
         let removes = matches!(change, Change::Delete(_));
         match plane.write(key.clone(), change, Expected::Revision(stored.revision)).await {
             Ok(StoredObject { json, revision, .. }) => {
-                let object = present_value(served, &json, revision)?;
+                let object = present_value(served, &json, revision).await?;
                 return Ok(if removes { Deleted::Removed(object) } else { Deleted::Marked(object) });
             }
             Err(WriteError::Conflict { .. }) => {}

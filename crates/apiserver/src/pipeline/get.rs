@@ -12,9 +12,9 @@ use super::{
 use crate::store::StoredObject;
 
 /// Answers a GET; also the GET of `/status`, which shows the whole object.
-pub(crate) fn get(context: &RequestContext<'_>) -> Result<Response<Body>, ApiError> {
+pub(crate) async fn get(context: &RequestContext<'_>) -> Result<Response<Body>, ApiError> {
     let stored = load(context)?;
-    let object = present(&context.served, &stored.json, stored.revision)?;
+    let object = present(&context.served, &stored.json, stored.revision).await?;
     object_response(context, StatusCode::OK, object)
 }
 

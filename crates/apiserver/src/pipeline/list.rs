@@ -10,7 +10,7 @@ use super::{
     RequestContext,
     answer::{Document, document_response},
     list_options::{ContinueToken, ListOptions, Selection, VersionMatch},
-    presentation::{include_object, present},
+    presentation::{include_object, present, present_all},
 };
 use crate::{
     plane::{list_error, read_error},
@@ -44,15 +44,15 @@ impl Page {
 }
 
 /// Answers a list.
-pub(crate) fn list(context: &RequestContext<'_>) -> Result<Response<Body>, ApiError> {
+pub(crate) async fn list(context: &RequestContext<'_>) -> Result<Response<Body>, ApiError> {
     let options = ListOptions::parse(&context.query, false)?;
     let selection = Selection::parse(&context.query, &context.served.resource)?;
-    let page = read_page(context, &options, &selection)?;
+    let page = read_page(context, &options, &selection).await?;
     document_response(&context.answer, StatusCode::OK, list_document(context, page)?)
 }
 
 /// One page of what is selected, all from one snapshot.
-pub(crate) fn read_page(
+pub(crate) async fn read_page(
     context: &RequestContext<'_>,
     options: &ListOptions,
     selection: &Selection,
@@ -67,7 +67,7 @@ pub(crate) fn read_page(
     if let (Some(name), None) = (selection.fields.exact_name(), at)
         && !(context.served.resource.namespaced && context.namespace.is_empty())
     {
-        return read_named(context, selection, name);
+        return read_named(context, selection, name).await;
     }
     let everything = selection.is_everything();
     let mut items = Vec::new();
@@ -85,10 +85,10 @@ pub(crate) fn read_page(
         })?;
         // Every further page comes from the snapshot of the first.
         at = Some(page.revision);
-        let mut scanned = page.items.into_iter();
+        let documents = present_all(&context.served, &page.items).await?;
+        let mut scanned = page.items.into_iter().zip(documents);
         let mut last = None;
-        for stored in scanned.by_ref() {
-            let document = present(&context.served, &stored.json, stored.revision)?;
+        for (stored, document) in scanned.by_ref() {
             if everything {
                 items.push(document);
             } else {
@@ -142,7 +142,7 @@ fn count_remaining(
 }
 
 /// A list that can have one object only.
-fn read_named(context: &RequestContext<'_>, selection: &Selection, name: &str) -> Result<Page, ApiError> {
+async fn read_named(context: &RequestContext<'_>, selection: &Selection, name: &str) -> Result<Page, ApiError> {
     // Read before the object, so a watch from here sees every change after what is returned.
     let revision = context.plane.store().revision();
     let stored = context.plane.store().get(&context.key_of(name)).map_err(|error| read_error(&error))?;
@@ -150,7 +150,7 @@ fn read_named(context: &RequestContext<'_>, selection: &Selection, name: &str) -
     let mut at = revision;
     if let Some(stored) = stored {
         at = revision.max(stored.revision);
-        let document = present(&context.served, &stored.json, stored.revision)?;
+        let document = present(&context.served, &stored.json, stored.revision).await?;
         if selection.matches(&document.clone().into_value()?) {
             items.push(document);
         }

@@ -3,14 +3,16 @@
 
 use http::StatusCode;
 use kogge_machinery::{
+    admission::Operation,
     apply::{self, FieldManager},
-    object_meta,
-    status_error::{ApiError, FieldError},
+    custom_resource_definition, object_meta,
+    status_error::{ApiError, FieldError, FieldErrorKind},
 };
 use serde_json::Value;
 
 use super::{
-    RequestContext, admission,
+    RequestContext,
+    admission::Review,
     answer::Document,
     definition_write, escalation,
     presentation::{convert_to_stored, present},
@@ -18,6 +20,7 @@ use super::{
     strategy,
 };
 use crate::{
+    admission::Requester,
     builtin,
     plane::Plane,
     registry::ServedResource,
@@ -39,7 +42,8 @@ pub(crate) enum WriteScope {
 }
 
 impl WriteScope {
-    fn subresource(self) -> &'static str {
+    /// Name of the endpoint; empty for the object itself.
+    pub(crate) fn subresource(self) -> &'static str {
         match self {
             Self::Main => "",
             Self::Status(name) | Self::Composed(name) => name,
@@ -47,17 +51,21 @@ impl WriteScope {
     }
 }
 
-/// The writer, for ownership.
+/// The writer, for ownership and admission.
 #[derive(Clone, Debug)]
 pub(crate) struct Writer {
     pub(crate) manager: String,
     /// RFC 3339, seconds.
     pub(crate) now: String,
+    /// For admission; none in a plane that configures none, and for writes that are not put before it.
+    pub(crate) requester: Option<Requester>,
 }
 
 impl Writer {
     pub(crate) fn of(context: &RequestContext<'_>) -> Result<Self, ApiError> {
-        Ok(Self { manager: context.field_manager()?, now: timestamp(context.now) })
+        let configured = context.plane.admission().current().is_some();
+        let requester = if configured { Some(Requester::of(context)?) } else { None };
+        Ok(Self { manager: context.field_manager()?, now: timestamp(context.now), requester })
     }
 
     pub(crate) fn field_manager<'a>(
@@ -174,17 +182,9 @@ pub(crate) fn check_type(served: &ServedResource, object: &Value) -> Result<(), 
     Ok(())
 }
 
-/// Completes a new object, except for committing it.
-///
-/// # Errors
-/// 422 with every wrong field, and what admission refuses.
-pub(crate) fn complete_create(
-    plane: &Plane,
-    served: &ServedResource,
-    merged: Merged,
-    writer: &Writer,
-    uid: &str,
-) -> Result<Value, ApiError> {
+/// Completes a new object as far as its sender is concerned: defaults and ownership. What the server adds comes later
+/// ([`finish_create`]), when admission has seen the object.
+pub(crate) fn begin_create(served: &ServedResource, merged: Merged, writer: &Writer) -> Value {
     let resource = &served.resource;
     let schema = resource.schema.get();
     let (mut object, tracked) = match merged {
@@ -194,32 +194,57 @@ pub(crate) fn complete_create(
     if let Some(schema) = &schema {
         schema.apply_defaults(&mut object);
     }
-    if !resource.custom {
+    if definition_write::is_definition(served) {
+        custom_resource_definition::apply_defaults(&mut object);
+    } else if !resource.custom {
         builtin::defaults::apply(resource, &mut object);
     }
-    object_meta::prepare_create(resource, &mut object, uid, &writer.now)?;
-    if resource.custom {
-        // Nothing is written in code for custom kinds.
-    } else if definition_write::is_definition(served) {
-        definition_write::prepare(plane, &mut object, None, &writer.now);
-    } else {
-        strategy::prepare_create(plane, resource, &mut object)?;
+    if let Some(metadata) = object["metadata"].as_object_mut() {
+        for field in ["uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"] {
+            metadata.remove(field);
+        }
     }
     if !tracked {
         let api_version = resource.api_version();
         let manager = writer.field_manager(served, &api_version, WriteScope::Main);
         object = apply::track_update(None, object, schema.as_deref().map(|schema| &*schema.root), &manager);
     }
-    admission::admit(plane, served, None, &object)?;
+    object
+}
+
+/// Completes a new object with what the server adds, except for committing it.
+///
+/// # Errors
+/// 422 with every wrong field.
+pub(crate) fn finish_create(
+    plane: &Plane,
+    served: &ServedResource,
+    mut object: Value,
+    now: &str,
+    uid: &str,
+) -> Result<Value, ApiError> {
+    let resource = &served.resource;
+    object_meta::prepare_create(resource, &mut object, uid, now)?;
+    if resource.custom {
+        // Nothing is written in code for custom kinds.
+    } else if definition_write::is_definition(served) {
+        definition_write::prepare(plane, &mut object, None, now);
+    } else {
+        if served.is_core("namespaces") {
+            // A label carries the name, which may have been generated.
+            builtin::defaults::apply(resource, &mut object);
+        }
+        strategy::prepare_create(plane, resource, &mut object)?;
+    }
     validate(served, &object, None)?;
     Ok(object)
 }
 
-/// Completes a changed object, except for committing it.
+/// Completes a changed object, except for putting it before admission, validating and committing it.
 ///
 /// # Errors
-/// 422 with every wrong field, 409 for other identities, and what admission refuses.
-pub(crate) fn complete_update(
+/// 409 for other identities.
+fn begin_update(
     plane: &Plane,
     served: &ServedResource,
     old: &Value,
@@ -240,24 +265,66 @@ pub(crate) fn complete_update(
     if !resource.custom {
         builtin::defaults::apply(resource, &mut object);
     }
-    match scope {
-        WriteScope::Status(_) => object_meta::prepare_status_update(resource, old, &mut object)?,
-        WriteScope::Main | WriteScope::Composed(_) => object_meta::prepare_update(resource, old, &mut object)?,
-    }
-    if definition_write::is_definition(served) {
-        if scope == WriteScope::Main {
-            definition_write::prepare(plane, &mut object, Some(old), &writer.now);
-        }
-    } else if !resource.custom {
-        strategy::prepare_update(plane, resource, old, &mut object)?;
-    }
+    prepare_update(plane, served, old, &mut object, scope, &writer.now)?;
     if !tracked {
         let api_version = resource.api_version();
         let manager = writer.field_manager(served, &api_version, scope);
         object = apply::track_update(Some(old), object, schema.as_deref().map(|schema| &*schema.root), &manager);
     }
-    admission::admit(plane, served, Some(old), &object)?;
+    Ok(object)
+}
+
+/// What the server adds to a changed object, and restores of what the endpoint does not change. May run again on an
+/// object that webhooks changed.
+fn prepare_update(
+    plane: &Plane,
+    served: &ServedResource,
+    old: &Value,
+    object: &mut Value,
+    scope: WriteScope,
+    now: &str,
+) -> Result<(), ApiError> {
+    let resource = &served.resource;
+    match scope {
+        WriteScope::Status(_) => object_meta::prepare_status_update(resource, old, object)?,
+        WriteScope::Main | WriteScope::Composed(_) => object_meta::prepare_update(resource, old, object)?,
+    }
+    if definition_write::is_definition(served) {
+        if scope == WriteScope::Main {
+            definition_write::prepare(plane, object, Some(old), now);
+        }
+    } else if !resource.custom {
+        strategy::prepare_update(plane, resource, old, object)?;
+    }
+    Ok(())
+}
+
+/// Completes a changed object, except for committing it.
+///
+/// # Errors
+/// 422 with every wrong field, 409 for other identities, and what admission refuses.
+pub(crate) async fn complete_update(
+    plane: &Plane,
+    served: &ServedResource,
+    old: &Value,
+    merged: Merged,
+    scope: WriteScope,
+    writer: &Writer,
+    review: Option<&Review<'_>>,
+) -> Result<Value, ApiError> {
+    let mut object = begin_update(plane, served, old, merged, scope, writer)?;
+    if let Some(review) = review {
+        let mutated = review.mutate(Some(old), object).await?;
+        object = mutated.object;
+        if mutated.patched {
+            check_unchanged_type(served, old, &object)?;
+            prepare_update(plane, served, old, &mut object, scope, &writer.now)?;
+        }
+    }
     validate(served, &object, Some(old))?;
+    if let Some(review) = review {
+        review.validate(Some(old), &object).await?;
+    }
     Ok(object)
 }
 
@@ -282,9 +349,13 @@ fn validate(served: &ServedResource, object: &Value, old: Option<&Value>) -> Res
     let mut errors: Vec<FieldError> = object_meta::validate_metadata(resource, object);
     if let Some(schema) = resource.schema.get() {
         errors.extend(schema.validate(object, old));
+        if resource.group == kogge_machinery::admission::GROUP {
+            // The kinds' own validation says these in better words.
+            errors.retain(|error| !matches!(error.kind, FieldErrorKind::Required | FieldErrorKind::Duplicate));
+        }
     }
     if definition_write::is_definition(served) {
-        errors.extend(kogge_machinery::custom_resource_definition::validate(object, old));
+        errors.extend(custom_resource_definition::validate(object, old));
     } else if !resource.custom {
         errors.extend(builtin::validation::validate(resource, object, old));
     }
@@ -320,19 +391,21 @@ pub(crate) async fn update_object(
     let served = &*context.served;
     let group_resource = served.resource.group_resource();
     let not_found = || ApiError::not_found(&group_resource, &key.name);
+    let review = Review::of(context.plane, served, &key, Operation::Update, scope, writer.requester.as_ref());
     for _ in 0..ATTEMPTS {
         let stored = context.plane.get(&key)?.ok_or_else(not_found)?;
-        let old_document = present(served, &stored.json, stored.revision)?;
+        let old_document = present(served, &stored.json, stored.revision).await?;
         let old = old_document.clone().into_value()?;
         let mut merged = merge(&old)?;
         check_preconditions(&group_resource, &old, merged.object_mut())?;
-        // What is stored went through everything below already: most writes of controllers end here.
+        // What is stored went through everything below already, but for what webhooks think of it now: most writes of
+        // controllers end here.
         let is_current = is_current_storage(served, &stored.json);
-        if is_current && apply::equal_except_managed_time(&old, merged.object()) {
+        if review.is_none() && is_current && apply::equal_except_managed_time(&old, merged.object()) {
             return Ok(Written { object: old_document, code: StatusCode::OK });
         }
         escalation::check(context, merged.object(), Some(&old))?;
-        let new = complete_update(context.plane, served, &old, merged, scope, writer)?;
+        let new = complete_update(context.plane, served, &old, merged, scope, writer, review.as_ref()).await?;
         let removed = is_last_finalizer_gone(served, &old, &new);
         if !removed && is_current && apply::equal_except_managed_time(&old, &new) {
             return Ok(Written { object: old_document, code: StatusCode::OK });
@@ -340,14 +413,11 @@ pub(crate) async fn update_object(
         if dry_run {
             return Ok(Written { object: Document::Value(new), code: StatusCode::OK });
         }
-        let change = if removed {
-            Change::Delete(convert_to_stored(served, new))
-        } else {
-            Change::Put(convert_to_stored(served, new))
-        };
+        let new = convert_to_stored(served, new).await?;
+        let change = if removed { Change::Delete(new) } else { Change::Put(new) };
         match context.plane.write(key.clone(), change, Expected::Revision(stored.revision)).await {
             Ok(written) => {
-                let object = present(served, &written.json, written.revision)?;
+                let object = present(served, &written.json, written.revision).await?;
                 return Ok(Written { object, code: StatusCode::OK });
             }
             Err(WriteError::Conflict { .. }) => {}
@@ -401,13 +471,8 @@ fn is_current_storage(served: &ServedResource, json: &[u8]) -> bool {
         return true;
     }
     let resource = &served.resource;
-    let expected = if resource.group.is_empty() {
-        resource.storage_version.clone()
-    } else {
-        format!("{}/{}", resource.group, resource.storage_version)
-    };
     let stored: Option<Value> = serde_json::from_slice(json).ok();
-    stored.is_some_and(|stored| stored["apiVersion"] == expected.as_str())
+    stored.is_some_and(|stored| stored["apiVersion"] == resource.stored_api_version().as_str())
 }
 
 /// Whether an update completes a deletion (`ShouldDeleteDuringUpdate` of the generic registry).

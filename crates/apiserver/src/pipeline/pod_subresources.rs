@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use super::{
     RequestContext,
+    admission::{admit_subresource_create, kind},
     answer::{Document, document_response},
     body,
     delete::{DeleteOptions, delete_object},
@@ -34,7 +35,7 @@ pub(crate) async fn handle(
     body: Body,
 ) -> Result<Response<Body>, ApiError> {
     match (subresource, verb) {
-        ("log", "get" | "watch") => log(context),
+        ("log", "get" | "watch") => log(context).await,
         ("binding", "create") => bind(context, body).await,
         ("eviction", "create") => evict(context, body).await,
         ("exec" | "attach" | "portforward" | "proxy", _) => {
@@ -45,9 +46,9 @@ pub(crate) async fn handle(
 }
 
 /// The text of the hook in the server's options, or of nothing.
-fn log(context: &RequestContext<'_>) -> Result<Response<Body>, ApiError> {
+async fn log(context: &RequestContext<'_>) -> Result<Response<Body>, ApiError> {
     let stored = load(context)?;
-    let pod = present_value(&context.served, &stored.json, stored.revision)?;
+    let pod = present_value(&context.served, &stored.json, stored.revision).await?;
     let containers: Vec<&str> = ["containers", "initContainers", "ephemeralContainers"]
         .iter()
         .flat_map(|list| pod["spec"][list].as_array().into_iter().flatten())
@@ -114,11 +115,11 @@ fn success(context: &RequestContext<'_>) -> Result<Response<Body>, ApiError> {
 async fn bind(context: &mut RequestContext<'_>, request_body: Body) -> Result<Response<Body>, ApiError> {
     let binding = read_body(context, request_body).await?;
     let target = &binding["target"];
-    let kind = target["kind"].as_str().filter(|kind| !kind.is_empty()).unwrap_or("Node");
+    let target_kind = target["kind"].as_str().filter(|kind| !kind.is_empty()).unwrap_or("Node");
     let node = target["name"].as_str().unwrap_or_default();
     let mut errors = Vec::new();
-    if kind != "Node" {
-        errors.push(FieldError::not_supported("target.kind", &Value::from(kind), &["Node"]));
+    if target_kind != "Node" {
+        errors.push(FieldError::not_supported("target.kind", &Value::from(target_kind), &["Node"]));
     }
     if node.is_empty() {
         errors.push(FieldError::required("target.name", ""));
@@ -127,6 +128,7 @@ async fn bind(context: &mut RequestContext<'_>, request_body: Body) -> Result<Re
         return Err(ApiError::invalid("", "Binding", &context.name, &errors));
     }
     let writer = Writer::of(context)?;
+    admit_subresource_create(context, &writer, "binding", kind("", "v1", "Binding"), binding.clone()).await?;
     let dry_run = context.query.dry_run()?;
     let pods = context.served.resource.group_resource();
     let now = timestamp(context.now);
@@ -166,8 +168,11 @@ async fn bind(context: &mut RequestContext<'_>, request_body: Body) -> Result<Re
 /// Deletes a pod if its disruption budgets allow it, and counts it against them.
 async fn evict(context: &mut RequestContext<'_>, request_body: Body) -> Result<Response<Body>, ApiError> {
     let eviction = read_body(context, request_body).await?;
+    let writer = Writer::of(context)?;
+    let eviction_kind = kind("policy", "v1", "Eviction");
+    let eviction = admit_subresource_create(context, &writer, "eviction", eviction_kind, eviction).await?;
     let stored = load(context)?;
-    let pod = present_value(&context.served, &stored.json, stored.revision)?;
+    let pod = present_value(&context.served, &stored.json, stored.revision).await?;
     let options: DeleteOptions = match eviction.get("deleteOptions").filter(|options| options.is_object()) {
         Some(options) => serde_json::from_value(options.clone())
             .map_err(|error| ApiError::bad_request(format!("deleteOptions: {error}")))?,
@@ -180,7 +185,7 @@ async fn evict(context: &mut RequestContext<'_>, request_body: Body) -> Result<R
         take_from_budget(context, &pod, dry_run).await?;
     }
     if !dry_run {
-        delete_object(context.plane, &context.served, &context.key(), &options).await?;
+        delete_object(context.plane, &context.served, &context.key(), &options, None).await?;
     }
     success(context)
 }

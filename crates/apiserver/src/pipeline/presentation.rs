@@ -10,11 +10,11 @@ use kogge_machinery::{
 use serde_json::Value;
 
 use super::{answer::Document, query::Query};
-use crate::{builtin::event_conversion, registry::ServedResource};
+use crate::{builtin::event_conversion, registry::ServedResource, store::StoredObject};
 
 /// A stored object in the served version, with the defaults of the current schema. Bytes that are right as they are
-/// stored are passed on untouched.
-pub(crate) fn present(served: &ServedResource, json: &Bytes, revision: u64) -> Result<Document, ApiError> {
+/// stored are passed on untouched; only another version of a kind with a conversion webhook waits for anything.
+pub(crate) async fn present(served: &ServedResource, json: &Bytes, revision: u64) -> Result<Document, ApiError> {
     if revision > served.schema_revision && (served.single_version || begins_with_version(served, json)) {
         return Ok(Document::Bytes(json.clone()));
     }
@@ -23,12 +23,49 @@ pub(crate) fn present(served: &ServedResource, json: &Bytes, revision: u64) -> R
     if revision > served.schema_revision && value["apiVersion"] == served.resource.api_version().as_str() {
         return Ok(Document::Bytes(json.clone()));
     }
+    let value = match &served.converter {
+        None => value,
+        Some(converter) => {
+            let mut presented = converter.convert_stored(vec![value], &served.resource.api_version()).await?;
+            presented.pop().unwrap_or_default()
+        }
+    };
     Ok(Document::Value(convert_to_served(served, value)))
 }
 
 /// As [`present`], parsed.
-pub(crate) fn present_value(served: &ServedResource, json: &Bytes, revision: u64) -> Result<Value, ApiError> {
-    present(served, json, revision)?.into_value()
+pub(crate) async fn present_value(served: &ServedResource, json: &Bytes, revision: u64) -> Result<Value, ApiError> {
+    present(served, json, revision).await?.into_value()
+}
+
+/// As [`present`], for many objects with few calls of a webhook.
+pub(crate) async fn present_all(served: &ServedResource, stored: &[StoredObject]) -> Result<Vec<Document>, ApiError> {
+    let Some(converter) = &served.converter else {
+        let mut documents = Vec::with_capacity(stored.len());
+        for object in stored {
+            documents.push(present(served, &object.json, object.revision).await?);
+        }
+        return Ok(documents);
+    };
+    let api_version = served.resource.api_version();
+    let mut documents = Vec::with_capacity(stored.len());
+    let (mut places, mut values) = (Vec::new(), Vec::new());
+    for (index, object) in stored.iter().enumerate() {
+        if object.revision > served.schema_revision && begins_with_version(served, &object.json) {
+            documents.push(Document::Bytes(object.json.clone()));
+            continue;
+        }
+        let value = serde_json::from_slice(&object.json)
+            .map_err(|error| ApiError::internal(format!("stored object: {error}")))?;
+        places.push(index);
+        values.push(value);
+        documents.push(Document::Value(Value::Null));
+    }
+    let presented = converter.convert_stored(values, &api_version).await?;
+    for (index, value) in places.into_iter().zip(presented) {
+        documents[index] = Document::Value(convert_to_served(served, value));
+    }
+    Ok(documents)
 }
 
 /// Keys are sorted, so nearly every object begins with its `apiVersion`.
@@ -62,18 +99,21 @@ fn convert_to_served(served: &ServedResource, mut value: Value) -> Value {
 }
 
 /// An object of the served version as it is stored.
-pub(crate) fn convert_to_stored(served: &ServedResource, mut value: Value) -> Value {
+///
+/// # Errors
+/// What the conversion webhook refuses.
+pub(crate) async fn convert_to_stored(served: &ServedResource, mut value: Value) -> Result<Value, ApiError> {
     if served.is("events.k8s.io", "events") {
-        return event_conversion::to_core_group(value);
+        return Ok(event_conversion::to_core_group(value));
     }
     if served.resource.version != served.resource.storage_version {
-        value["apiVersion"] = if served.resource.group.is_empty() {
-            served.resource.storage_version.clone().into()
-        } else {
-            format!("{}/{}", served.resource.group, served.resource.storage_version).into()
-        };
+        let stored = served.resource.stored_api_version();
+        match &served.converter {
+            Some(converter) => value = converter.convert(value, &stored).await?,
+            None => value["apiVersion"] = stored.into(),
+        }
     }
-    value
+    Ok(value)
 }
 
 /// What `includeObject` asks table rows to carry.

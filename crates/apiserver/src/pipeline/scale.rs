@@ -30,7 +30,7 @@ pub(crate) async fn handle(
     let scale = match verb {
         "get" => {
             let stored = load(context)?;
-            scale_of(paths, &present_value(&context.served, &stored.json, stored.revision)?)
+            scale_of(paths, &present_value(&context.served, &stored.json, stored.revision).await?)
         }
         "update" => {
             let encoding = kogge_machinery::negotiation::body_encoding(context.content_type(), false, true)?;
@@ -90,7 +90,8 @@ fn wanted_replicas(resource: &ResourceType, name: &str, scale: &Value) -> Result
     Err(ApiError::invalid(&resource.group, &resource.kind, name, &[error]))
 }
 
-fn scale_of(paths: &ScalePaths, object: &Value) -> Value {
+/// The `Scale` of an object.
+pub(crate) fn scale_of(paths: &ScalePaths, object: &Value) -> Value {
     let from = &object["metadata"];
     let mut metadata = Map::new();
     for field in ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"] {
@@ -113,6 +114,11 @@ fn scale_of(paths: &ScalePaths, object: &Value) -> Value {
         }
     }
     json!({"apiVersion": "autoscaling/v1", "kind": "Scale", "metadata": metadata, "spec": spec, "status": status})
+}
+
+/// Sets the replicas an object asks for.
+pub(crate) fn set_replicas(paths: &ScalePaths, object: &mut Value, replicas: Value) {
+    set(object, &paths.spec_replicas_path, replicas);
 }
 
 /// A label selector object (or the plain map of a ReplicationController) as `a=b,c in (d,e)`.

@@ -48,7 +48,7 @@ async fn whole_object(
     scope: WriteScope,
 ) -> Result<Response<Body>, ApiError> {
     match verb {
-        "get" => get::get(context),
+        "get" => get::get(context).await,
         "update" => update::update_scope(context, body, scope).await,
         "patch" => patch::patch_scope(context, body, scope).await,
         _ => Err(ApiError::method_not_supported(&context.served.resource.group_resource(), verb)),

@@ -3,7 +3,7 @@
 //! An event of a watch without selector in the stored version is the stored bytes between two constants; only tables,
 //! metadata-only watches, selectors and other versions parse anything.
 
-use std::{collections::VecDeque, pin::Pin, sync::Arc, time::Duration};
+use std::{borrow::Cow, collections::VecDeque, pin::Pin, sync::Arc, time::Duration};
 
 use axum::body::Body;
 use bytes::{BufMut as _, Bytes, BytesMut};
@@ -24,13 +24,13 @@ use super::{
     ListenerShutdown, RequestContext,
     answer::{Document, serialize, status_document},
     list_options::{ListOptions, Selection},
-    presentation::{include_object, present, represent},
+    presentation::{include_object, present, present_all, represent},
     response,
 };
 use crate::{
     plane::list_error,
     registry::ServedResource,
-    store::{self, Event, EventKind, ListError, ListPage, ObjectKey, PlaneStore, Scope, Watch, WatchEnd, WatchError},
+    store::{Event, EventKind, ListError, ListPage, ObjectKey, PlaneStore, Scope, Watch, WatchEnd, WatchError},
 };
 
 /// A watch without `timeoutSeconds` ends after half an hour to an hour (the real server's `minRequestTimeout`).
@@ -46,7 +46,7 @@ const EVENTS_PER_CHUNK: usize = 64;
 const INITIAL_PAGE: usize = 250;
 
 /// Starts a watch.
-pub(crate) fn watch(context: &RequestContext<'_>) -> Result<Response<Body>, ApiError> {
+pub(crate) async fn watch(context: &RequestContext<'_>) -> Result<Response<Body>, ApiError> {
     let options = ListOptions::parse(&context.query, true)?;
     let selection = Selection::parse(&context.query, &context.served.resource)?;
     let include = include_object(&context.query)?;
@@ -84,7 +84,7 @@ pub(crate) fn watch(context: &RequestContext<'_>) -> Result<Response<Body>, ApiE
             after: None,
             bookmark: options.send_initial_events == Some(true) && options.bookmarks,
         };
-        ready.extend(renderer.initial_page(&page, &list)?);
+        ready.extend(renderer.initial_page(&page, &list).await?);
         list.after = page.next;
         initial_list = list.after.is_some().then_some(list);
         store.watch(scope, revision)
@@ -191,7 +191,7 @@ impl Running {
                 return None;
             }
             if let Some(list) = self.initial_list.take() {
-                self.read_initial(list);
+                self.read_initial(list).await;
                 continue;
             }
             let shutdown = async {
@@ -204,7 +204,7 @@ impl Running {
                 biased;
                 () = shutdown => self.ended = true,
                 change = self.changes.next() => match change {
-                    Some(Ok(event)) => self.render_waiting(&event),
+                    Some(Ok(event)) => self.render_waiting(&event).await,
                     Some(Err(end)) => self.end(&end),
                     None => self.ended = true,
                 },
@@ -224,7 +224,7 @@ impl Running {
     }
 
     /// Reads the next page of what is there at the start.
-    fn read_initial(&mut self, mut list: InitialList) {
+    async fn read_initial(&mut self, mut list: InitialList) {
         let page = list.store.list(&list.scope, list.after.as_ref(), INITIAL_PAGE, Some(list.revision));
         let lines = match &page {
             // A watcher that took longer than history is kept has to list again.
@@ -232,7 +232,7 @@ impl Running {
                 return self.fail(&ApiError::expired("The resourceVersion for the provided watch is too old."));
             }
             Err(error) => Err(list_error(error)),
-            Ok(page) => self.renderer.initial_page(page, &list),
+            Ok(page) => self.renderer.initial_page(page, &list).await,
         };
         match lines {
             Err(error) => self.fail(&error),
@@ -243,11 +243,11 @@ impl Running {
     }
 
     /// Renders an event and those that wait behind it.
-    fn render_waiting(&mut self, event: &Arc<Event>) {
-        self.render(event);
+    async fn render_waiting(&mut self, event: &Arc<Event>) {
+        self.render(event).await;
         for _ in 1..EVENTS_PER_CHUNK {
             match futures::FutureExt::now_or_never(self.changes.next()) {
-                Some(Some(Ok(event))) => self.render(&event),
+                Some(Some(Ok(event))) => self.render(&event).await,
                 Some(Some(Err(end))) => return self.end(&end),
                 Some(None) => return self.ended = true,
                 None => break,
@@ -262,8 +262,8 @@ impl Running {
         }
     }
 
-    fn render(&mut self, event: &Event) {
-        match self.renderer.event(event) {
+    async fn render(&mut self, event: &Event) {
+        match self.renderer.event(event).await {
             Ok(Some(line)) => self.ready.push_back(line),
             Ok(None) => {}
             Err(error) => self.fail(&error),
@@ -302,10 +302,14 @@ struct Renderer {
 
 impl Renderer {
     /// The lines of a page of the objects that are there at the start, in one chunk, with the bookmark after the last page.
-    fn initial_page(&mut self, page: &ListPage, list: &InitialList) -> Result<Option<Bytes>, ApiError> {
+    async fn initial_page(&mut self, page: &ListPage, list: &InitialList) -> Result<Option<Bytes>, ApiError> {
         let mut chunk = BytesMut::new();
-        for stored in &page.items {
-            if let Some(line) = self.initial(stored)? {
+        let mut wanted = Cow::Borrowed(&page.items);
+        if !self.name.is_empty() {
+            wanted.to_mut().retain(|stored| self.name == stored.key.name);
+        }
+        for document in present_all(&self.served, &wanted).await? {
+            if let Some(line) = self.initial(document)? {
                 chunk.put_slice(&line);
             }
         }
@@ -316,11 +320,7 @@ impl Renderer {
     }
 
     /// The line of an object that is there at the start.
-    fn initial(&mut self, stored: &store::StoredObject) -> Result<Option<Bytes>, ApiError> {
-        if !self.name.is_empty() && self.name != stored.key.name {
-            return Ok(None);
-        }
-        let document = present(&self.served, &stored.json, stored.revision)?;
+    fn initial(&mut self, document: Document) -> Result<Option<Bytes>, ApiError> {
         if !self.selection.is_everything() && !self.selection.matches(&document.clone().into_value()?) {
             return Ok(None);
         }
@@ -329,11 +329,11 @@ impl Renderer {
 
     /// The line of a change, if it concerns what is selected: an object that leaves the selection is deleted for this
     /// watcher, one that enters it is added.
-    fn event(&mut self, event: &Event) -> Result<Option<Bytes>, ApiError> {
+    async fn event(&mut self, event: &Event) -> Result<Option<Bytes>, ApiError> {
         if !self.name.is_empty() && self.name != event.key.name {
             return Ok(None);
         }
-        let document = present(&self.served, &event.json, event.revision)?;
+        let document = present(&self.served, &event.json, event.revision).await?;
         if self.selection.is_everything() {
             return self.event_line(event, event.kind, document).map(Some);
         }
@@ -342,7 +342,7 @@ impl Renderer {
         let was_selected = match &event.previous {
             None => false,
             Some(previous) => {
-                let previous = present(&self.served, previous, event.revision)?.into_value()?;
+                let previous = present(&self.served, previous, event.revision).await?.into_value()?;
                 self.selection.matches(&previous)
             }
         };
@@ -353,8 +353,8 @@ impl Renderer {
             (_, true, true) => self.event_line(event, EventKind::Modified, document).map(Some),
             (_, true, false) => {
                 // The state the watcher knew, at the revision that took it away.
-                let mut last = present(&self.served, event.previous.as_ref().unwrap_or(&event.json), event.revision)?
-                    .into_value()?;
+                let previous = event.previous.as_ref().unwrap_or(&event.json);
+                let mut last = present(&self.served, previous, event.revision).await?.into_value()?;
                 last["metadata"]["resourceVersion"] = event.revision.to_string().into();
                 self.line("DELETED", Document::Value(last)).map(Some)
             }

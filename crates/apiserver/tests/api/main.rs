@@ -1,7 +1,9 @@
 //! The API as clients see it: in process, over TLS, and with the real kubectl.
 
 mod access;
+mod admission_webhooks;
 mod client;
+mod conversion_webhooks;
 mod definitions;
 mod deletion;
 mod hostile;
@@ -14,3 +16,4 @@ mod planes;
 mod pods;
 mod reviews;
 mod watches;
+mod webhook_server;

@@ -94,7 +94,7 @@ pub(super) fn label_messages(text: &str) -> Vec<String> {
     messages
 }
 
-fn dns_1035_messages(text: &str) -> Vec<String> {
+pub(crate) fn dns_1035_messages(text: &str) -> Vec<String> {
     let mut messages = Vec::new();
     if text.len() > 63 {
         messages.push(too_long(63));

@@ -105,7 +105,8 @@ fn for_each_string(
     }
 }
 
-fn validate_labels(labels: Option<&Value>, errors: &mut Vec<FieldError>) {
+/// What is wrong with labels.
+pub(crate) fn validate_labels(labels: Option<&Value>, errors: &mut Vec<FieldError>) {
     const FIELD: &str = "metadata.labels";
     for_each_string(FIELD, labels, errors, |errors, key, value| {
         errors.extend(label_key_messages(key).iter().map(|message| invalid(FIELD, key, message)));
@@ -113,7 +114,8 @@ fn validate_labels(labels: Option<&Value>, errors: &mut Vec<FieldError>) {
     });
 }
 
-fn validate_annotations(annotations: Option<&Value>, errors: &mut Vec<FieldError>) {
+/// What is wrong with annotations.
+pub(crate) fn validate_annotations(annotations: Option<&Value>, errors: &mut Vec<FieldError>) {
     const FIELD: &str = "metadata.annotations";
     let mut size = 0_usize;
     for_each_string(FIELD, annotations, errors, |errors, key, value| {

@@ -11,7 +11,8 @@ use kube_cel::{
 use super::messages;
 
 /// Names of types, as `type(x)` gives them.
-const TYPE_NAMES: [&str; 9] = ["bool", "bytes", "double", "int", "list", "map", "null_type", "string", "uint"];
+pub(crate) const TYPE_NAMES: [&str; 9] =
+    ["bool", "bytes", "double", "int", "list", "map", "null_type", "string", "uint"];
 
 thread_local! {
     /// The function library; rules run in scopes below it.

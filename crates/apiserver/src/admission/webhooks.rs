@@ -1,0 +1,368 @@
+//! Asking webhooks: which are concerned, in which version of the object, and in which order.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use futures::future::join_all;
+use kogge_machinery::{
+    admission::{self, MatchResult, Response, ReviewRequest, Webhook, WebhookKind, conditions_match},
+    cel::Bindings,
+    patch,
+    status_error::{ApiError, quote},
+};
+use serde_json::{Map, Value};
+
+use super::{Attributes, Mutated, Versions, convert, kind_of, resource_of};
+use crate::registry::ServedResource;
+
+/// Why a webhook's answer ends the request, or would.
+enum CallError {
+    /// It could not be asked; `failurePolicy` decides.
+    Failed(String),
+    /// It denied the request, or something else is wrong.
+    Refused(ApiError),
+}
+
+/// What selectors look at beside the object itself, read once a request.
+struct Surroundings {
+    /// The labels of the namespace, or why there are none to look at. No namespace matches every selector.
+    namespace_labels: Result<Option<Map<String, Value>>, ApiError>,
+    /// Other served versions of the resource.
+    equivalents: Vec<Arc<ServedResource>>,
+}
+
+impl Surroundings {
+    fn of(attributes: &Attributes<'_>, object: Option<&Value>) -> Self {
+        let resource = &attributes.served.resource;
+        let mut equivalents = attributes.plane.registry().versions(&resource.group_resource());
+        equivalents.retain(|served| served.resource.version != resource.version);
+        Self { namespace_labels: attributes.namespace_labels(object), equivalents }
+    }
+}
+
+/// How a webhook is to be asked.
+struct Invocation {
+    /// The version of the resource its rules are about, if not the requested one.
+    equivalent: Option<Arc<ServedResource>>,
+}
+
+impl Invocation {
+    fn served<'a>(&'a self, attributes: &Attributes<'a>) -> &'a ServedResource {
+        self.equivalent.as_deref().unwrap_or(attributes.served)
+    }
+}
+
+/// Whether selectors and rules send a request to a webhook.
+fn invocation(
+    attributes: &Attributes<'_>,
+    surroundings: &Surroundings,
+    webhook: &Webhook,
+    object: Option<&Value>,
+    old: Option<&Value>,
+) -> Result<Option<Invocation>, ApiError> {
+    let resource = resource_of(&attributes.served.resource);
+    let equivalent = if webhook.rules.iter().any(|rule| rule.matches(&attributes.request(&resource))) {
+        None
+    } else {
+        // Earlier rules count before earlier versions.
+        let other = webhook.match_equivalent.then(|| {
+            webhook.rules.iter().find_map(|rule| {
+                let others = surroundings.equivalents.iter();
+                others.clone().find(|other| rule.matches(&attributes.request(&resource_of(&other.resource)))).cloned()
+            })
+        });
+        match other.flatten() {
+            Some(other) => Some(other),
+            None => return Ok(None),
+        }
+    };
+    // From here on the rules match, so what goes wrong counts.
+    match &webhook.namespace_selector {
+        Err(reason) => return Err(ApiError::internal(reason.clone())),
+        Ok(selector) if selector.is_empty() => {}
+        Ok(selector) => match &surroundings.namespace_labels {
+            Err(error) => return Err(error.clone()),
+            Ok(Some(labels)) if !selector.matches_labels(Some(labels)) => return Ok(None),
+            Ok(_) => {}
+        },
+    }
+    match &webhook.object_selector {
+        Err(reason) => return Err(ApiError::internal(reason.clone())),
+        Ok(selector) if selector.is_empty() => {}
+        Ok(selector) if [object, old].into_iter().flatten().any(|object| selector.matches(object)) => {}
+        Ok(_) => return Ok(None),
+    }
+    Ok(Some(Invocation { equivalent }))
+}
+
+/// Whether the conditions send a request to a webhook.
+fn conditions_hold(
+    attributes: &Attributes<'_>,
+    webhook: &Webhook,
+    served: &ServedResource,
+    object: Option<&Value>,
+    old: Option<&Value>,
+) -> Result<bool, ApiError> {
+    if webhook.match_conditions.is_empty() {
+        return Ok(true);
+    }
+    let null = Value::Null;
+    let described =
+        with_review(attributes, served, "", object, old, &|request: &ReviewRequest<'_>| request.description());
+    let bindings = Bindings::default()
+        .with("object", object.unwrap_or(&null))
+        .with("oldObject", old.unwrap_or(&null))
+        .with("request", &described);
+    match conditions_match(&webhook.match_conditions, webhook.ignore_failures, &bindings) {
+        MatchResult::Matches => Ok(true),
+        MatchResult::Excluded => Ok(false),
+        MatchResult::Failed(reason) => {
+            Err(ApiError::forbidden(&attributes.served.resource.group_resource(), attributes.name, &reason))
+        }
+    }
+}
+
+/// Calls `action` with what a review in the version of `served` tells.
+fn with_review<T>(
+    attributes: &Attributes<'_>,
+    served: &ServedResource,
+    uid: &str,
+    object: Option<&Value>,
+    old: Option<&Value>,
+    action: &dyn Fn(&ReviewRequest<'_>) -> T,
+) -> T {
+    let requester = attributes.requester;
+    action(&ReviewRequest {
+        uid,
+        kind: &attributes.body_kind.clone().unwrap_or_else(|| kind_of(&served.resource)),
+        resource: &resource_of(&served.resource),
+        request_kind: &attributes.kind(),
+        request_resource: &resource_of(&attributes.served.resource),
+        subresource: attributes.subresource,
+        name: attributes.name,
+        namespace: attributes.namespace,
+        operation: attributes.operation,
+        user_info: &requester.user.user_info(),
+        object,
+        old_object: old,
+        dry_run: requester.dry_run,
+        options: &requester.options(attributes.operation),
+    })
+}
+
+async fn call(
+    attributes: &Attributes<'_>,
+    webhook: &Webhook,
+    kind: WebhookKind,
+    served: &ServedResource,
+    object: Option<&Value>,
+    old: Option<&Value>,
+) -> Result<Response, CallError> {
+    if attributes.requester.dry_run && !webhook.allows_dry_run {
+        return Err(CallError::Refused(admission::dry_run_unsupported(&webhook.name)));
+    }
+    let Some(version) = webhook.review_version else {
+        return Err(CallError::Failed(
+            "could not create admission objects: webhook does not accept known AdmissionReview versions (v1, v1beta1)"
+                .to_owned(),
+        ));
+    };
+    let client =
+        webhook.client.as_ref().map_err(|reason| CallError::Failed(format!("could not get REST client: {reason}")))?;
+    let uid = uuid::Uuid::new_v4().to_string();
+    let review = with_review(attributes, served, &uid, object, old, &|request| admission::review(version, request));
+    let clients = attributes.plane.server.webhook_clients();
+    let answer = clients
+        .post(client, webhook.timeout, &review)
+        .await
+        .map_err(|reason| CallError::Failed(format!("failed to call webhook: {reason}")))?;
+    let response = admission::response(kind, version, &uid, &answer)
+        .map_err(|reason| CallError::Failed(format!("received invalid webhook response: {reason}")))?;
+    for warning in &response.warnings {
+        attributes.requester.warnings.push(warning.as_str());
+    }
+    if response.allowed {
+        Ok(response)
+    } else {
+        Err(CallError::Refused(admission::denied(&webhook.name, response.result.as_ref())))
+    }
+}
+
+/// What a call's failure means for the request: an error, or nothing where failures are ignored.
+fn judge(attributes: &Attributes<'_>, webhook: &Webhook, error: CallError) -> Result<(), ApiError> {
+    match error {
+        CallError::Refused(error) => Err(error),
+        CallError::Failed(reason) => {
+            let text = format!("failed calling webhook {}: {reason}", quote(&webhook.name));
+            let plane = attributes.plane.name();
+            if webhook.ignore_failures {
+                tracing::warn!(%plane, webhook = webhook.name, reason, "failed to call a webhook, going on");
+                Ok(())
+            } else {
+                tracing::warn!(%plane, webhook = webhook.name, reason, "failed to call a webhook");
+                Err(ApiError::internal(text))
+            }
+        }
+    }
+}
+
+/// Puts an object before the mutating webhooks, one after the other, and before some of them twice: those that ask to
+/// see what later ones changed.
+pub(super) async fn mutate(
+    attributes: &Attributes<'_>,
+    webhooks: &[Arc<Webhook>],
+    old: Option<&Value>,
+    object: Value,
+) -> Result<Mutated, ApiError> {
+    let surroundings = Surroundings::of(attributes, Some(&object));
+    let mut old_versions = old.map(|old| Versions::of(attributes.served, old));
+    let mut current = object;
+    // The version `current` is in, if not the requested one.
+    let mut current_version: Option<Arc<ServedResource>> = None;
+    let mut patched = false;
+    let mut called_before: BTreeSet<usize> = BTreeSet::new();
+    let mut wanted_again: BTreeSet<usize> = BTreeSet::new();
+    for round in 0..2 {
+        let mut changed_in_round = false;
+        for (index, webhook) in webhooks.iter().enumerate() {
+            if round == 1 && !wanted_again.contains(&index) {
+                continue;
+            }
+            let Some(invocation) = invocation(attributes, &surroundings, webhook, Some(&current), old)? else {
+                continue;
+            };
+            let served = invocation.served(attributes);
+            let has = current_version.as_deref().unwrap_or(attributes.served);
+            if attributes.body_kind.is_none() {
+                if has.resource.version != served.resource.version {
+                    current = convert(has, served, current).await?;
+                    current_version.clone_from(&invocation.equivalent);
+                }
+                if let Some(old) = &mut old_versions {
+                    old.prepare(served).await?;
+                }
+            }
+            let old = old_versions.as_ref().map(|old| old.in_version(served));
+            if !conditions_hold(attributes, webhook, served, Some(&current), old)? {
+                continue;
+            }
+            let answer = call(attributes, webhook, WebhookKind::Mutating, served, Some(&current), old).await;
+            let patch = match answer {
+                Ok(response) => response.patch,
+                Err(error) => {
+                    judge(attributes, webhook, error)?;
+                    None
+                }
+            };
+            if let Some(patch) = patch {
+                let new = patch::json_patch(&current, &patch)
+                    .map_err(|error| ApiError::internal(error.status().message.clone()))?;
+                let new = completed(attributes, served, new)?;
+                if new != current {
+                    wanted_again.append(&mut called_before);
+                    changed_in_round = true;
+                    patched = true;
+                    current = new;
+                }
+            }
+            if webhook.reinvoke {
+                called_before.insert(index);
+            }
+        }
+        if !changed_in_round {
+            break;
+        }
+    }
+    if let Some(version) = current_version {
+        current = convert(&version, attributes.served, current).await?;
+    }
+    Ok(Mutated { object: current, patched })
+}
+
+/// A patched object with unknown fields gone and defaults filled in.
+fn completed(attributes: &Attributes<'_>, served: &ServedResource, mut object: Value) -> Result<Value, ApiError> {
+    if !object.is_object() {
+        return Err(ApiError::internal("the patch of a webhook does not leave an object"));
+    }
+    if attributes.body_kind.is_none() {
+        if let Some(schema) = served.resource.schema.get() {
+            schema.prune(&mut object);
+            schema.apply_defaults(&mut object);
+        }
+        if !served.resource.custom {
+            crate::builtin::defaults::apply(&served.resource, &mut object);
+        }
+    }
+    Ok(object)
+}
+
+/// Puts a delete before the mutating webhooks, which have nothing to change.
+pub(super) async fn mutate_delete(
+    attributes: &Attributes<'_>,
+    webhooks: &[Arc<Webhook>],
+    old: &Value,
+) -> Result<(), ApiError> {
+    let surroundings = Surroundings::of(attributes, None);
+    let mut versions = Versions::of(attributes.served, old);
+    for webhook in webhooks {
+        let Some(invocation) = invocation(attributes, &surroundings, webhook, None, Some(old))? else { continue };
+        let served = invocation.served(attributes);
+        versions.prepare(served).await?;
+        let old = Some(versions.in_version(served));
+        if !conditions_hold(attributes, webhook, served, None, old)? {
+            continue;
+        }
+        match call(attributes, webhook, WebhookKind::Mutating, served, None, old).await {
+            Ok(Response { patch: Some(_), .. }) => {
+                return Err(ApiError::internal(format!(
+                    "admission webhook {} attempted to modify the object, which is not supported for this operation",
+                    quote(&webhook.name)
+                )));
+            }
+            Ok(_) => {}
+            Err(error) => judge(attributes, webhook, error)?,
+        }
+    }
+    Ok(())
+}
+
+/// Puts a request before the validating webhooks, all at once.
+pub(super) async fn validate(
+    attributes: &Attributes<'_>,
+    webhooks: &[Arc<Webhook>],
+    old: Option<&Value>,
+    object: Option<&Value>,
+) -> Result<(), ApiError> {
+    if webhooks.is_empty() {
+        return Ok(());
+    }
+    let surroundings = Surroundings::of(attributes, object);
+    let mut old_versions = old.map(|old| Versions::of(attributes.served, old));
+    let mut versions = object.map(|object| Versions::of(attributes.served, object));
+    let mut invocations = Vec::new();
+    for webhook in webhooks {
+        let Some(invocation) = invocation(attributes, &surroundings, webhook, object, old)? else { continue };
+        let served = invocation.served(attributes);
+        if attributes.body_kind.is_none() {
+            for versions in [&mut versions, &mut old_versions].into_iter().flatten() {
+                versions.prepare(served).await?;
+            }
+        }
+        let object = versions.as_ref().map(|versions| versions.in_version(served));
+        let old = old_versions.as_ref().map(|versions| versions.in_version(served));
+        if conditions_hold(attributes, webhook, served, object, old)? {
+            invocations.push((webhook, invocation));
+        }
+    }
+    let calls = invocations.iter().map(|(webhook, invocation)| {
+        let served = invocation.served(attributes);
+        let object = versions.as_ref().map(|versions| versions.in_version(served));
+        let old = old_versions.as_ref().map(|versions| versions.in_version(served));
+        async move {
+            match call(attributes, webhook, WebhookKind::Validating, served, object, old).await {
+                Ok(_) => Ok(()),
+                Err(error) => judge(attributes, webhook, error),
+            }
+        }
+    });
+    join_all(calls).await.into_iter().collect()
+}

@@ -1,0 +1,129 @@
+//! Expressions of the Common Expression Language outside of schemas: match conditions and admission policies.
+//!
+//! Values have no schema here, so nothing is known of types before an expression runs: what the real server refuses
+//! when an expression is compiled may only show as an error when it is evaluated.
+
+use std::{
+    collections::HashMap,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
+
+use kube_cel::cel::{ExecutionError, Value as CelValue, objects::Key};
+use serde_json::Value;
+
+use crate::schema::{
+    rule::Expression,
+    rule_library::{TYPE_NAMES, reason_of, underlying_error, with_library},
+    rule_projection::Projection,
+    rule_values::to_cel,
+};
+
+/// A compiled expression.
+pub struct Program {
+    expression: Expression,
+    source: String,
+}
+
+impl std::fmt::Debug for Program {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_tuple("Program").field(&self.source).finish()
+    }
+}
+
+impl Program {
+    /// Compiles an expression.
+    ///
+    /// # Errors
+    /// Why it does not compile.
+    pub fn compile(source: &str) -> Result<Self, String> {
+        Ok(Self { expression: Expression::compile(source)?, source: source.to_owned() })
+    }
+
+    /// The expression as written.
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// Names the expression uses that are neither types nor among `known`.
+    pub fn undeclared_names(&self, known: &[&str]) -> Vec<&str> {
+        let analysis = &self.expression.analysis;
+        let own = ["self", "oldSelf"].into_iter().filter(|name| {
+            let whole = !matches!(&analysis.reads, Projection::Fields(fields) if fields.is_empty());
+            (*name == "self" && whole) || (*name == "oldSelf" && analysis.uses_old_self)
+        });
+        let free = analysis.free_names.iter().map(String::as_str);
+        own.chain(free).filter(|name| !known.contains(name) && !TYPE_NAMES.contains(name)).collect()
+    }
+
+    /// Evaluates the expression.
+    ///
+    /// # Errors
+    /// In the words of cel-go, e.g. `no such key: spec`.
+    pub fn evaluate(&self, bindings: &Bindings) -> Result<Outcome, String> {
+        with_library(|library| {
+            // Expressions come from users and the interpreter is young: a panic in it fails the expression alone.
+            let result = catch_unwind(AssertUnwindSafe(|| {
+                let mut scope = library.new_inner_scope();
+                for (name, value) in &bindings.values {
+                    scope.add_variable_from_value(name.clone(), value.clone());
+                }
+                let tree = &self.expression.tree;
+                CelValue::resolve(tree, &scope).map_err(|error| underlying_error(tree, &scope, error))
+            }));
+            match result {
+                Ok(Ok(value)) => Ok(Outcome(value)),
+                Ok(Err(ExecutionError::NoSuchOverload)) => Err("no such overload".to_owned()),
+                Ok(Err(error)) => Err(reason_of(&error)),
+                Err(_) => Err("internal error".to_owned()),
+            }
+        })
+    }
+}
+
+/// The variables of an evaluation.
+#[derive(Clone, Debug, Default)]
+pub struct Bindings {
+    values: Vec<(String, CelValue)>,
+}
+
+impl Bindings {
+    /// Binds a name to a JSON value.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: &Value) -> Self {
+        self.values.push((name.to_owned(), to_cel(None, value, &Projection::Whole, false)));
+        self
+    }
+
+    /// Binds a name to a map of values computed by other expressions, such as `variables`.
+    #[must_use]
+    pub fn with_computed(mut self, name: &str, values: &[(String, Outcome)]) -> Self {
+        let map: HashMap<Key, CelValue> =
+            values.iter().map(|(name, Outcome(value))| (Key::String(Arc::new(name.clone())), value.clone())).collect();
+        self.values.retain(|(bound, _)| bound != name);
+        self.values.push((name.to_owned(), map.into()));
+        self
+    }
+}
+
+/// What an expression gave.
+#[derive(Clone, Debug)]
+pub struct Outcome(CelValue);
+
+impl Outcome {
+    /// The value, if it is a boolean.
+    pub fn as_bool(&self) -> Option<bool> {
+        match &self.0 {
+            CelValue::Bool(value) => Some(*value),
+            _ => None,
+        }
+    }
+
+    /// The value, if it is a string.
+    pub fn as_text(&self) -> Option<String> {
+        match &self.0 {
+            CelValue::String(text) => Some(text.to_string()),
+            _ => None,
+        }
+    }
+}
