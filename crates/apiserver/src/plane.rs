@@ -14,8 +14,8 @@ use crate::{
     registry::Registry,
     server::Server,
     store::{
-        Change, Expected, ListError, ObjectKey, PlaneName, PlaneStore, ReadError, Scope, StoredObject, Write,
-        WriteError,
+        Change, Expected, ListError, ListPage, ObjectKey, PlaneName, PlaneStore, ReadError, Scope, StoredObject, Watch,
+        WatchError, Write, WriteError,
     },
     webhook_client::WebhookClients,
 };
@@ -169,6 +169,35 @@ impl Plane {
     /// The first object that cannot be created; then none is, except definitions.
     pub async fn apply_all(&self, objects: Vec<Value>) -> Result<usize, ApiError> {
         pipeline::create_all(self, objects).await
+    }
+
+    /// Tells planes apart that have one name after the other: never used again, also not after a restart.
+    pub fn id(&self) -> u64 {
+        self.store().id()
+    }
+
+    /// The revision of the last change of any object.
+    pub fn revision(&self) -> u64 {
+        self.store().revision()
+    }
+
+    /// Every object as it is stored, all from one snapshot, for controllers in this process that look at whole planes.
+    /// Blocks for a few microseconds an object.
+    ///
+    /// # Errors
+    /// See [`ListError`].
+    pub fn list(&self) -> Result<ListPage, ListError> {
+        self.store().list(&Scope::Plane, None, 0, None)
+    }
+
+    /// Every change of any object after a revision, in order, as it is stored.
+    ///
+    /// A change is in the stream before the request that made it is answered. The stream keeps the server's store open.
+    ///
+    /// # Errors
+    /// See [`WatchError`].
+    pub fn watch(&self, since: u64) -> Result<Watch, WatchError> {
+        self.store().watch(Scope::Plane, since)
     }
 
     pub(crate) fn store(&self) -> &PlaneStore {

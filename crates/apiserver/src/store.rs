@@ -342,6 +342,11 @@ impl PlaneStore {
         &self.state.name
     }
 
+    /// The plane's number, never used again.
+    pub fn id(&self) -> u64 {
+        self.state.id
+    }
+
     /// The last committed revision; a new plane starts at 1.
     pub fn revision(&self) -> u64 {
         self.state.revision.load(Ordering::Acquire)

@@ -103,7 +103,7 @@ async fn wait_until_ready(rest: &RestClient, name: &str) -> anyhow::Result<()> {
 }
 
 /// Revision of the management plane: every write of any object counts it up.
-async fn revision(client: &kube::Client) -> anyhow::Result<u64> {
+pub(crate) async fn revision(client: &kube::Client) -> anyhow::Result<u64> {
     let namespaces: Api<DynamicObject> =
         Api::all_with(client.clone(), &kube::api::ApiResource::erase::<k8s_openapi::api::core::v1::Namespace>(&()));
     let list = namespaces.list(&ListParams::default()).await?;

@@ -12,7 +12,7 @@ use kube::runtime::watcher;
 use serde_json::Value;
 use tokio::sync::mpsc;
 
-use crate::cluster::put;
+use crate::cluster::{put, revision};
 use crate::report::{Latencies, Report, memory_kib, processor_time_of};
 use crate::server_process::ServerProcess;
 
@@ -88,6 +88,7 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     }
     drop(sender);
 
+    let first_revision = revision(&kubernetes).await?;
     let begin = Instant::now();
     let used = processor_time_of(server.id()).unwrap_or_default();
     let names: Vec<String> = (0..arguments.clusters).map(|number| format!("fleet-{number:04}")).collect();
@@ -122,6 +123,8 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let kept = elapsed < Duration::from_mins(5);
     report.bounded(&format!("all {clusters} clusters Ready"), &format!("{elapsed:.1?}"), "5 min", kept)?;
     report.figure("  processor time of the server", &format!("{used:.1?}"))?;
+    let writes = (revision(&kubernetes).await? - first_revision) / u64::try_from(clusters.max(1))?;
+    report.figure("  writes to the management plane, for each cluster", &writes.to_string())?;
     if let Some(kib) = memory_kib(server.id(), "VmHWM") {
         report.bounded("largest resident memory", &format!("{} MiB", kib >> 10), "2048 MiB", kib < 2 << 20)?;
     }

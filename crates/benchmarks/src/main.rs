@@ -3,6 +3,7 @@
 //! `cargo run --release -p kogge-benchmarks -- SCENARIO`. One file per scenario; [`report`] prints.
 
 mod cluster;
+mod faults;
 mod fleet;
 mod report;
 mod server_process;
@@ -10,6 +11,10 @@ mod start;
 mod store;
 
 use clap::{Parser, Subcommand};
+
+/// That of the binary `kogge`, whose parts some scenarios run in this process.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Measures Kogge.
 #[derive(Debug, Parser)]
@@ -27,6 +32,8 @@ enum Scenario {
     Cluster(cluster::Arguments),
     /// Many clusters at once: time, memory, status lag, and the processor time they cost when idle
     Fleet(fleet::Arguments),
+    /// Each kind of fault on a running cluster: time until its status says so, and until it has healed
+    Faults(faults::Arguments),
     /// The revision store: writes, reads, watches, planes, memory, and `kill -9` in the middle of writes
     Store(store::Arguments),
     /// Writes for ever and reports each acknowledged write; the scenario `store` kills it
@@ -39,6 +46,7 @@ fn main() -> anyhow::Result<()> {
         Scenario::Start(arguments) => runtime()?.block_on(start::run(&arguments)),
         Scenario::Cluster(arguments) => runtime()?.block_on(cluster::run(&arguments)),
         Scenario::Fleet(arguments) => runtime()?.block_on(fleet::run(&arguments)),
+        Scenario::Faults(arguments) => runtime()?.block_on(faults::run(&arguments)),
         Scenario::Store(arguments) => store::run(&arguments),
         Scenario::StoreCrashChild(arguments) => store::crash::child(&arguments),
     }

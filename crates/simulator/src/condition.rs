@@ -204,7 +204,7 @@ mod tests {
 
     #[test]
     fn a_condition_keeps_its_transition_time_while_its_status_stays() {
-        let object = Object(json!({"metadata": {"generation": 3}, "status": {"conditions": [
+        let object = Object::new(json!({"metadata": {"generation": 3}, "status": {"conditions": [
             {"type": "Ready", "status": "False", "reason": "A", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"},
             {"type": "Foreign", "status": "True", "reason": "B", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z"},
         ]}}));
@@ -217,7 +217,7 @@ mod tests {
     #[test]
     fn an_aggregate_names_whom_it_concerns_grouped_by_message() {
         let machine = |name: &str, status: &str, message: &str| {
-            Object(json!({"metadata": {"name": name}, "status": {"conditions": [
+            Object::new(json!({"metadata": {"name": name}, "status": {"conditions": [
                 {"type": "Ready", "status": status, "reason": "R", "message": message}]}}))
         };
         let machines = [

@@ -16,37 +16,38 @@ use crate::{
     write::Decision,
 };
 
-/// Decides what is to be done for a cluster now.
-pub fn decide(mut state: ClusterState, context: &Context<'_>) -> Decision {
+/// Decides what is to be done for a cluster now. The new statuses, and what the topology asks for, are left in the state.
+pub fn decide(state: &mut ClusterState, context: &Context<'_>) -> Decision {
     let mut decision = Decision::default();
     if state.cluster.flag("/spec/paused") || state.cluster.annotation(PAUSED_ANNOTATION).is_some() {
-        cluster::status::write_paused(&state, context, &mut decision);
+        cluster::status::write_paused(state, context, &mut decision);
         return decision;
     }
-    let health = health_check::check(&state, context, &mut decision);
+    let health = health_check::check(state, context, &mut decision);
     let topology = if state.cluster.deleting() {
-        cluster::deletion::reconcile(&state, &mut decision);
+        cluster::deletion::reconcile(state, &mut decision);
         Condition::no("TopologyReconciled", "Deleting", "Cluster is deleting")
     } else {
-        topology::reconcile::reconcile(&state, &mut decision)
+        state.desired = Some(topology::desired::known_desired(state));
+        topology::reconcile::reconcile(state, &mut decision)
     };
     let unhealthy = health.remediated();
-    network::reconcile(&state, context, &mut decision);
-    control_plane::replicas::reconcile(&state, context, &unhealthy, &mut decision);
+    network::reconcile(state, context, &mut decision);
+    control_plane::replicas::reconcile(state, context, &unhealthy, &mut decision);
     if !state.cluster.deleting() {
-        deployment::reconcile(&state, context, &mut decision);
-        set::reconcile(&state, context, &unhealthy, &mut decision);
-        lifecycle::reconcile(&state, context, &mut decision);
+        deployment::reconcile(state, context, &mut decision);
+        set::reconcile(state, context, &unhealthy, &mut decision);
+        lifecycle::reconcile(state, context, &mut decision);
     }
-    deletion::reconcile(&state, context, &mut decision);
+    deletion::reconcile(state, context, &mut decision);
     if !decision.is_quiet() {
         return decision;
     }
-    lifecycle::settle(&state, context, &mut decision);
-    health.write_statuses(&state, &mut decision);
-    status::machines(&mut state, context, &health, &mut decision);
-    status::sets_and_deployments(&mut state, context, &mut decision);
-    control_plane::status::write(&mut state, context, &mut decision);
-    cluster::status::write(&state, context, topology, &mut decision);
+    lifecycle::settle(state, context, &mut decision);
+    health.write_statuses(state, &mut decision);
+    status::machines(state, context, &health, &mut decision);
+    status::sets_and_deployments(state, context, &mut decision);
+    control_plane::status::write(state, context, &mut decision);
+    cluster::status::write(state, context, topology, &mut decision);
     decision
 }

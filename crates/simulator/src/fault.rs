@@ -380,7 +380,7 @@ mod tests {
         let faults = |flag: &str| {
             let mut object = flag.parse::<FaultSpec>().unwrap().object();
             object["metadata"]["creationTimestamp"] = json!("2026-01-01T00:00:00Z");
-            Faults::read(&[Object(object)])
+            Faults::read(&[Object::new(object)])
         };
         let scope = Scope { namespace: "default", cluster: "first", zone: "zone-a", machine: "m", pool: "default" };
         let quota = faults("quota-exhausted:count=10");

@@ -17,6 +17,7 @@ pub mod decision;
 pub mod definitions;
 pub mod fault;
 pub mod kind;
+mod lost_machines;
 pub mod machine;
 pub mod object;
 pub mod queue;

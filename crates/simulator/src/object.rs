@@ -3,6 +3,8 @@
 //! The simulator sees a dozen kinds whose deep parts differ by stack. It reads them through paths instead of structs:
 //! a missing or wrongly typed field reads as empty, as the zero value does in the real controllers.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -33,11 +35,28 @@ pub const REMEDIATE_ANNOTATION: &str = "cluster.x-k8s.io/remediate-machine";
 /// Annotation by which a user marks the machine to go first on a scale down.
 pub const DELETE_MACHINE_ANNOTATION: &str = "cluster.x-k8s.io/delete-machine";
 
-/// A Kubernetes object as JSON, with total accessors.
+/// A Kubernetes object as JSON, with total accessors. Cheap to clone: clones share the JSON until one is changed.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Object(pub Value);
+pub struct Object(Arc<Value>);
 
 impl Object {
+    /// An object of this JSON.
+    pub fn new(value: Value) -> Self {
+        Self(Arc::new(value))
+    }
+
+    /// The whole object.
+    pub fn value(&self) -> &Value {
+        &self.0
+    }
+
+    /// Puts a status in place.
+    pub fn set_status(&mut self, status: Value) {
+        if self.at("/status") != &status {
+            Arc::make_mut(&mut self.0)["status"] = status;
+        }
+    }
+
     /// The value at a JSON pointer, `null` where there is none.
     pub fn at(&self, pointer: &str) -> &Value {
         self.0.pointer(pointer).unwrap_or(&Value::Null)

@@ -92,16 +92,20 @@ impl Reconciler {
     }
 
     async fn reconcile(&self, key: &ClusterKey) -> Result<(), ReconcileError> {
+        let _visit = self.world.visit(key);
+        let mut desired = None;
         for _ in 0..ROUNDS {
             let Some(mut state) = self.world.state(key) else {
                 return self.close_orphaned_plane(key).await;
             };
             state.plane = self.observe(&state).await?;
+            state.desired = desired;
             let faults = self.world.faults();
             let used = |target: &crate::fault::FaultTarget| self.world.instances(target);
             let now = self.clock.now();
             let context = Context { clock: &self.clock, now, faults: &faults, used: &used, endpoint: &self.endpoint };
-            let decision = decide(state.clone(), &context);
+            let decision = decide(&mut state, &context);
+            desired = state.desired.take();
             if let Some(at) = decision.wake_at {
                 let delay = at.duration_since(now);
                 self.queue.add_after(key.clone(), delay.unsigned_abs().max(Duration::from_millis(1)));

@@ -10,16 +10,21 @@ use kube::{
     runtime::watcher::{self, Event, watcher},
 };
 use serde_json::{Value, json};
-use tokio::{sync::mpsc, task::JoinSet};
+use tokio::{
+    runtime::{Builder, Runtime},
+    sync::mpsc,
+    task::{JoinHandle, JoinSet},
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     clock::{Clock, Speed},
     control_plane::certificates::moved_kubeconfig,
     definitions::{InstallError, install_custom_resource_definitions},
-    fault::{FaultKind, FaultSpec, Scope},
+    fault::FaultSpec,
     kind::Kind,
-    object::{CLUSTER_NAME_LABEL, CONTROL_PLANE_LABEL, Object, TOPOLOGY_DEPLOYMENT_LABEL},
+    lost_machines,
+    object::{CLUSTER_NAME_LABEL, Object},
     queue::Queue,
     reconciler::{Reconciler, send},
     state::Endpoint,
@@ -29,8 +34,6 @@ use crate::{
 
 /// Field manager of faults given as options.
 const FAULT_MANAGER: &str = "kogge-simulator";
-/// How often faults that wait for machines to hit are looked at again.
-const FAULT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How to run the simulator.
 #[derive(Clone, Debug)]
@@ -59,6 +62,9 @@ impl SimulatorOptions {
 /// Why the simulator could not run.
 #[derive(Debug, thiserror::Error)]
 pub enum SimulatorError {
+    /// The simulator's threads could not be started.
+    #[error("failed to start the threads of the simulator: {0}")]
+    Threads(#[source] std::io::Error),
     /// The base URL is not `https://HOST:PORT`.
     #[error("base URL {0:?} is not https://HOST:PORT")]
     BaseUrl(String),
@@ -75,13 +81,54 @@ pub enum SimulatorError {
     },
 }
 
-/// Runs the simulator until `shutdown`.
+/// Runs the simulator until `shutdown`, on threads of its own: a cloud that builds a thousand clusters keeps nobody waiting who
+/// asks how they are.
 ///
-/// Level-triggered: stopped or killed at any point, the next run goes on from what is stored.
+/// Level-triggered: stopped or killed at any point, the next run goes on from what is stored. Dropping the future stops it at
+/// its tasks' next step.
 ///
 /// # Errors
 /// When it cannot start; once it runs, failures are logged and tried again.
 pub async fn run(options: SimulatorOptions, shutdown: CancellationToken) -> Result<(), SimulatorError> {
+    let threads = Threads::start().map_err(SimulatorError::Threads)?;
+    match threads.spawn(simulate(options, shutdown)).await {
+        Ok(result) => result,
+        Err(ended) => match ended.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // Only who drops the threads cancels the task, and that is this function.
+            Err(_) => Ok(()),
+        },
+    }
+}
+
+/// A runtime that may be dropped within another one.
+struct Threads(Option<Runtime>);
+
+impl Threads {
+    fn start() -> std::io::Result<Self> {
+        Builder::new_multi_thread().thread_name("simulator").enable_all().build().map(|runtime| Self(Some(runtime)))
+    }
+
+    fn spawn<F>(&self, future: F) -> JoinHandle<F::Output>
+    where
+        F: Future<Output: Send> + Send + 'static,
+    {
+        match &self.0 {
+            Some(runtime) => runtime.spawn(future),
+            None => unreachable!("it is there until this is dropped"),
+        }
+    }
+}
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+async fn simulate(options: SimulatorOptions, shutdown: CancellationToken) -> Result<(), SimulatorError> {
     let endpoint = endpoint(&options.base_url)?;
     let client = options.server.management().client();
     install_custom_resource_definitions(&client).await?;
@@ -122,7 +169,7 @@ pub async fn run(options: SimulatorOptions, shutdown: CancellationToken) -> Resu
         for _ in 0..workers {
             running.spawn(reconciler.clone().work());
         }
-        running.spawn(choose_lost_machines(client, world));
+        running.spawn(lost_machines::choose(client, world));
         running.spawn(workload::runner::run(options.server.clone(), clock));
         while let Some(ended) = running.join_next().await {
             if let Err(error) = ended {
@@ -220,7 +267,7 @@ async fn watch(kind: Kind, client: Client, world: Arc<World>, queue: Arc<Queue<C
                         }
                     }
                     Event::Apply(object) => notify(world.put(kind, value(object)), &world, &queue),
-                    Event::Delete(object) => notify(world.remove(kind, &Object(value(object))), &world, &queue),
+                    Event::Delete(object) => notify(world.remove(kind, &Object::new(value(object))), &world, &queue),
                 },
                 Ok(None) => break,
                 Err(error) => {
@@ -242,47 +289,5 @@ fn notify(affected: Affected, world: &World, queue: &Queue<ClusterKey>) {
         Affected::Cluster(key) => queue.add(key),
         Affected::Namespace(namespace) => world.clusters(Some(&namespace)).into_iter().for_each(|key| queue.add(key)),
         Affected::All => world.clusters(None).into_iter().for_each(|key| queue.add(key)),
-    }
-}
-
-/// Picks the machines each `NodeLost` fault hits, once, and notes them in its status: a machine that replaces a lost one is
-/// not lost again.
-async fn choose_lost_machines(client: Client, world: Arc<World>) {
-    loop {
-        tokio::time::sleep(FAULT_INTERVAL / 4).await;
-        let faults = world.faults();
-        for fault in faults.iter().filter(|it| it.spec.kind == FaultKind::NodeLost && it.machines.is_empty()) {
-            let mut machines: Vec<String> = world
-                .all(Kind::Machine)
-                .iter()
-                .filter(|machine| {
-                    let scope = Scope {
-                        namespace: machine.namespace(),
-                        cluster: machine.label(CLUSTER_NAME_LABEL).unwrap_or_default(),
-                        zone: machine.text("/status/failureDomain"),
-                        machine: machine.name(),
-                        pool: machine
-                            .label(TOPOLOGY_DEPLOYMENT_LABEL)
-                            .unwrap_or(if machine.label(CONTROL_PLANE_LABEL).is_some() { "control-plane" } else { "" }),
-                    };
-                    !machine.deleting()
-                        && !machine.text("/status/nodeRef/name").is_empty()
-                        && fault.spec.target.matches(&scope)
-                })
-                .map(|machine| format!("{}/{}", machine.namespace(), machine.name()))
-                .collect();
-            machines.sort();
-            if let Some(count) = fault.spec.parameters.count {
-                machines.truncate(usize::try_from(count).unwrap_or(usize::MAX));
-            }
-            if machines.is_empty() {
-                continue;
-            }
-            let path = format!("{}/status", Kind::Fault.path("", Some(&fault.name)));
-            let patch = json!({"status": {"machines": machines}});
-            if let Err(error) = send(&client, "PATCH", &path, Some(("application/merge-patch+json", &patch))).await {
-                tracing::warn!(fault = fault.name, %error, "failed to note the machines of a fault");
-            }
-        }
     }
 }

@@ -9,6 +9,7 @@ use crate::{
     fault::{FaultTarget, Faults, Scope},
     kind::Kind,
     object::{CONTROL_PLANE_LABEL, Object, TOPOLOGY_DEPLOYMENT_LABEL},
+    topology::desired::KnownDesired,
 };
 
 /// Finalizer of Cluster.
@@ -125,6 +126,8 @@ pub struct ClusterState {
     pub secrets: BTreeSet<String>,
     /// What was observed on the plane.
     pub plane: PlaneObservation,
+    /// What the topology asks for, if an earlier decision has computed it.
+    pub desired: Option<KnownDesired>,
 }
 
 /// The address under which planes are served.
@@ -169,6 +172,7 @@ impl ClusterState {
             health_checks: Vec::new(),
             secrets: BTreeSet::new(),
             plane: PlaneObservation::default(),
+            desired: None,
         }
     }
 

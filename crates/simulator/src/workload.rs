@@ -6,6 +6,7 @@ pub mod kubelet;
 pub mod network;
 pub mod node;
 pub mod plane_state;
+pub(crate) mod plane_view;
 pub mod replicas;
 pub mod runner;
 pub mod scheduler;

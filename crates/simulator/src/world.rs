@@ -1,15 +1,17 @@
 //! The shared cache of all objects the simulator works with, indexed by cluster.
 //!
-//! Objects are kept as JSON text without managed fields and without the content of secrets: a thousand clusters have some
-//! sixty thousand of them, and a decision parses only those of one cluster. Writes put their answers here, so the next decision
-//! sees them before the watch tells; what the watch tells later and is older is ignored.
+//! A thousand clusters have some sixty thousand objects, of which a few clusters' are looked at: objects are kept as JSON text,
+//! without managed fields and without the content of secrets, and parsed only while somebody [visits](World::visit) their
+//! cluster. Writes put their answers here, so the next decision sees them before the watch tells; what the watch tells later
+//! and is older is ignored.
 
 use std::{
-    collections::{BTreeSet, HashMap},
-    sync::{Mutex, MutexGuard, PoisonError},
+    collections::{BTreeSet, HashMap, HashSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use serde_json::Value;
+use tokio::sync::Notify;
 
 use crate::{
     fault::{FaultTarget, Faults},
@@ -52,8 +54,50 @@ struct Entry {
     cluster: Option<String>,
     /// Whether the entry is an instance the cloud has.
     instance: bool,
-    /// Nothing for an object that was deleted while the watch has not told so yet.
-    json: Option<Box<[u8]>>,
+    content: Content,
+}
+
+/// An object in the form it is needed in.
+#[derive(Debug)]
+enum Content {
+    /// It was deleted, and the watch has not told so yet.
+    Gone,
+    /// Nobody looks at it.
+    Text(Arc<[u8]>),
+    /// It is looked at again and again. The text is there unless the object changed since.
+    Read(Object, Option<Arc<[u8]>>),
+}
+
+impl Content {
+    fn text_of(object: &Object) -> Arc<[u8]> {
+        // Writing a `Value` to memory cannot fail.
+        serde_json::to_vec(object.value()).unwrap_or_default().into()
+    }
+
+    fn read(&self) -> Option<Object> {
+        match self {
+            Self::Gone => None,
+            Self::Text(text) => serde_json::from_slice(text).ok().map(Object::new),
+            Self::Read(object, _) => Some(object.clone()),
+        }
+    }
+
+    /// Parses it for good.
+    fn keep_read(&mut self) -> Option<Object> {
+        if let Self::Text(text) = self {
+            let object = Object::new(serde_json::from_slice(text).ok()?);
+            *self = Self::Read(object, Some(text.clone()));
+        }
+        self.read()
+    }
+
+    /// Lets go of what is parsed.
+    fn settle(&mut self) {
+        if let Self::Read(object, text) = self {
+            let text = text.take().unwrap_or_else(|| Self::text_of(object));
+            *self = Self::Text(text);
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -61,6 +105,8 @@ struct Inner {
     /// By kind, then by namespace and name: every decision asks for all faults, of which there are few or none.
     objects: HashMap<Kind, HashMap<(String, String), Entry>>,
     by_cluster: HashMap<ClusterKey, BTreeSet<(Kind, String)>>,
+    /// Clusters somebody looks at: their objects stay parsed.
+    visited: HashSet<ClusterKey>,
 }
 
 impl Inner {
@@ -71,15 +117,49 @@ impl Inner {
     fn entry(&self, kind: Kind, key: &(String, String)) -> Option<&Entry> {
         self.objects.get(&kind)?.get(key)
     }
+
+    fn entry_mut(&mut self, kind: Kind, namespace: &str, name: &str) -> Option<&mut Entry> {
+        self.objects.get_mut(&kind)?.get_mut(&(namespace.to_owned(), name.to_owned()))
+    }
+
+    /// An object that is looked at again soon.
+    fn read(&mut self, kind: Kind, namespace: &str, name: &str) -> Option<Object> {
+        self.entry_mut(kind, namespace, name)?.content.keep_read()
+    }
+}
+
+/// Somebody looks at a cluster; until this is dropped its objects stay parsed.
+#[derive(Debug)]
+pub struct Visit<'a> {
+    world: &'a World,
+    key: &'a ClusterKey,
+}
+
+impl Drop for Visit<'_> {
+    fn drop(&mut self) {
+        let mut inner = self.world.lock();
+        inner.visited.remove(self.key);
+        for (kind, name) in inner.by_cluster.get(self.key).cloned().into_iter().flatten() {
+            if let Some(entry) = inner.entry_mut(kind, &self.key.namespace, &name) {
+                entry.content.settle();
+            }
+        }
+    }
 }
 
 /// The cache. Shared by reference.
 #[derive(Debug, Default)]
 pub struct World {
     inner: Mutex<Inner>,
+    machine_or_fault: Notify,
 }
 
 impl World {
+    /// Waits until a machine or a fault has changed since the last call returned. For one waiter.
+    pub async fn machine_or_fault_changed(&self) {
+        self.machine_or_fault.notified().await;
+    }
+
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -94,7 +174,7 @@ impl World {
         {
             fields.remove("data");
         }
-        let object = Object(object);
+        let object = Object::new(object);
         let revision = object.text("/metadata/resourceVersion").parse().unwrap_or_default();
         let cluster = match kind {
             Kind::Cluster => Some(object.name().to_owned()),
@@ -108,9 +188,18 @@ impl World {
         if inner.entry(kind, &key).is_some_and(|known| known.revision >= revision) {
             return Affected::Nothing;
         }
-        let json = if gone { None } else { serde_json::to_vec(&object.0).ok().map(Vec::into_boxed_slice) };
-        if let Some(cluster) = &cluster {
-            let index = ClusterKey { namespace: namespace.clone(), name: cluster.clone() };
+        let index = cluster.as_ref().map(|name| ClusterKey { namespace: namespace.clone(), name: name.clone() });
+        let instance = kind == Kind::SimulatedMachine && !object.text("/status/stage").is_empty() && !gone;
+        // Classes, templates and faults belong to no cluster and are part of every look.
+        let is_looked_at = index.as_ref().is_none_or(|index| inner.visited.contains(index));
+        let content = if gone {
+            Content::Gone
+        } else if is_looked_at {
+            Content::Read(object, None)
+        } else {
+            Content::Text(Content::text_of(&object))
+        };
+        if let Some(index) = index {
             let members = inner.by_cluster.entry(index).or_default();
             if gone {
                 members.remove(&(kind, key.1.clone()));
@@ -118,9 +207,12 @@ impl World {
                 members.insert((kind, key.1.clone()));
             }
         }
-        let instance = kind == Kind::SimulatedMachine && !object.text("/status/stage").is_empty() && !gone;
-        let entry = Entry { revision, cluster: cluster.clone(), instance, json };
+        let entry = Entry { revision, cluster: cluster.clone(), instance, content };
         inner.objects.entry(kind).or_default().insert(key, entry);
+        drop(inner);
+        if matches!(kind, Kind::Machine | Kind::Fault) {
+            self.machine_or_fault.notify_one();
+        }
         affected(kind, namespace, cluster)
     }
 
@@ -151,9 +243,8 @@ impl World {
     /// Marks an object as gone after a write found it missing.
     pub fn forget(&self, kind: Kind, namespace: &str, name: &str) {
         let mut inner = self.lock();
-        let entry = inner.objects.get_mut(&kind).and_then(|all| all.get_mut(&(namespace.to_owned(), name.to_owned())));
-        let cluster = entry.and_then(|entry| {
-            entry.json = None;
+        let cluster = inner.entry_mut(kind, namespace, name).and_then(|entry| {
+            entry.content = Content::Gone;
             entry.instance = false;
             entry.cluster.clone()
         });
@@ -172,7 +263,7 @@ impl World {
             .of_kind(kind)
             .filter(|(key, _)| !kept.contains(key))
             .map(|((namespace, name), entry)| {
-                Object(serde_json::json!({"metadata": {
+                Object::new(serde_json::json!({"metadata": {
                     "namespace": namespace, "name": name, "resourceVersion": entry.revision.to_string()}}))
             })
             .collect();
@@ -181,18 +272,13 @@ impl World {
 
     /// One object.
     pub fn get(&self, kind: Kind, namespace: &str, name: &str) -> Option<Object> {
-        let inner = self.lock();
-        let entry = inner.entry(kind, &(namespace.to_owned(), name.to_owned()))?;
-        serde_json::from_slice(entry.json.as_ref()?).ok().map(Object)
+        self.lock().entry(kind, &(namespace.to_owned(), name.to_owned()))?.content.read()
     }
 
     /// Every object of a kind.
     pub fn all(&self, kind: Kind) -> Vec<Object> {
         let inner = self.lock();
-        inner
-            .of_kind(kind)
-            .filter_map(|(_, entry)| serde_json::from_slice(entry.json.as_ref()?).ok().map(Object))
-            .collect()
+        inner.of_kind(kind).filter_map(|(_, entry)| entry.content.read()).collect()
     }
 
     /// Every cluster, or those of one namespace.
@@ -205,12 +291,18 @@ impl World {
             .collect()
     }
 
-    /// All that belongs to a cluster, with its class and the class's templates.
+    /// Keeps the objects of a cluster parsed until the visit is dropped. Only one visit of a cluster at a time.
+    pub fn visit<'a>(&'a self, key: &'a ClusterKey) -> Visit<'a> {
+        self.lock().visited.insert(key.clone());
+        Visit { world: self, key }
+    }
+
+    /// All that belongs to a visited cluster, with its class and the class's templates.
     pub fn state(&self, key: &ClusterKey) -> Option<ClusterState> {
-        let mut state = ClusterState::of(self.get(Kind::Cluster, &key.namespace, &key.name)?);
-        let members: Vec<(Kind, String)> = self.lock().by_cluster.get(key)?.iter().cloned().collect();
-        for (kind, name) in members {
-            if let Some(object) = self.get(kind, &key.namespace, &name) {
+        let mut inner = self.lock();
+        let mut state = ClusterState::of(inner.read(Kind::Cluster, &key.namespace, &key.name)?);
+        for (kind, name) in inner.by_cluster.get(key)?.clone() {
+            if let Some(object) = inner.read(kind, &key.namespace, &name) {
                 state.insert(kind, object);
             }
         }
@@ -218,13 +310,13 @@ impl World {
             "" => key.namespace.clone(),
             namespace => namespace.to_owned(),
         };
-        let class = self.get(Kind::ClusterClass, &namespace, state.cluster.text("/spec/topology/classRef/name"));
+        let class = inner.read(Kind::ClusterClass, &namespace, state.cluster.text("/spec/topology/classRef/name"));
         if let Some(class) = class {
             for reference in template_references(&class) {
                 let kind = reference["kind"].as_str().and_then(Kind::from_name);
                 let name = reference["name"].as_str().unwrap_or_default();
                 if let Some(kind) = kind
-                    && let Some(template) = self.get(kind, &namespace, name)
+                    && let Some(template) = inner.read(kind, &namespace, name)
                 {
                     state.insert(kind, template);
                 }
@@ -302,8 +394,26 @@ mod tests {
         assert_eq!(world.put(Kind::Machine, machine(9, true)), Affected::Cluster(key));
         assert_eq!(world.get(Kind::Machine, "default", "m"), None);
         assert_eq!(world.put(Kind::Machine, machine(7, false)), Affected::Nothing);
-        world.remove(Kind::Machine, &Object(machine(9, true)));
+        world.remove(Kind::Machine, &Object::new(machine(9, true)));
         world.put(Kind::Machine, machine(12, false));
         assert!(world.get(Kind::Machine, "default", "m").is_some());
+    }
+
+    #[test]
+    fn a_visit_changes_how_objects_are_kept_and_never_what_they_are() {
+        let world = World::default();
+        let key = ClusterKey { namespace: "default".into(), name: "first".into() };
+        let cluster = json!({"metadata": {"name": "first", "namespace": "default", "resourceVersion": "3"}});
+        world.put(Kind::Cluster, cluster);
+        world.put(Kind::Machine, machine(5, false));
+        let before = world.visit(&key);
+        let seen = world.state(&key).map(|state| state.machines).unwrap_or_default();
+        assert_eq!(seen, [Object::new(machine(5, false))]);
+        world.put(Kind::Machine, machine(6, false));
+        drop(before);
+        assert_eq!(world.get(Kind::Machine, "default", "m"), Some(Object::new(machine(6, false))));
+        let _again = world.visit(&key);
+        world.put(Kind::Machine, machine(7, true));
+        assert_eq!(world.state(&key).map(|state| state.machines.len()), Some(0));
     }
 }

@@ -99,7 +99,7 @@ pub fn advance(
     status["conditions"] = merged(instance, &conditions, context.now);
     status["observedGeneration"] = json!(instance.generation());
     let mut stored = instance.clone();
-    stored.0["status"] = status.clone();
+    stored.set_status(status.clone());
     if progress.stage.has_node() {
         register(state, machine, &stored, progress.stage, &mut status, decision);
     }

@@ -18,7 +18,7 @@ pub fn write(state: &mut ClusterState, context: &Context<'_>, decision: &mut Dec
     let status = status(state, context, control_plane);
     decision.status(Kind::KubeadmControlPlane, control_plane, &status);
     if let Some(control_plane) = &mut state.control_plane {
-        control_plane.0["status"] = status;
+        control_plane.set_status(status);
     }
 }
 

@@ -200,7 +200,7 @@ mod tests {
             let annotations = bounds.map_or(json!({}), |(min, max)| {
                 json!({format!("{AUTOSCALER_PREFIX}-min-size"): min, format!("{AUTOSCALER_PREFIX}-max-size"): max})
             });
-            Object(json!({"metadata": {"annotations": annotations}, "spec": {"replicas": replicas}}))
+            Object::new(json!({"metadata": {"annotations": annotations}, "spec": {"replicas": replicas}}))
         };
         let written = |replicas, bounds| bounded_replicas(&deployment(replicas, bounds));
         assert_eq!(written(Value::Null, None), Some(1));

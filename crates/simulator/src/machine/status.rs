@@ -24,7 +24,7 @@ pub fn machines(state: &mut ClusterState, context: &Context<'_>, health: &Health
         state.machines.iter().map(|machine| machine_status(state, context, health, machine, decision)).collect();
     for (machine, status) in state.machines.iter_mut().zip(statuses) {
         decision.status(Kind::Machine, machine, &status);
-        machine.0["status"] = status;
+        machine.set_status(status);
     }
 }
 
@@ -110,18 +110,12 @@ fn conditions(
     all.push(up_to_date(state, machine));
     all.push(Condition::no("Updating", "NotUpdating", ""));
     all.push(Condition::no("Paused", "NotPaused", ""));
+    let mut result = merged(machine, &all, context.now);
     // Conditions that no longer apply disappear instead of staying at their last value.
-    let mut kept = machine.clone();
-    if let Some(conditions) = kept.0.pointer_mut("/status/conditions").and_then(Value::as_array_mut) {
-        conditions.retain(|it| it["type"] != "OwnerRemediated" && it["type"] != "HealthCheckSucceeded");
-    }
-    let mut result = merged(&kept, &all, context.now);
-    // The retained copy lost their transition times; they are taken from the machine itself.
-    for condition in result.as_array_mut().into_iter().flatten() {
-        let old = condition["type"].as_str().and_then(|it| machine.condition(it));
-        if let Some(old) = old.filter(|old| old["status"] == condition["status"]) {
-            condition["lastTransitionTime"] = old["lastTransitionTime"].clone();
-        }
+    if let Some(conditions) = result.as_array_mut() {
+        let applies = |it: &Value| all.iter().any(|new| it["type"] == new.condition_type);
+        conditions
+            .retain(|it| applies(it) || (it["type"] != "OwnerRemediated" && it["type"] != "HealthCheckSucceeded"));
     }
     result
 }
@@ -432,12 +426,12 @@ pub fn sets_and_deployments(state: &mut ClusterState, context: &Context<'_>, dec
     let sets: Vec<Value> = state.sets.iter().map(|set| set_status(state, context, set)).collect();
     for (set, status) in state.sets.iter_mut().zip(sets) {
         decision.status(Kind::MachineSet, set, &status);
-        set.0["status"] = status;
+        set.set_status(status);
     }
     let deployments: Vec<Value> = state.deployments.iter().map(|it| deployment_status(state, context, it)).collect();
     for (deployment, status) in state.deployments.iter_mut().zip(deployments) {
         decision.status(Kind::MachineDeployment, deployment, &status);
-        deployment.0["status"] = status;
+        deployment.set_status(status);
     }
 }
 

@@ -2,6 +2,8 @@
 
 #![allow(clippy::needless_pass_by_value)] // JSON literals are written at the call sites
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value, json};
 
 use super::{
@@ -107,6 +109,43 @@ pub fn desired(state: &ClusterState) -> Result<Desired, TopologyError> {
         health_check,
         deployments,
     })
+}
+
+/// All a topology asks for, with what it was computed from: it stays right while that does not change.
+#[derive(Clone, Debug)]
+pub struct KnownDesired {
+    inputs: Inputs,
+    /// What is asked for, or why that cannot be said.
+    pub outcome: Result<Arc<Desired>, String>,
+}
+
+/// Everything [`desired`] depends on, by uid or name and generation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Inputs {
+    cluster: (String, i64),
+    class: Option<(String, i64)>,
+    templates: Vec<(Kind, String, i64)>,
+}
+
+impl Inputs {
+    fn of(state: &ClusterState) -> Self {
+        let version = |object: &Object| (object.uid().to_owned(), object.generation());
+        let templates = &state.templates;
+        Self {
+            cluster: version(&state.cluster),
+            class: state.class.as_ref().map(version),
+            templates: templates.iter().map(|((kind, _), it)| (*kind, it.uid().to_owned(), it.generation())).collect(),
+        }
+    }
+}
+
+/// What the topology of a state asks for: what is known if that is still right, else computed.
+pub fn known_desired(state: &ClusterState) -> KnownDesired {
+    let inputs = Inputs::of(state);
+    if let Some(known) = state.desired.as_ref().filter(|known| known.inputs == inputs) {
+        return known.clone();
+    }
+    KnownDesired { inputs, outcome: desired(state).map(Arc::new).map_err(|error| error.to_string()) }
 }
 
 struct Builder<'a> {

@@ -3,9 +3,11 @@
 //! The control plane gets a new version first; a machine deployment keeps its version and templates until the control
 //! plane is done, and then one machine deployment follows the other. So a change that touches both rolls each once.
 
+use std::borrow::Cow;
+
 use serde_json::{Value, json};
 
-use super::desired::{Desired, DesiredDeployment, DesiredObject, desired, is_applied, stamp};
+use super::desired::{Desired, DesiredDeployment, DesiredObject, is_applied, known_desired, stamp};
 use crate::{
     condition::Condition,
     kind::Kind,
@@ -19,13 +21,13 @@ const TYPE: &str = "TopologyReconciled";
 
 /// Writes what the topology asks for, and says how far it is.
 pub fn reconcile(state: &ClusterState, decision: &mut Decision) -> Condition {
-    let desired = match desired(state) {
+    let desired = match known_desired(state).outcome {
         Ok(desired) => desired,
-        Err(error) => return Condition::no(TYPE, "ReconcileFailed", error.to_string()),
+        Err(error) => return Condition::no(TYPE, "ReconcileFailed", error),
     };
     let version = state.cluster.text("/spec/topology/version");
     let mut pending = Vec::new();
-    apply(state.infrastructure.as_ref(), Kind::SimulatedCluster, desired.infrastructure.clone(), decision);
+    apply(state.infrastructure.as_ref(), Kind::SimulatedCluster, &desired.infrastructure, decision);
     control_plane(state, &desired, decision, &mut pending);
     let control_plane_done = control_plane_is_done(state, &desired.control_plane);
     let mut busy = state
@@ -49,9 +51,9 @@ pub fn reconcile(state: &ClusterState, decision: &mut Decision) -> Condition {
     conclusion(state, version, &desired, &pending)
 }
 
-fn apply(stored: Option<&Object>, kind: Kind, body: Value, decision: &mut Decision) {
-    if stored.is_none_or(|stored| !stored.deleting() && !is_applied(stored, &body)) {
-        decision.apply(kind, TOPOLOGY_MANAGER, body);
+fn apply(stored: Option<&Object>, kind: Kind, body: &Value, decision: &mut Decision) {
+    if stored.is_none_or(|stored| !stored.deleting() && !is_applied(stored, body)) {
+        decision.apply(kind, TOPOLOGY_MANAGER, body.clone());
     }
 }
 
@@ -64,7 +66,7 @@ fn apply_template(state: &ClusterState, template: &DesiredObject, decision: &mut
 
 fn control_plane(state: &ClusterState, desired: &Desired, decision: &mut Decision, pending: &mut Vec<String>) {
     let stored = state.control_plane.as_ref();
-    let mut body = desired.control_plane.clone();
+    let mut body = Cow::Borrowed(&desired.control_plane);
     if let Some(stored) = stored {
         let upgrades = stored.at("/spec/version") != &body["spec"]["version"];
         let workers_behind = state.deployments.iter().any(|it| {
@@ -74,8 +76,9 @@ fn control_plane(state: &ClusterState, desired: &Desired, decision: &mut Decisio
         });
         if upgrades && workers_behind {
             // Workers may not fall two minors behind: they finish the last upgrade first.
-            body["spec"]["version"] = stored.at("/spec/version").clone();
-            stamp(&mut body);
+            let held = body.to_mut();
+            held["spec"]["version"] = stored.at("/spec/version").clone();
+            stamp(held);
             pending.push(format!("  * KubeadmControlPlane {} pending upgrade", stored.name()));
         }
     }
@@ -84,7 +87,7 @@ fn control_plane(state: &ClusterState, desired: &Desired, decision: &mut Decisio
     }) {
         apply_template(state, &desired.machine_template, decision);
     }
-    apply(stored, Kind::KubeadmControlPlane, body, decision);
+    apply(stored, Kind::KubeadmControlPlane, &body, decision);
 }
 
 /// Whether all control plane machines are what the control plane object asks for, and it is what the topology asks for.
@@ -111,7 +114,7 @@ fn deployment(
     pending: &mut Vec<String>,
 ) {
     const TEMPLATE_FIELDS: [&str; 4] = ["version", "bootstrap", "infrastructureRef", "failureDomain"];
-    let mut body = wanted.deployment.clone();
+    let mut body = Cow::Borrowed(&wanted.deployment);
     let name = body["metadata"]["name"].as_str().unwrap_or_default().to_owned();
     let stored = state.deployments.iter().find(|it| it.name() == name);
     let mut held = false;
@@ -122,13 +125,14 @@ fn deployment(
         let has_machines = state.machines.iter().any(|it| it.label(crate::object::DEPLOYMENT_LABEL) == Some(&name));
         held = rolls && (!control_plane_done || busy.iter().any(|it| *it != name) && has_machines);
         if held {
+            let body = body.to_mut();
             for field in TEMPLATE_FIELDS {
                 match template.get(field) {
                     Some(value) => body["spec"]["template"]["spec"][field] = value.clone(),
                     None => drop(body["spec"]["template"]["spec"].as_object_mut().map(|it| it.remove(field))),
                 }
             }
-            stamp(&mut body);
+            stamp(body);
             pending.push(format!("  * MachineDeployment {name} pending upgrade"));
         } else if rolls {
             busy.push(name);
@@ -139,7 +143,7 @@ fn deployment(
             apply_template(state, template, decision);
         }
     }
-    apply(stored, Kind::MachineDeployment, body, decision);
+    apply(stored, Kind::MachineDeployment, &body, decision);
 }
 
 fn health_checks(state: &ClusterState, desired: &Desired, decision: &mut Decision) {
@@ -150,7 +154,7 @@ fn health_checks(state: &ClusterState, desired: &Desired, decision: &mut Decisio
         .collect();
     for body in &wanted {
         let stored = state.health_checks.iter().find(|it| body["metadata"]["name"] == it.name());
-        apply(stored, Kind::MachineHealthCheck, (*body).clone(), decision);
+        apply(stored, Kind::MachineHealthCheck, body, decision);
     }
     for extra in &state.health_checks {
         if extra.label(TOPOLOGY_OWNED_LABEL).is_some()

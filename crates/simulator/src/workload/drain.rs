@@ -26,7 +26,7 @@ pub(crate) async fn pods_on_nodes(
     for node in nodes {
         let list = send(client, "GET", &format!("/api/v1/pods?fieldSelector=spec.nodeName%3D{node}"), None).await?;
         let items = list["items"].as_array().cloned().unwrap_or_default();
-        let pods = items.into_iter().map(Object).filter(must_leave).map(|pod| described(&pod, &budgets)).collect();
+        let pods = items.into_iter().map(Object::new).filter(must_leave).map(|pod| described(&pod, &budgets)).collect();
         all.insert((*node).to_owned(), pods);
     }
     Ok(all)

@@ -78,13 +78,12 @@ impl Resource {
         }
     }
 
-    /// Path of all objects of the plane.
-    pub fn list_path(self) -> String {
-        let (_, api_version, plural, _) = self.names();
-        let root = if api_version.contains('/') { "/apis" } else { "/api" };
-        // Of the config maps only those that carry the cluster's authority matter.
-        let filter = if self == Self::ConfigMap { "?fieldSelector=metadata.name%3Dkube-root-ca.crt" } else { "" };
-        format!("{root}/{api_version}/{plural}{filter}")
+    /// The resource that is stored under this group and plural, if it is of interest.
+    pub fn of(group: &str, plural: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|resource| {
+            let (_, api_version, own_plural, _) = resource.names();
+            plural == own_plural && group == api_version.split_once('/').map_or("", |(group, _)| group)
+        })
     }
 
     /// Path of one object.
@@ -100,19 +99,56 @@ impl Resource {
 }
 
 /// All objects of a plane that its controllers look at.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct PlaneState {
+    /// By resource, ordered by namespace and name.
     objects: BTreeMap<Resource, Vec<Object>>,
-    /// Service network of the cluster.
+    /// Service network of the cluster. Default: `10.96.0.0/12`.
     pub service_network: String,
     /// Authority of the plane's serving certificate, PEM.
     pub authority: String,
 }
 
+impl Default for PlaneState {
+    fn default() -> Self {
+        Self { objects: BTreeMap::new(), service_network: "10.96.0.0/12".to_owned(), authority: String::new() }
+    }
+}
+
 impl PlaneState {
-    /// Puts the objects of a resource in place.
-    pub fn set(&mut self, resource: Resource, objects: Vec<Object>) {
-        self.objects.insert(resource, objects);
+    /// Puts an object in place, new or changed.
+    pub fn put(&mut self, resource: Resource, object: Object) {
+        if resource == Resource::ConfigMap {
+            if (object.namespace(), object.name()) == ("kube-system", "kubeadm-config") {
+                self.configure(&object);
+            }
+            // Of the others only those matter that carry the cluster's authority.
+            if object.name() != "kube-root-ca.crt" {
+                return;
+            }
+        }
+        let objects = self.objects.entry(resource).or_default();
+        match find(objects, object.namespace(), object.name()) {
+            Ok(index) => objects[index] = object,
+            Err(index) => objects.insert(index, object),
+        }
+    }
+
+    /// Removes an object that is gone.
+    pub fn remove(&mut self, resource: Resource, namespace: &str, name: &str) {
+        if let Some(objects) = self.objects.get_mut(&resource)
+            && let Ok(index) = find(objects, namespace, name)
+        {
+            objects.remove(index);
+        }
+    }
+
+    /// Takes in what kubeadm's configuration says.
+    fn configure(&mut self, configuration: &Object) {
+        let parsed: Option<Value> = serde_saphyr::from_str(configuration.text("/data/ClusterConfiguration")).ok();
+        if let Some(network) = parsed.as_ref().and_then(|it| it.pointer("/networking/serviceSubnet")?.as_str()) {
+            network.clone_into(&mut self.service_network);
+        }
     }
 
     /// The objects of a resource.
@@ -124,6 +160,11 @@ impl PlaneState {
     pub fn pods_of<'a>(&'a self, owner: &'a Object) -> impl Iterator<Item = &'a Object> {
         self.all(Resource::Pod).iter().filter(|pod| pod.owned_by(owner.uid()))
     }
+}
+
+/// Where an object is, or would be.
+fn find(objects: &[Object], namespace: &str, name: &str) -> Result<usize, usize> {
+    objects.binary_search_by(|it| (it.namespace(), it.name()).cmp(&(namespace, name)))
 }
 
 /// What the controllers of a plane want written.
@@ -209,4 +250,54 @@ pub fn is_ready(pod: &Object) -> bool {
 /// Whether a pod ended by itself.
 pub fn is_finished(pod: &Object) -> bool {
     matches!(pod.text("/status/phase"), "Succeeded" | "Failed")
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn pod(namespace: u8, name: u8, node: u8) -> Object {
+        Object::new(json!({
+            "metadata": {"namespace": namespace.to_string(), "name": name.to_string()}, "spec": {"nodeName": node.to_string()},
+        }))
+    }
+
+    proptest! {
+        #[test]
+        fn changes_in_any_order_leave_what_a_list_would_show(changes: Vec<(u8, u8, Option<u8>)>) {
+            let mut state = PlaneState::default();
+            let mut expected = BTreeMap::new();
+            for (namespace, name, node) in changes {
+                let (namespace, name) = (namespace % 3, name % 20);
+                if let Some(node) = node {
+                    state.put(Resource::Pod, pod(namespace, name, node));
+                    expected.insert((namespace.to_string(), name.to_string()), pod(namespace, name, node));
+                } else {
+                    state.remove(Resource::Pod, &namespace.to_string(), &name.to_string());
+                    expected.remove(&(namespace.to_string(), name.to_string()));
+                }
+            }
+            prop_assert_eq!(state.all(Resource::Pod), expected.into_values().collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn of_the_config_maps_the_authorities_and_the_service_network_are_kept() {
+        let map = |namespace: &str, name: &str| {
+            Object::new(json!({
+                "metadata": {"namespace": namespace, "name": name},
+                "data": {"ClusterConfiguration": "networking:\n  serviceSubnet: 10.0.0.0/16\n"},
+            }))
+        };
+        let mut state = PlaneState::default();
+        for (namespace, name) in
+            [("default", "kube-root-ca.crt"), ("default", "mine"), ("kube-system", "kubeadm-config")]
+        {
+            state.put(Resource::ConfigMap, map(namespace, name));
+        }
+        assert_eq!(state.all(Resource::ConfigMap), [map("default", "kube-root-ca.crt")]);
+        assert_eq!(state.service_network, "10.0.0.0/16");
+    }
 }

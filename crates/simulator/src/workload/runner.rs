@@ -1,8 +1,7 @@
 //! The workload controllers of all planes in one set of tasks: a change in a plane puts it on a queue, and whoever is free
-//! loads it, decides and writes until nothing is to be done. An idle plane costs nothing.
+//! takes in what changed, decides and writes until nothing is to be done. An idle plane costs nothing.
 
 use std::{
-    collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -18,12 +17,12 @@ use tokio::task::JoinSet;
 
 use super::{
     jobs, kubelet, network,
-    plane_state::{PlaneDecision, PlaneState, Resource},
+    plane_state::{PlaneDecision, PlaneState},
+    plane_view::{KnownPlanes, PlaneView, Position, Settled, ViewError},
     replicas, scheduler, sets, storage,
 };
 use crate::{
     clock::Clock,
-    object::Object,
     queue::Queue,
     reconciler::{is_missing, send},
 };
@@ -32,22 +31,6 @@ use crate::{
 const GATHER: Duration = Duration::from_millis(10);
 /// Decisions in a row for one plane before others get their turn.
 const ROUNDS: usize = 40;
-/// Where a plane was when nothing was left to do: a plane that has not moved since needs no second look.
-#[derive(Clone)]
-struct Settled {
-    position: Position,
-    due: Option<jiff::Timestamp>,
-}
-
-/// A point in the life of a plane. A plane that is made again counts from the beginning, but has other namespaces.
-#[derive(Clone, PartialEq)]
-struct Position {
-    first_namespace: String,
-    revision: String,
-}
-
-type SettledPlanes = Arc<Mutex<HashMap<PlaneName, Settled>>>;
-
 /// Planes worked on at the same time.
 const WORKERS: usize = 4;
 
@@ -79,10 +62,10 @@ pub(crate) async fn run(server: Server, clock: Clock) {
         }
     };
     enqueue_all(&queue);
-    let settled = SettledPlanes::default();
+    let known = Arc::<Mutex<KnownPlanes>>::default();
     let mut workers = JoinSet::new();
     for _ in 0..WORKERS {
-        workers.spawn(work(server.clone(), clock.clone(), queue.clone(), settled.clone()));
+        workers.spawn(work(server.clone(), clock.clone(), queue.clone(), known.clone()));
     }
     while let Some(change) = changes.next().await {
         match change {
@@ -97,11 +80,11 @@ pub(crate) async fn run(server: Server, clock: Clock) {
     }
 }
 
-async fn work(server: Server, clock: Clock, queue: Arc<Queue<PlaneName>>, settled: SettledPlanes) {
+async fn work(server: Server, clock: Clock, queue: Arc<Queue<PlaneName>>, known: Arc<Mutex<KnownPlanes>>) {
     loop {
         let name = queue.next().await;
         if let Some(plane) = server.plane(&name) {
-            match settle(&server, &plane, &clock, &settled).await {
+            match settle(&server, &plane, &clock, &known).await {
                 Ok(wait) => {
                     if let Some(wait) = wait {
                         queue.add_after(name.clone(), wait);
@@ -117,15 +100,15 @@ async fn work(server: Server, clock: Clock, queue: Arc<Queue<PlaneName>>, settle
             }
         }
         if server.plane(&name).is_none() {
-            locked(&settled).remove(&name);
+            locked(&known).forget(&name);
         }
         queue.done(&name);
     }
 }
 
-fn locked(settled: &SettledPlanes) -> MutexGuard<'_, HashMap<PlaneName, Settled>> {
+fn locked(known: &Mutex<KnownPlanes>) -> MutexGuard<'_, KnownPlanes> {
     // Each value is whole at any time, so a panic elsewhere spoils nothing.
-    settled.lock().unwrap_or_else(PoisonError::into_inner)
+    known.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Decides and writes until nothing is to be done; how long until something becomes due by itself.
@@ -133,60 +116,48 @@ async fn settle(
     server: &Server,
     plane: &Plane,
     clock: &Clock,
-    settled: &SettledPlanes,
-) -> Result<Option<Duration>, String> {
-    let client = plane.client();
+    known: &Mutex<KnownPlanes>,
+) -> Result<Option<Duration>, SettleError> {
     let until = |due: Option<jiff::Timestamp>, now: jiff::Timestamp| {
         due.map(|at| at.duration_since(now).unsigned_abs().max(Duration::from_millis(5)))
     };
-    let known = locked(settled).get(plane.name()).cloned();
-    if let Some(known) = known {
+    let settled = locked(known).settled(plane.name());
+    if let Some(settled) = settled {
         let now = clock.now();
-        let current = position(&client).await.map_err(|error| error.to_string())?;
         // The changes that led here were our own, or were seen by the last look.
-        if current == known.position && known.due.is_none_or(|due| due > now) {
-            return Ok(until(known.due, now));
+        if settled.position == Position::of(plane) && settled.due.is_none_or(|due| due > now) {
+            return Ok(until(settled.due, now));
         }
     }
+    let view = locked(known).take(plane);
+    let mut view = match view {
+        Some(view) => view,
+        None => PlaneView::open(plane, server.certificate_authority_pem())?,
+    };
     for _ in 0..ROUNDS {
-        // Read before the objects: what changes while they are read is a reason for another look.
-        let position = position(&client).await.map_err(|error| error.to_string())?;
-        let state = load(server, &client).await.map_err(|error| error.to_string())?;
+        view.follow()?;
         let now = clock.now();
-        let decision = decide(&state, clock, now);
+        let decision = decide(&view.state, clock, now);
         if decision.is_quiet() {
-            locked(settled).insert(plane.name().clone(), Settled { position, due: decision.wake_at });
-            return Ok(until(decision.wake_at, now));
+            let settled = Settled { position: view.position(), due: decision.wake_at };
+            let mut known = locked(known);
+            known.settle(plane.name(), settled);
+            known.keep(plane.name(), view);
+            return Ok(until(settled.due, now));
         }
-        write(plane, &client, decision).await?;
+        write(plane, &view.client, decision).await.map_err(SettleError::Write)?;
     }
+    locked(known).keep(plane.name(), view);
     Ok(Some(Duration::from_millis(200)))
 }
 
-/// Where a plane is: any of its lists says it, and the shortest list says it cheapest.
-async fn position(client: &kube::Client) -> Result<Position, kube::Error> {
-    let list = send(client, "GET", "/api/v1/namespaces?limit=1", None).await?;
-    let text = |pointer: &str| list.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
-    Ok(Position { first_namespace: text("/items/0/metadata/uid"), revision: text("/metadata/resourceVersion") })
-}
-
-async fn load(server: &Server, client: &kube::Client) -> Result<PlaneState, kube::Error> {
-    let mut state = PlaneState::default();
-    state.authority = server.certificate_authority_pem();
-    for resource in Resource::ALL {
-        let mut list = send(client, "GET", &resource.list_path(), None).await?;
-        let objects = match list["items"].take() {
-            Value::Array(items) => items.into_iter().map(Object).collect(),
-            _ => Vec::new(),
-        };
-        state.set(resource, objects);
-    }
-    let configuration = send(client, "GET", "/api/v1/namespaces/kube-system/configmaps/kubeadm-config", None).await;
-    let text = configuration.ok().and_then(|it| it["data"]["ClusterConfiguration"].as_str().map(str::to_owned));
-    let parsed: Option<Value> = text.and_then(|text| serde_saphyr::from_str(&text).ok());
-    let network = parsed.as_ref().and_then(|it| it.pointer("/networking/serviceSubnet")?.as_str());
-    network.unwrap_or("10.96.0.0/12").clone_into(&mut state.service_network);
-    Ok(state)
+/// Why a plane could not be settled; it is tried again.
+#[derive(Debug, thiserror::Error)]
+enum SettleError {
+    #[error(transparent)]
+    View(#[from] ViewError),
+    #[error("failed to write: {0}")]
+    Write(String),
 }
 
 async fn write(plane: &Plane, client: &kube::Client, decision: PlaneDecision) -> Result<(), String> {
