@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    certificate_signing::{self, CertificateController},
     controller_loop, event_expiry,
     garbage_collector::GarbageCollector,
     namespace_controller::NamespaceController,
@@ -21,6 +22,7 @@ pub(crate) fn start(server: &Server, end: &CancellationToken) {
     controller_loop::start(GarbageCollector::default(), server, end);
     controller_loop::start(NamespaceController::default(), server, end);
     controller_loop::start(AggregationController, server, end);
+    controller_loop::start(CertificateController, server, end);
     tokio::spawn(end.clone().run_until_cancelled_owned(maintain(server.downgrade())));
 }
 
@@ -32,6 +34,9 @@ async fn maintain(server: WeakServer) {
         for plane in server.planes() {
             if let Err(error) = event_expiry::expire(&plane, now).await {
                 tracing::warn!(plane = %plane.name(), %error, "failed to remove old events");
+            }
+            if let Err(error) = certificate_signing::clean(&plane, now).await {
+                tracing::warn!(plane = %plane.name(), %error, "failed to remove old certificate requests");
             }
         }
         if let Err(error) = server.store().compact(now).await {

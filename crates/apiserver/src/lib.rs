@@ -9,6 +9,7 @@ mod admission;
 pub mod authentication;
 mod background;
 pub mod builtin;
+mod certificate_signing;
 pub mod certificates;
 mod controller_loop;
 mod conversion;

@@ -34,6 +34,7 @@ mod answer;
 mod authorization;
 mod body;
 mod bulk_create;
+mod certificate_request;
 mod controller_write;
 mod create;
 mod definition_write;

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::{
     admission::Configurations,
     authentication::{ClientAuthorities, ClientAuthorityError},
+    certificate_signing::SigningAuthority,
     in_process_client, pipeline,
     rbac::AccessRules,
     registry::Registry,
@@ -21,12 +22,24 @@ use crate::{
 };
 
 /// How to make a plane.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct PlaneOptions {
     /// What `/version` answers, e.g. `v1.34.2`; empty for the server's own.
     pub kubernetes_version: String,
     /// Authorities of client certificates, PEM. Without one only in-process clients get in.
     pub client_ca_pem: Option<String>,
+    /// The key of the first of them, PKCS#8 PEM: with it the plane signs CertificateSigningRequests. It is not stored.
+    pub client_ca_key_pem: Option<String>,
+}
+
+impl std::fmt::Debug for PlaneOptions {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("PlaneOptions")
+            .field("kubernetes_version", &self.kubernetes_version)
+            .field("client_ca_pem", &self.client_ca_pem)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Why a plane could not be made, changed or deleted.
@@ -56,6 +69,7 @@ pub(crate) struct PlaneState {
     pub(crate) access_rules: AccessRules,
     admission: Configurations,
     client_authorities: ArcSwapOption<ClientAuthorities>,
+    signing_authority: ArcSwapOption<SigningAuthority>,
     kubernetes_version: ArcSwap<String>,
 }
 
@@ -71,6 +85,7 @@ impl PlaneState {
             access_rules: AccessRules::default(),
             admission: Configurations::default(),
             client_authorities: ArcSwapOption::empty(),
+            signing_authority: ArcSwapOption::empty(),
             kubernetes_version: ArcSwap::from_pointee(default_version.to_owned()),
             store,
         };
@@ -110,6 +125,11 @@ impl PlaneState {
     pub(crate) async fn change_options(&self, options: &PlaneOptions, default_version: &str) -> Result<(), PlaneError> {
         if let Some(pem) = &options.client_ca_pem {
             ClientAuthorities::from_pem(pem)?;
+        }
+        if let (Some(certificate_pem), Some(key_pem)) =
+            (options.client_ca_pem.clone(), options.client_ca_key_pem.clone())
+        {
+            self.signing_authority.store(Some(Arc::new(SigningAuthority { certificate_pem, key_pem })));
         }
         let metadata = options_metadata(options);
         if *self.store.metadata() != metadata {
@@ -214,6 +234,10 @@ impl Plane {
 
     pub(crate) fn client_authorities(&self) -> Option<Arc<ClientAuthorities>> {
         self.state.client_authorities.load_full()
+    }
+
+    pub(crate) fn signing_authority(&self) -> Option<Arc<SigningAuthority>> {
+        self.state.signing_authority.load_full()
     }
 
     pub(crate) fn get(&self, key: &ObjectKey) -> Result<Option<StoredObject>, ApiError> {

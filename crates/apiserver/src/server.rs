@@ -178,6 +178,7 @@ impl Server {
         let management = PlaneOptions {
             kubernetes_version: String::new(),
             client_ca_pem: Some(server.state.certificates.client_authority.certificate_pem.clone()),
+            client_ca_key_pem: Some(server.state.certificates.client_authority.key_pem.clone()),
         };
         server.prepare_plane(&PlaneName::default(), &management).await?;
         custom_resource_definition_controller::resume(&server);

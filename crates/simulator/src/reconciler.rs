@@ -207,7 +207,8 @@ impl Reconciler {
     async fn open_plane(&self, state: &ClusterState, name: &PlaneName, version: String) -> Result<(), ReconcileError> {
         let authority = self.read_authority(state).await?;
         let client_ca_pem = secret_text(&authority, "tls.crt");
-        let options = PlaneOptions { kubernetes_version: version.clone(), client_ca_pem };
+        let client_ca_key_pem = secret_text(&authority, "tls.key");
+        let options = PlaneOptions { kubernetes_version: version.clone(), client_ca_pem, client_ca_key_pem };
         let plane = self.server.create_plane(name, options).await?;
         let server = format!("{}/clusters/{}", self.endpoint.base_url, name);
         let facts = system::ClusterFacts::of(state, &version, &server, &self.server.certificate_authority_pem());

@@ -455,6 +455,7 @@ pub fn initial_status(resource: &ResourceType) -> Option<Value> {
         ("", "namespaces") => Some(json!({"phase": "Active"})),
         ("", "pods" | "persistentvolumes" | "persistentvolumeclaims") => Some(json!({"phase": "Pending"})),
         ("", "services") => Some(json!({"loadBalancer": {}})),
+        ("certificates.k8s.io", "certificatesigningrequests") => Some(json!({})),
         _ => None,
     }
 }

@@ -12,6 +12,8 @@ use kogge_machinery::{
 };
 use serde_json::{Value, json};
 
+use crate::certificate_signing;
+
 mod configuration;
 mod pods;
 mod services;
@@ -47,6 +49,9 @@ pub fn validate(resource: &ResourceType, object: &Value, old: Option<&Value>) ->
                 errors.push(FieldError::required("spec.schedule", ""));
             }
             job_template(object, "spec.jobTemplate.spec.template", &mut errors);
+        }
+        (certificate_signing::GROUP, certificate_signing::RESOURCE) => {
+            errors.extend(certificate_signing::validation::validate(object, old));
         }
         (kogge_machinery::rbac::GROUP, plural) => {
             errors.extend(kogge_machinery::rbac::validation::validate(plural, object, old));

@@ -14,7 +14,7 @@ use super::{
     RequestContext,
     admission::{Review, admit},
     answer::Document,
-    body, escalation,
+    body, certificate_request, escalation,
     get::object_response,
     object_write::{
         Merged, WriteScope, Writer, Written, begin_create, check_type, clean_fields, default_type, finish_create,
@@ -87,12 +87,12 @@ pub(crate) fn place(served: &ServedResource, namespace: &str, object: &mut Value
 /// 409 if the name is taken, and what completing refuses.
 pub(crate) async fn create_object(
     context: &RequestContext<'_>,
-    merged: Merged,
+    mut merged: Merged,
     writer: &Writer,
 ) -> Result<Written, ApiError> {
     let served = &*context.served;
     let resource = &served.resource;
-    escalation::check(context, merged.object(), None)?;
+    certificate_request::prepare_create(context, &mut merged)?;
     if merged.object()["metadata"]["resourceVersion"]
         .as_str()
         .is_some_and(|version| !version.is_empty() && version != "0")
@@ -118,6 +118,7 @@ pub(crate) async fn create_object(
         check_type(served, &object)?;
         place(served, &context.namespace, &mut object)?;
     }
+    escalation::check(context, &object, None)?;
     let fixed_name = object["metadata"]["name"].as_str().filter(|name| !name.is_empty()).map(str::to_owned);
     let prefix = object["metadata"]["generateName"].as_str().filter(|prefix| !prefix.is_empty()).map(str::to_owned);
     let attempts = if fixed_name.is_some() { 1 } else { GENERATED_NAMES };

@@ -14,7 +14,7 @@ use super::{
     RequestContext,
     admission::Review,
     answer::Document,
-    definition_write, escalation,
+    certificate_request, definition_write, escalation,
     presentation::{convert_to_stored, present},
     query::FieldValidation,
     strategy,
@@ -404,6 +404,7 @@ pub(crate) async fn update_object(
         if review.is_none() && is_current && apply::equal_except_managed_time(&old, merged.object()) {
             return Ok(Written { object: old_document, code: StatusCode::OK });
         }
+        certificate_request::prepare_update(context, scope, &old, &mut merged)?;
         escalation::check(context, merged.object(), Some(&old))?;
         let new = complete_update(context.plane, served, &old, merged, scope, writer, review.as_ref()).await?;
         let removed = is_last_finalizer_gone(served, &old, &new);

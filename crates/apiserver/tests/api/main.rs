@@ -2,6 +2,7 @@
 
 mod access;
 mod admission_webhooks;
+mod certificate_requests;
 mod client;
 mod conversion_webhooks;
 mod definitions;

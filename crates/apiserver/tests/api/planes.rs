@@ -82,6 +82,7 @@ async fn each_plane_trusts_its_own_authority_on_one_listener() {
     let options = PlaneOptions {
         kubernetes_version: "v1.34.2".to_owned(),
         client_ca_pem: Some(authority.certificate_pem.clone()),
+        ..PlaneOptions::default()
     };
     let plane = server.create_plane(&name, options.clone()).await.unwrap();
     let again = server.create_plane(&name, options).await.unwrap();
@@ -149,7 +150,7 @@ async fn everything_is_there_again_after_a_restart() {
         let server = Server::open(options.clone()).await.unwrap();
         assert!(Server::open(options.clone()).await.is_err(), "one process at a time");
         let plane = server
-            .create_plane(&name, PlaneOptions { kubernetes_version: "v1.35.1".to_owned(), client_ca_pem: None })
+            .create_plane(&name, PlaneOptions { kubernetes_version: "v1.35.1".to_owned(), ..PlaneOptions::default() })
             .await
             .unwrap();
         plane

@@ -1,0 +1,136 @@
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use kogge_machinery::status_error::FieldError;
+use rcgen::{CertificateParams, DnType, DnType::CustomDnType, KeyPair};
+
+use super::{validation::validate, *};
+use crate::certificates::create_authority;
+
+fn requested(common_name: &str, organizations: &[&str], names: &[&str]) -> String {
+    let mut parameters =
+        CertificateParams::new(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()).unwrap();
+    parameters.distinguished_name = rcgen::DistinguishedName::new();
+    for (organization, attribute) in
+        organizations.iter().zip([DnType::OrganizationName, CustomDnType(vec![2, 5, 4, 10])])
+    {
+        parameters.distinguished_name.push(attribute, *organization);
+    }
+    parameters.distinguished_name.push(DnType::CommonName, common_name);
+    let pem = parameters.serialize_request(&KeyPair::generate().unwrap()).unwrap().pem().unwrap();
+    STANDARD.encode(pem)
+}
+
+fn request(signer: &str, request: &str, usages: &[&str]) -> Value {
+    json!({"metadata": {"name": "r"}, "spec": {"signerName": signer, "request": request, "usages": usages}})
+}
+
+#[test]
+fn signers_of_kubernetes_keep_their_rules() {
+    let node = |organizations: &[&str], name: &str, names: &[&str]| requested(name, organizations, names);
+    let cases = [
+        ("kube-apiserver-client", requested("anna", &["a", "b"], &[]), &["client auth"][..]),
+        ("kube-apiserver-client", requested("anna", &[], &[]), &["server auth"]),
+        ("kube-apiserver-client", requested("anna", &[], &[]), &["digital signature"]),
+        (
+            "kube-apiserver-client-kubelet",
+            node(&["system:nodes"], "system:node:a", &[]),
+            &["client auth", "digital signature"],
+        ),
+        (
+            "kube-apiserver-client-kubelet",
+            node(&["system:nodes"], "system:node:a", &["a.example"]),
+            &["client auth", "digital signature"],
+        ),
+        (
+            "kube-apiserver-client-kubelet",
+            node(&["nodes"], "system:node:a", &[]),
+            &["client auth", "digital signature"],
+        ),
+        ("kube-apiserver-client-kubelet", node(&["system:nodes"], "a", &[]), &["client auth", "digital signature"]),
+        (
+            "kubelet-serving",
+            node(&["system:nodes"], "system:node:a", &["a.example", "10.0.0.1"]),
+            &["server auth", "digital signature", "key encipherment"],
+        ),
+        ("kubelet-serving", node(&["system:nodes"], "system:node:a", &[]), &["server auth", "digital signature"]),
+        ("kubelet-serving", node(&["system:nodes"], "system:node:a", &["a"]), &["client auth", "digital signature"]),
+    ];
+    let lines: Vec<String> = cases
+        .iter()
+        .map(|(signer, encoded, usages)| {
+            let read = Request::of(&request(&format!("kubernetes.io/{signer}"), encoded, usages)).unwrap();
+            format!("{signer} {:?} {usages:?}: {:?}", read.common_name(), read.check_signer_rules())
+        })
+        .collect();
+    insta::assert_snapshot!(lines.join("\n"));
+}
+
+#[test]
+fn a_signed_certificate_has_the_subject_names_and_key_of_its_request() {
+    let now = jiff::Timestamp::now();
+    let authority = create_authority("test", now.into()).unwrap();
+    let authority = SigningAuthority { certificate_pem: authority.certificate_pem, key_pem: authority.key_pem };
+    let encoded = requested("system:node:a", &["developers", "testers"], &["a.example", "10.0.0.1"]);
+    let mut object = request("kubernetes.io/kubelet-serving", &encoded, &["server auth", "digital signature"]);
+    object["spec"]["expirationSeconds"] = 3600.into();
+    let read = Request::of(&object).unwrap();
+    let pem = sign(&read, &authority, now).unwrap();
+    let (_, pem) = x509_parser::pem::parse_x509_pem(pem.as_bytes()).unwrap();
+    let certificate = pem.parse_x509().unwrap();
+    assert_eq!(certificate.subject().to_string(), "O=developers, O=testers, CN=system:node:a");
+    assert_eq!(certificate.issuer().to_string(), "CN=test");
+    assert_eq!(certificate.public_key().raw, read.public_key);
+    assert_eq!(certificate.subject_alternative_name().unwrap().unwrap().value.general_names.len(), 2);
+    let validity = certificate.validity();
+    assert_eq!(validity.not_after.timestamp() - validity.not_before.timestamp(), 3900);
+    let purposes = certificate.extended_key_usage().unwrap().unwrap().value;
+    assert!(purposes.server_auth && !purposes.client_auth);
+    assert!(certificate.key_usage().unwrap().unwrap().value.digital_signature());
+    assert!(!certificate.is_ca());
+    let late = sign(&read, &authority, now + jiff::SignedDuration::from_hours(24 * 365 * 11)).unwrap_err();
+    assert!(late.contains("the signer has expired"), "{late}");
+}
+
+#[test]
+fn wrong_requests_are_refused_and_decisions_stay() {
+    let good = requested("anna", &[], &[]);
+    let mut tampered = STANDARD.decode(&good).unwrap();
+    let at = tampered.len() - 60;
+    tampered[at] = if tampered[at] == b'A' { b'B' } else { b'A' };
+    let lines = |object: &Value, old: Option<&Value>| {
+        validate(object, old)
+            .iter()
+            .map(FieldError::to_string)
+            .map(|text| text.replace(&good, "REQUEST"))
+            .collect::<Vec<_>>()
+            .join("\n")
+    };
+    let with = |conditions: Value| {
+        let mut object = request("kubernetes.io/kube-apiserver-client", &good, &["client auth"]);
+        object["status"] = json!({"conditions": conditions});
+        object
+    };
+    let approved = with(json!([{"type": "Approved", "status": "True"}]));
+    insta::assert_snapshot!(
+        [
+            lines(&request("kubernetes.io/legacy-unknown", &STANDARD.encode("x"), &[]), None),
+            lines(&request("a", &good, &["client auth", "client auth", "flying"]), None),
+            lines(&request("example/a", &good, &["any"]), None),
+            lines(&approved, None),
+            lines(&with(json!([{"type": "Approved", "status": "False"}, {"type": "Denied", "status": "True"}, {"type": "Denied", "status": "True"}, {"type": "X"}])), None),
+            lines(&with(json!([])), Some(&approved)),
+        ]
+        .join("\n---\n")
+    );
+    assert_eq!(validate(&request("example.com/a", &STANDARD.encode(&tampered), &["any"]), None).len(), 1);
+}
+
+#[test]
+fn requests_are_kept_for_a_while() {
+    let now: jiff::Timestamp = "2026-01-02T00:00:00Z".parse().unwrap();
+    let object = |created: &str, conditions: Value| json!({"metadata": {"creationTimestamp": created}, "status": {"conditions": conditions, "certificate": "x"}});
+    assert!(!is_over(&object("2026-01-01T00:30:00Z", json!([])), now));
+    assert!(is_over(&object("2025-12-31T23:59:00Z", json!([])), now));
+    let at = |time: &str| json!([{"type": "Approved", "lastUpdateTime": time}]);
+    assert!(!is_over(&object("2025-01-01T00:00:00Z", at("2026-01-01T23:30:00Z")), now));
+    assert!(is_over(&object("2025-01-01T00:00:00Z", at("2026-01-01T22:30:00Z")), now));
+}
