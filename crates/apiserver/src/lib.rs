@@ -7,6 +7,7 @@
 
 mod admission;
 pub mod authentication;
+pub mod authentication_configuration;
 mod background;
 pub mod builtin;
 mod certificate_signing;
@@ -19,6 +20,7 @@ mod garbage_collector;
 mod in_process_client;
 mod namespace_controller;
 mod object_writer;
+mod open_id_connect;
 mod pipeline;
 pub mod plane;
 mod rbac;

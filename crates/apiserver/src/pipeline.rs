@@ -176,7 +176,7 @@ async fn route(
         return ("get", Ok(response));
     }
     let now = Timestamp::now();
-    let Some(user) = authenticate(plane, parts, now.into()) else {
+    let Some(user) = authenticate(plane, parts, now.into()).await else {
         return ("get", Err(ApiError::unauthorized()));
     };
     match request_path::parse(path) {

@@ -14,9 +14,11 @@ use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::{
+    authentication_configuration::AuthenticationConfiguration,
     background,
     certificates::{CertificateError, ServerCertificates},
     custom_resource_definition_controller,
+    open_id_connect::TrustedIssuers,
     pipeline::{self, ListenerShutdown, Metrics},
     plane::{PlaneState, options_metadata},
     store::{self, Store, StoreOptions},
@@ -66,6 +68,8 @@ pub struct ServerOptions {
     pub host_names: Vec<String>,
     /// Gives the text of `kubectl logs`; without it logs are empty.
     pub pod_logs: Option<PodLogs>,
+    /// Issuers whose tokens count on the management plane, beside its own.
+    pub authentication: AuthenticationConfiguration,
     /// Tuning of the store.
     pub store: StoreOptions,
     /// Where the Services of webhooks are, as there is no Service network: `NAMESPACE/NAME:PORT` to `https://HOST:PORT`.
@@ -80,6 +84,7 @@ impl Default for ServerOptions {
             kubernetes_version: "v1.36.0".to_owned(),
             host_names: Vec::new(),
             pod_logs: None,
+            authentication: AuthenticationConfiguration::default(),
             store: StoreOptions::default(),
             webhook_services: ServiceAddresses::new(),
         }
@@ -114,6 +119,9 @@ pub enum OpenError {
     /// The certificates could not be made or read.
     #[error(transparent)]
     Certificates(#[from] CertificateError),
+    /// A client for a trusted issuer could not be made.
+    #[error("{0}")]
+    Issuer(String),
     /// A plane could not be read.
     #[error(transparent)]
     Plane(#[from] PlaneError),
@@ -124,6 +132,7 @@ pub(crate) struct ServerState {
     options: ServerOptions,
     certificates: ServerCertificates,
     service_account_tokens: ServiceAccountTokens,
+    trusted_issuers: TrustedIssuers,
     planes: RwLock<BTreeMap<PlaneName, Arc<PlaneState>>>,
     metrics: Metrics,
     webhook_clients: Arc<WebhookClients>,
@@ -162,12 +171,14 @@ impl Server {
             planes.insert(name, Arc::new(PlaneState::load(plane, &options.kubernetes_version, &webhook_clients)?));
         }
         let service_account_tokens = ServiceAccountTokens::new(&certificates.service_account_key_pem)?;
+        let trusted_issuers = TrustedIssuers::new(&options.authentication).map_err(OpenError::Issuer)?;
         let background = CancellationToken::new();
         let state = ServerState {
             store,
             options,
             certificates,
             service_account_tokens,
+            trusted_issuers,
             planes: RwLock::new(planes),
             metrics: Metrics::default(),
             webhook_clients,
@@ -334,6 +345,10 @@ impl Server {
 
     pub(crate) fn webhook_clients(&self) -> &WebhookClients {
         &self.state.webhook_clients
+    }
+
+    pub(crate) fn trusted_issuers(&self) -> &TrustedIssuers {
+        &self.state.trusted_issuers
     }
 
     pub(crate) fn metrics(&self) -> &Metrics {

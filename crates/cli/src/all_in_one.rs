@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use kogge_api::provider_profile::{ProviderProfile, simulation};
+use kogge_apiserver::authentication_configuration::AuthenticationConfiguration;
 use kogge_apiserver::server::{Server, ServerOptions, Storage};
 use kogge_simulator::SimulatorOptions;
 use kogge_simulator::clock::Speed;
@@ -32,6 +33,8 @@ pub struct AllInOneOptions {
     pub portal_address: SocketAddr,
     /// Bearer token of the REST API.
     pub token: String,
+    /// Issuers whose tokens the Kubernetes-style API accepts.
+    pub authentication: AuthenticationConfiguration,
     /// How fast the simulated cloud runs.
     pub speed: Speed,
     /// Faults to start the simulated cloud with.
@@ -102,6 +105,7 @@ impl AllInOne {
             pod_logs: Some(Arc::new(|request| {
                 kogge_simulator::pod_log_text(&request.plane.to_string(), request.pod, request.container)
             })),
+            authentication: options.authentication,
             ..ServerOptions::default()
         })
         .await

@@ -89,6 +89,9 @@ pub struct UpArguments {
     /// Fault to start the simulated cloud with, such as `quota-exhausted:cluster=shop`; may be given several times
     #[arg(long = "fault", value_name = "FAULT")]
     pub faults: Vec<String>,
+    /// AuthenticationConfiguration (apiserver.config.k8s.io/v1) with issuers whose tokens the Kubernetes-style API accepts
+    #[arg(long, value_name = "FILE")]
+    pub authentication_config: Option<PathBuf>,
     /// Stop once every cluster of the files is Ready, or has failed
     #[arg(long)]
     pub exit_when_ready: bool,

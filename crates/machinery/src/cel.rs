@@ -119,6 +119,16 @@ impl Outcome {
         }
     }
 
+    /// The values of a list of strings, or the one of a string; null is an empty list.
+    pub fn as_texts(&self) -> Option<Vec<String>> {
+        match &self.0 {
+            CelValue::Null => Some(Vec::new()),
+            CelValue::String(text) => Some(vec![text.to_string()]),
+            CelValue::List(items) => items.iter().map(|item| Self(item.clone()).as_text()).collect(),
+            _ => None,
+        }
+    }
+
     /// The value, if it is a string.
     pub fn as_text(&self) -> Option<String> {
         match &self.0 {

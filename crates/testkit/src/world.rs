@@ -12,6 +12,7 @@ pub const TOKEN: &str = "test-token";
 pub fn options() -> AllInOneOptions {
     let free_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     AllInOneOptions {
+        authentication: Default::default(),
         data: None,
         api_address: free_port,
         portal_address: free_port,

@@ -39,7 +39,7 @@ pub(crate) async fn create(context: &mut RequestContext<'_>, body: Body) -> Resu
     default_type(&context.served, &mut object);
     check_type(&context.served, &object)?;
     if reviews::is_review(&context.served) {
-        return reviews::answer(context, &object);
+        return reviews::answer(context, &object).await;
     }
     let validation = context.query.field_validation()?;
     for finding in clean_fields(&context.served, &mut object, &decoded.duplicates, validation)? {

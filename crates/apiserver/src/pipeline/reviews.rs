@@ -38,7 +38,7 @@ pub(crate) fn is_review(served: &ServedResource) -> bool {
 ///
 /// # Errors
 /// 422 or 400 for a review that asks nothing, or two things.
-pub(crate) fn answer(context: &RequestContext<'_>, review: &Value) -> Result<Response<Body>, ApiError> {
+pub(crate) async fn answer(context: &RequestContext<'_>, review: &Value) -> Result<Response<Body>, ApiError> {
     let resource = &context.served.resource;
     let mut answer = json!({"apiVersion": resource.api_version(), "kind": resource.kind, "metadata": {}});
     match resource.plural.as_str() {
@@ -54,7 +54,7 @@ pub(crate) fn answer(context: &RequestContext<'_>, review: &Value) -> Result<Res
             // The question comes back with its answer, owned by who asked.
             answer = with_owner(context, review)?;
             answer["status"] = match plural {
-                "tokenreviews" => token(context, &review["spec"])?,
+                "tokenreviews" => token(context, &review["spec"]).await?,
                 _ => access(context, review)?,
             };
         }
@@ -77,14 +77,14 @@ fn with_owner(context: &RequestContext<'_>, review: &Value) -> Result<Value, Api
     Ok(apply::track_update(None, owned, schema.as_deref().map(|schema| &*schema.root), &manager))
 }
 
-fn token(context: &RequestContext<'_>, spec: &Value) -> Result<Value, ApiError> {
+async fn token(context: &RequestContext<'_>, spec: &Value) -> Result<Value, ApiError> {
     let token = spec["token"].as_str().unwrap_or_default();
     if token.is_empty() {
         return Err(ApiError::bad_request("token is required for TokenReview in authentication"));
     }
     let audiences = texts(&spec["audiences"]);
     let now = context.now.into();
-    Ok(match authentication::of_token(context.plane, token, &audiences, now) {
+    Ok(match authentication::of_token(context.plane, token, &audiences, now).await {
         Ok(found) => json!({
             "authenticated": true,
             "user": found.user.user_info(),

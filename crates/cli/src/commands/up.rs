@@ -1,7 +1,9 @@
 //! `kogge up`: everything on this machine, in the foreground, until interrupted.
 
 use std::fmt::Write as _;
+use std::path::Path;
 
+use kogge_apiserver::authentication_configuration::AuthenticationConfiguration;
 use reqwest::Method;
 use serde_json::Value;
 use tokio::signal::unix::{SignalKind, signal};
@@ -33,6 +35,7 @@ pub async fn run(connection: &ConnectionArguments, arguments: UpArguments) -> Re
             fault.parse().map_err(|error| CommandError::new(Exit::Refused, format!("--fault {fault}: {error}")))?,
         );
     }
+    let authentication = read_authentication(arguments.authentication_config.as_deref())?;
     let data = DataDirectory::locate(connection.data.as_deref()).map_err(|error| failed(&error))?;
     let _lock = data.lock().map_err(|error| failed(&error))?;
     // Before anybody can know that there is something to stop.
@@ -44,6 +47,7 @@ pub async fn run(connection: &ConnectionArguments, arguments: UpArguments) -> Re
         api_address: arguments.listen,
         portal_address: arguments.portal_listen,
         token: token.clone(),
+        authentication,
         speed,
         faults,
     })
@@ -74,6 +78,16 @@ pub async fn run(connection: &ConnectionArguments, arguments: UpArguments) -> Re
     machine.stop().await;
     data.withdraw();
     outcome
+}
+
+/// The issuers of the Kubernetes-style API; none without a file.
+fn read_authentication(path: Option<&Path>) -> Result<AuthenticationConfiguration, CommandError> {
+    let Some(path) = path else { return Ok(AuthenticationConfiguration::default()) };
+    let refused = |error: &dyn std::fmt::Display| {
+        CommandError::new(Exit::Refused, format!("--authentication-config {}: {error}", path.display()))
+    };
+    let text = std::fs::read_to_string(path).map_err(|error| refused(&error))?;
+    AuthenticationConfiguration::from_yaml(&text).map_err(|error| refused(&error))
 }
 
 fn failed(error: &DataDirectoryError) -> CommandError {
