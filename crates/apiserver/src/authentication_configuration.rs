@@ -308,7 +308,6 @@ impl JwtAuthenticator {
                     errors.push(FieldError::invalid(path, &json!(""), "claim and expression can't both be set"));
                 }
                 (true, true) if required => errors.push(FieldError::required(path, "claim or expression is required")),
-                (true, true) => {}
                 (true, false) => {
                     if let Some(prefix) = &mapping.prefix {
                         let detail = "may not be specified when expression is set";
@@ -321,7 +320,7 @@ impl JwtAuthenticator {
                         "prefix is required when claim is set. It can be set to an empty string to disable prefixing";
                     errors.push(FieldError::required(format!("{path}.prefix"), detail));
                 }
-                (false, true) => {}
+                (_, true) => {}
             }
         }
         match (mappings.uid.claim.is_empty(), mappings.uid.expression.is_empty()) {

@@ -81,17 +81,15 @@ impl Controller for CertificateController {
         if has_condition(&object, "Failed") || !request.is_of_known_signer() {
             return Ok(Vec::new());
         }
-        match request.check_signer_rules() {
-            Err(reason) => fail(&writer, &key, &object, &reason).await?,
-            Ok(()) => {
-                let authority = plane.signing_authority();
-                // A plane gets its authority's key from whoever made it, after a restart a little later.
-                let authority =
-                    authority.ok_or_else(|| ApiError::internal("the plane has no signing authority yet"))?;
-                let certificate = sign(&request, &authority, jiff::Timestamp::now()).map_err(ApiError::internal)?;
-                issue(&writer, &key, &object, &certificate).await?;
-            }
+        if let Err(reason) = request.check_signer_rules() {
+            fail(&writer, &key, &object, &reason).await?;
+            return Ok(Vec::new());
         }
+        // A plane gets its authority's key from whoever made it, after a restart a little later.
+        let authority = plane.signing_authority();
+        let authority = authority.ok_or_else(|| ApiError::internal("the plane has no signing authority yet"))?;
+        let certificate = sign(&request, &authority, jiff::Timestamp::now()).map_err(ApiError::internal)?;
+        issue(&writer, &key, &object, &certificate).await?;
         Ok(Vec::new())
     }
 }

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use kogge_api::provider_profile::{ProviderProfile, simulation};
-use kogge_apiserver::authentication_configuration::AuthenticationConfiguration;
+pub use kogge_apiserver::authentication_configuration::AuthenticationConfiguration;
 use kogge_apiserver::server::{Server, ServerOptions, Storage};
 use kogge_simulator::SimulatorOptions;
 use kogge_simulator::clock::Speed;

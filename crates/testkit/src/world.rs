@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use kogge::all_in_one::{AllInOne, AllInOneError, AllInOneOptions};
+use kogge::all_in_one::{AllInOne, AllInOneError, AllInOneOptions, AuthenticationConfiguration};
 use kogge_simulator::clock::Speed;
 
 /// The token of every world.
@@ -12,7 +12,7 @@ pub const TOKEN: &str = "test-token";
 pub fn options() -> AllInOneOptions {
     let free_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     AllInOneOptions {
-        authentication: Default::default(),
+        authentication: AuthenticationConfiguration::default(),
         data: None,
         api_address: free_port,
         portal_address: free_port,

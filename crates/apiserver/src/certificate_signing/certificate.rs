@@ -190,6 +190,8 @@ fn element(tag: u8, contents: &[Vec<u8>]) -> Vec<u8> {
         bytes.push(0x80 | u8::try_from(significant.len()).unwrap_or(u8::MAX));
         bytes.extend_from_slice(significant);
     }
-    contents.iter().for_each(|part| bytes.extend_from_slice(part));
+    for part in contents {
+        bytes.extend_from_slice(part);
+    }
     bytes
 }

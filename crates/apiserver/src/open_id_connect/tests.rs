@@ -57,13 +57,13 @@ impl Issuer {
         let certificates = ServerCertificates::load_or_create(None, &[], SystemTime::now()).unwrap();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let shutdown = CancellationToken::new();
-        let mut issuer = Self {
+        let issuer = Self {
             url: format!("https://{}", listener.local_addr().unwrap()),
             authority: certificates.serving_authority.certificate_pem.clone(),
+            _listening: Some(Arc::new(shutdown.clone().drop_guard())),
             ..Self::default()
         };
-        issuer._listening = Some(Arc::new(shutdown.clone().drop_guard()));
-        let (url, served) = (issuer.url.clone(), issuer.clone());
+        let (url, served) = (issuer.url.clone(), Self { _listening: None, ..issuer.clone() });
         let discovery = move || async move { json!({"issuer": url, "jwks_uri": format!("{url}/keys")}).to_string() };
         let keys = move || async move {
             served.fetches.fetch_add(1, Ordering::SeqCst);
