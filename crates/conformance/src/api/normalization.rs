@@ -42,7 +42,7 @@ static ADDRESS: LazyLock<Regex> = LazyLock::new(|| regex(r"\b10\.\d+\.\d+\.\d+\b
 static SERVER: LazyLock<Regex> = LazyLock::new(|| regex(r"127\.0\.0\.1:\d+"));
 static REVISION_IN_TEXT: LazyLock<Regex> = LazyLock::new(|| {
     regex(
-        r#"(too old resource version: |Too large resource version: \d+, current: |in record \(|"?resourceVersion\\?":\\?")\d+( \(\d+\))?"#,
+        r#"(too old resource version: |Too large resource version: \d+, current: |in record \(|resourceVersion\\?"?: ?\\?")\d+( \(\d+\))?"#,
     )
 });
 static HASH: LazyLock<Regex> = LazyLock::new(|| regex(r"\?hash=[0-9A-F]+"));
@@ -163,7 +163,10 @@ impl Normalizer<'_> {
                 ("token", Value::String(token)) if token.starts_with("eyJ") => Value::String("<token>".to_owned()),
                 _ => self.value(field),
             };
-            result.insert(name.clone(), normalized);
+            result.insert(name.replace(self.id, "ID"), normalized);
+        }
+        if kind == "Status" {
+            sort_causes(&mut result);
         }
         Value::Object(result)
     }
@@ -238,6 +241,21 @@ impl Normalizer<'_> {
         let text = SERVER.replace_all(&text, "<server>");
         let text = REVISION_IN_TEXT.replace_all(&text, "${1}<revision>");
         HASH.replace_all(&text, "?hash=<hash>").into_owned()
+    }
+}
+
+/// The causes of an error come in no order where the server finds them in a map; its message lists them again.
+fn sort_causes(status: &mut Map<String, Value>) {
+    let causes = status.get_mut("details").and_then(|details| details.get_mut("causes"));
+    let Some(Value::Array(causes)) = causes else { return };
+    if causes.len() < 2 {
+        return;
+    }
+    causes.sort_by_key(ToString::to_string);
+    if let Some(Value::String(message)) = status.get_mut("message")
+        && let Some((start, _)) = message.split_once(" is invalid: [")
+    {
+        *message = format!("{start} is invalid: [<causes>]");
     }
 }
 

@@ -206,7 +206,17 @@ impl Run<'_> {
         }
     }
 
+    /// Sends a request, again if it met a connection that the server was just closing.
     async fn send(&self, request: &str, step: &Step) -> Result<Answer, RunError> {
+        match self.send_once(request, step).await {
+            Err(RunError::Send { message, .. }) if message.contains("connection closed before message completed") => {
+                self.send_once(request, step).await
+            }
+            other => other,
+        }
+    }
+
+    async fn send_once(&self, request: &str, step: &Step) -> Result<Answer, RunError> {
         let concrete = substitute(request, &self.variables);
         let failed = |message: String| RunError::Request { request: concrete.clone(), message };
         let (method, path) = concrete.split_once(' ').ok_or_else(|| failed("no path".to_owned()))?;

@@ -10,7 +10,20 @@ use serde::Deserialize;
 use serde_json::Value;
 
 /// The areas of the suite with their scenarios, as embedded.
-const AREAS: &[(&str, &str)] = &[("objects", include_str!("../../scenarios/objects.yaml"))];
+const AREAS: &[(&str, &str)] = &[
+    ("objects", include_str!("../../scenarios/objects.yaml")),
+    ("watches", include_str!("../../scenarios/watches.yaml")),
+    ("lists", include_str!("../../scenarios/lists.yaml")),
+    ("patches", include_str!("../../scenarios/patches.yaml")),
+    ("apply", include_str!("../../scenarios/apply.yaml")),
+    ("definitions", include_str!("../../scenarios/definitions.yaml")),
+    ("discovery", include_str!("../../scenarios/discovery.yaml")),
+    ("presentation", include_str!("../../scenarios/presentation.yaml")),
+    ("kinds", include_str!("../../scenarios/kinds.yaml")),
+    ("workloads", include_str!("../../scenarios/workloads.yaml")),
+    ("access", include_str!("../../scenarios/access.yaml")),
+    ("admission", include_str!("../../scenarios/admission.yaml")),
+];
 
 /// Steps that scenarios of all areas start with, as embedded.
 const FIXTURES: &str = include_str!("../../scenarios/fixtures.yaml");

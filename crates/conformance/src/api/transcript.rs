@@ -24,7 +24,20 @@ pub struct Recorded {
 pub type Transcript = Vec<Recorded>;
 
 /// Answers of kube-apiserver, by area, as embedded.
-const REFERENCE: &[(&str, &str)] = &[("objects", include_str!("../../transcripts/objects.json"))];
+const REFERENCE: &[(&str, &str)] = &[
+    ("objects", include_str!("../../transcripts/objects.json")),
+    ("watches", include_str!("../../transcripts/watches.json")),
+    ("lists", include_str!("../../transcripts/lists.json")),
+    ("patches", include_str!("../../transcripts/patches.json")),
+    ("apply", include_str!("../../transcripts/apply.json")),
+    ("definitions", include_str!("../../transcripts/definitions.json")),
+    ("discovery", include_str!("../../transcripts/discovery.json")),
+    ("presentation", include_str!("../../transcripts/presentation.json")),
+    ("kinds", include_str!("../../transcripts/kinds.json")),
+    ("workloads", include_str!("../../transcripts/workloads.json")),
+    ("access", include_str!("../../transcripts/access.json")),
+    ("admission", include_str!("../../transcripts/admission.json")),
+];
 
 /// The version of the kube-apiserver whose answers are the reference.
 pub const REFERENCE_VERSION: &str = "v1.36.3";
