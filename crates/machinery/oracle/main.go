@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log"
 	"os"
+	"slices"
 	"sort"
 	"time"
 
@@ -28,8 +29,10 @@ type request struct {
 	// SameModels says that the models are those of the last request, and not repeated.
 	SameModels bool `json:"sameModels"`
 	// StatusSubresource says that the main endpoint does not write status.
-	StatusSubresource bool   `json:"statusSubresource"`
-	Steps             []step `json:"steps"`
+	StatusSubresource bool `json:"statusSubresource"`
+	// Versions are the served apiVersions, the stored one first.
+	Versions []string `json:"versions"`
+	Steps    []step   `json:"steps"`
 }
 
 type step struct {
@@ -47,18 +50,42 @@ type outcome struct {
 	Error     string         `json:"error,omitempty"`
 }
 
-// identity serves one version of one kind.
-type identity struct{}
+// versions serves a kind in one or two versions; the second calls spec.a of the first spec.z.
+type versions struct{ served []schema.GroupVersion }
 
-func (identity) Convert(in, out, context any) error { return errors.New("not used") }
-func (identity) ConvertToVersion(in runtime.Object, _ runtime.GroupVersioner) (runtime.Object, error) {
-	return in, nil
+func (versions) Convert(in, out, context any) error { return errors.New("not used") }
+func (served versions) ConvertToVersion(in runtime.Object, target runtime.GroupVersioner) (runtime.Object, error) {
+	object := in.(*unstructured.Unstructured)
+	from := object.GroupVersionKind()
+	to, ok := target.KindForGroupVersionKinds([]schema.GroupVersionKind{from})
+	if !ok {
+		return nil, runtime.NewNotRegisteredErrForTarget("test", nil, target)
+	}
+	if to.GroupVersion() == from.GroupVersion() {
+		return in, nil
+	}
+	if !slices.Contains(served.served, to.GroupVersion()) {
+		return nil, runtime.NewNotRegisteredErrForKind("test", to)
+	}
+	converted := object.DeepCopy()
+	converted.SetGroupVersionKind(to)
+	old, new := "a", "z"
+	if to.Version != "v2" {
+		old, new = "z", "a"
+	}
+	if spec, ok := converted.Object["spec"].(map[string]any); ok {
+		if renamed, ok := spec[old]; ok {
+			delete(spec, old)
+			spec[new] = renamed
+		}
+	}
+	return converted, nil
 }
-func (identity) ConvertFieldLabel(_ schema.GroupVersionKind, label, value string) (string, string, error) {
+func (versions) ConvertFieldLabel(_ schema.GroupVersionKind, label, value string) (string, string, error) {
 	return label, value, nil
 }
-func (identity) Default(runtime.Object) {}
-func (identity) New(kind schema.GroupVersionKind) (runtime.Object, error) {
+func (versions) Default(runtime.Object) {}
+func (versions) New(kind schema.GroupVersionKind) (runtime.Object, error) {
 	object := &unstructured.Unstructured{Object: map[string]any{}}
 	object.SetGroupVersionKind(kind)
 	return object, nil
@@ -67,6 +94,18 @@ func (identity) New(kind schema.GroupVersionKind) (runtime.Object, error) {
 // clock gives each step its own second, so that order by time is the order of steps.
 func clock(step int) metav1.Time {
 	return metav1.NewTime(time.Date(2026, 1, 1, 0, 0, step, 0, time.UTC))
+}
+
+func (request *request) served() versions {
+	served := versions{}
+	for _, version := range request.Versions {
+		groupVersion, err := schema.ParseGroupVersion(version)
+		if err != nil {
+			log.Fatal(err)
+		}
+		served.served = append(served.served, groupVersion)
+	}
+	return served
 }
 
 func typeConverter(request *request) (managedfields.TypeConverter, error) {
@@ -84,8 +123,9 @@ func fieldManager(converter managedfields.TypeConverter, request *request, kind 
 	} else if request.StatusSubresource {
 		filters[version] = fieldpath.NewExcludeSetFilter(fieldpath.NewSet(fieldpath.MakePathOrDie("status")))
 	}
+	served := request.served()
 	return managedfields.NewDefaultCRDFieldManager(
-		converter, identity{}, identity{}, identity{}, kind, kind.GroupVersion(), subresource, filters)
+		converter, served, served, served, kind, served.served[0], subresource, filters)
 }
 
 func run(converter managedfields.TypeConverter, request *request) ([]outcome, error) {
@@ -99,6 +139,14 @@ func run(converter managedfields.TypeConverter, request *request) ([]outcome, er
 			return nil, err
 		}
 		before := live
+		if before != nil && before.GroupVersionKind() != kind {
+			converted, err := request.served().ConvertToVersion(before, kind.GroupVersion())
+			if err != nil {
+				return nil, err
+			}
+			before = converted.(*unstructured.Unstructured)
+			live = before
+		}
 		if before == nil {
 			before = &unstructured.Unstructured{Object: map[string]any{}}
 			before.SetGroupVersionKind(kind)
@@ -121,7 +169,12 @@ func run(converter managedfields.TypeConverter, request *request) ([]outcome, er
 				result.Error = err.Error()
 			}
 		} else {
-			live = after.(*unstructured.Unstructured)
+			// An apply answers the stored version.
+			converted, err := request.served().ConvertToVersion(after, kind.GroupVersion())
+			if err != nil {
+				return nil, err
+			}
+			live = converted.(*unstructured.Unstructured)
 			live.SetUID("1")
 			// ObjectMeta has no null members; the real server's encoding drops them.
 			metadata := live.Object["metadata"].(map[string]any)

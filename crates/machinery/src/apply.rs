@@ -1,8 +1,8 @@
 //! Server-side apply and field ownership (`metadata.managedFields`).
 //!
 //! The rules are those of structured-merge-diff v6 and of apimachinery's `managedfields` on top of it: who owns which
-//! field, which applies conflict, what an apply removes. Entries written in another version of the kind are kept as
-//! they are: without the kind's conversion, their paths cannot be compared with this version's.
+//! field, which applies conflict, what an apply removes. Entries written in another version of the kind are compared in
+//! that version: [`OtherVersions`] converts. Entries of versions that are no longer served are dropped.
 
 use serde_json::{Map, Value, json};
 
@@ -16,15 +16,17 @@ mod merge;
 mod path_element;
 mod typed;
 mod updater;
+mod versions;
 
 pub use field_set::FieldSet;
 pub use path_element::{ParsePathElementError, PathElement};
+pub use versions::{OnlyVersion, OtherVersions};
 
 use comparison::Comparison;
 use managed_fields::{ManagerKey, Managers};
 use path_element::{equal_values, go_json};
 use typed::Type;
-use updater::Updater;
+use updater::{Conflicts, Refused, Updater};
 
 /// Owner of what was there before anything was tracked.
 const BEFORE_FIRST_APPLY: &str = "before-first-apply";
@@ -47,6 +49,8 @@ pub struct FieldManager<'a> {
     pub status_subresource: bool,
     /// RFC 3339, seconds.
     pub now: &'a str,
+    /// The kind's other versions; [`OnlyVersion`] for a kind that has none.
+    pub versions: &'a dyn OtherVersions,
 }
 
 impl FieldManager<'_> {
@@ -59,7 +63,8 @@ impl FieldManager<'_> {
         }
     }
 
-    /// Drops the fields the endpoint resets, which a writer there cannot own.
+    /// Drops the fields the endpoint resets, which a writer there cannot own. Only fields of the version written are
+    /// reset (the real server's reset fields are those of the endpoint's version).
     fn without_reset_fields(&self, set: &mut FieldSet) {
         if matches!(self.subresource, "status" | "approval") {
             set.retain_field("status");
@@ -75,7 +80,8 @@ impl FieldManager<'_> {
 ///
 /// # Errors
 /// 400 for managedFields in the body or a body of another version, 409 with one cause a conflicting field unless
-/// `force`, 500 (as the real server answers) when the body does not fit the schema.
+/// `force`, 500 (as the real server answers) when the body does not fit the schema, and what [`OtherVersions::convert`]
+/// fails with.
 pub fn apply(
     live: Option<&Value>,
     applied: &Value,
@@ -96,40 +102,31 @@ pub fn apply(
     let own = Type::root(schema);
     let errors = typed::validate(own, applied);
     if !errors.is_empty() {
-        let text = match errors.as_slice() {
-            [error] => error.clone(),
-            errors => format!("errors:\n  {}", errors.join("\n  ")),
-        };
-        return Err(failure(format!("failed to create typed patch object ({}): {text}", describe(applied))));
+        return Err(failure(format!(
+            "failed to create typed patch object ({}): {}",
+            describe(applied),
+            error_list(&errors)
+        )));
     }
     let nothing = type_only(applied);
     let live = live.unwrap_or(&nothing);
     let mut managers = managed_fields::decode(managed_fields::of(live))
         .map_err(|error| failure(format!("failed to decode managed fields: {error}")))?;
     if managers.is_empty() {
-        track_before_first_apply(own, live, &mut managers, manager);
+        track_before_first_apply(own, live, &mut managers, manager)?;
     }
 
     let updater = Updater { own, manager };
     let outcome = match updater.apply(live, applied, managers.clone(), force) {
         // kubectl's server-side apply takes over from its client-side apply what that had set and nobody changed.
-        Err(conflicts) if manager.name == KUBECTL => match fields_of_client_side_apply(own, live, manager) {
-            None => return Err(conflict(&conflicts)),
-            Some(allowed) => {
-                let mut left = conflicts;
-                for (_, fields) in &mut left {
-                    fields.remove(&allowed);
-                }
-                left.retain(|(_, fields)| !fields.is_empty());
-                if !left.is_empty() {
-                    return Err(conflict(&left));
-                }
-                updater.apply(live, applied, managers, true)
-            }
-        },
+        Err(Refused::Conflicts(conflicts)) if manager.name == KUBECTL => {
+            let allowed = fields_of_client_side_apply(own, live, manager);
+            let left = conflicts_beyond(conflicts, allowed);
+            if left.is_empty() { updater.apply(live, applied, managers, true) } else { Err(Refused::Conflicts(left)) }
+        }
         outcome => outcome,
     };
-    let (mut object, managers) = outcome.map_err(|conflicts| conflict(&conflicts))?;
+    let (mut object, managers) = outcome?;
     drop_null_metadata(&mut object);
     if manager.name == KUBECTL {
         refresh_last_applied(&mut object, applied);
@@ -142,12 +139,15 @@ pub fn apply(
 ///
 /// `new` may carry managedFields itself, to edit ownership or, as `[]` or `[{}]`, to reset it; a subresource write may
 /// not. An object whose ownership was reset stays untracked until the next apply.
+///
+/// # Errors
+/// 500 with what [`OtherVersions::convert`] fails with. The real server then stores the object without managedFields.
 pub fn track_update(
     live: Option<&Value>,
     mut new: Value,
     schema: Option<&SchemaNode>,
     manager: &FieldManager<'_>,
-) -> Value {
+) -> Result<Value, ApiError> {
     let requested = match new.get_mut("metadata") {
         Some(Value::Object(metadata)) => metadata.remove("managedFields"),
         _ => None,
@@ -164,14 +164,18 @@ pub fn track_update(
         }
     };
     if managers.is_empty() && live.is_some() {
-        return new;
+        return Ok(new);
     }
     let own = Type::root(schema);
     let nothing = type_only(&new);
-    Updater { own, manager }.update(live.unwrap_or(&nothing), &new, &mut managers);
+    let updater = Updater { own, manager };
+    updater.update(live.unwrap_or(&nothing), &new, &mut managers).map_err(|refused| {
+        let step = format!("failed to update ManagedFields ({})", describe(&new));
+        ApiError::from(refused.during(&step))
+    })?;
     managed_fields::cap_updates(&mut managers);
     managed_fields::encode_into(&mut new, &managers);
-    new
+    Ok(new)
 }
 
 /// Whether two objects differ only in `managedFields[].time` (such a write is no write).
@@ -228,9 +232,26 @@ fn type_only(object: &Value) -> Value {
 
 /// Gives what an untracked object holds to [`BEFORE_FIRST_APPLY`], so that the first apply conflicts with it where it
 /// must.
-fn track_before_first_apply(own: Type<'_>, live: &Value, managers: &mut Managers, manager: &FieldManager<'_>) {
+fn track_before_first_apply(
+    own: Type<'_>,
+    live: &Value,
+    managers: &mut Managers,
+    manager: &FieldManager<'_>,
+) -> Result<(), ApiError> {
     let before = FieldManager { name: BEFORE_FIRST_APPLY, ..manager.clone() };
-    Updater { own, manager: &before }.update(&type_only(live), live, managers);
+    Updater { own, manager: &before }.update(&type_only(live), live, managers)?;
+    Ok(())
+}
+
+/// The conflicts over other fields than the allowed ones.
+fn conflicts_beyond(mut conflicts: Conflicts, allowed: Option<FieldSet>) -> Conflicts {
+    if let Some(allowed) = allowed {
+        for (_, fields) in &mut conflicts {
+            fields.remove(&allowed);
+        }
+        conflicts.retain(|(_, fields)| !fields.is_empty());
+    }
+    conflicts
 }
 
 /// The fields the last client-side apply set and that still have its values; `None` when there was none.
@@ -276,6 +297,15 @@ fn drop_null_metadata(object: &mut Value) {
     }
 }
 
+impl From<Refused> for ApiError {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Conflicts(conflicts) => conflict(&conflicts),
+            Refused::Conversion(error) => error,
+        }
+    }
+}
+
 fn conflict(conflicts: &[(ManagerKey, FieldSet)]) -> ApiError {
     let mut causes = Vec::new();
     for (key, fields) in conflicts {
@@ -285,6 +315,14 @@ fn conflict(conflicts: &[(ManagerKey, FieldSet)]) -> ApiError {
         });
     }
     ApiError::apply_conflict(&causes)
+}
+
+/// Several errors as structured-merge-diff lists them.
+fn error_list(errors: &[String]) -> String {
+    match errors {
+        [error] => error.clone(),
+        errors => format!("errors:\n  {}", errors.join("\n  ")),
+    }
 }
 
 fn failure(message: String) -> ApiError {

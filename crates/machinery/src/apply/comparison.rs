@@ -27,23 +27,11 @@ impl Comparison {
         walker.found
     }
 
-    /// Whether nothing differs.
-    pub(super) fn is_empty(&self) -> bool {
-        self.removed.is_empty() && self.modified.is_empty() && self.added.is_empty()
-    }
-
     /// Runs `change` on all three sets.
     pub(super) fn filter(&mut self, change: impl Fn(&mut FieldSet)) {
         change(&mut self.removed);
         change(&mut self.modified);
         change(&mut self.added);
-    }
-
-    /// The paths with a new value in the right object.
-    pub(super) fn changed(&self) -> FieldSet {
-        let mut changed = self.modified.clone();
-        changed.add(self.added.clone());
-        changed
     }
 }
 

@@ -4,7 +4,14 @@ use super::*;
 use crate::schema::Schema;
 
 fn manager<'a>(name: &'a str, now: &'a str) -> FieldManager<'a> {
-    FieldManager { name, api_version: "example.com/v1", subresource: "", status_subresource: true, now }
+    FieldManager {
+        name,
+        api_version: "example.com/v1",
+        subresource: "",
+        status_subresource: true,
+        now,
+        versions: &OnlyVersion,
+    }
 }
 
 #[allow(clippy::needless_pass_by_value)] // callers write it in place
@@ -60,7 +67,7 @@ fn a_conflict_names_every_field_and_its_owner() {
         let before = edited.clone();
         let mut old = before;
         old["spec"]["replicas"] = json!(1);
-        track_update(Some(&old), edited, root, &manager("editor", "2026-01-01T00:00:01Z"))
+        track_update(Some(&old), edited, root, &manager("editor", "2026-01-01T00:00:01Z")).unwrap()
     };
     let wanted = widget(json!({"replicas": 3, "items": [{"name": "a", "value": "2"}]}));
     let error = apply(Some(&live), &wanted, root, &manager("two", "2026-01-01T00:00:02Z"), false).unwrap_err();

@@ -1,5 +1,6 @@
 //! The two writes ownership knows: an update takes over what it changes, an apply owns exactly what it states.
 
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use serde_json::Value;
@@ -10,7 +11,9 @@ use super::managed_fields::{ManagedSet, ManagerKey, Managers};
 use super::merge::{merge, remove_items};
 use super::path_element::PathElement;
 use super::typed::{Type, field_set, reconcile, with_named_parents};
-use super::{FieldManager, equal_except_managed_fields};
+use super::versions::Versioned;
+use super::{FieldManager, equal_except_managed_fields, failure};
+use crate::status_error::ApiError;
 
 /// Fields nobody owns: they identify the object or belong to the server.
 static STRIPPED: LazyLock<FieldSet> = LazyLock::new(|| {
@@ -37,54 +40,69 @@ static STRIPPED: LazyLock<FieldSet> = LazyLock::new(|| {
 /// What conflicts: the owners and the fields of theirs that the write would change.
 pub(super) type Conflicts = Vec<(ManagerKey, FieldSet)>;
 
+/// Why a write does not happen.
+#[derive(Debug)]
+pub(super) enum Refused {
+    /// Others own what it would change.
+    Conflicts(Conflicts),
+    /// An object could not be converted into the version of an entry.
+    Conversion(ApiError),
+}
+
+impl Refused {
+    /// Says what was to be converted.
+    pub(super) fn during(self, step: &str) -> Self {
+        match self {
+            Self::Conversion(error) => Self::Conversion(failure(format!("{step}: {}", error.status().message))),
+            conflicts => conflicts,
+        }
+    }
+}
+
 /// One write of one manager on one kind.
 pub(super) struct Updater<'w> {
     pub(super) own: Type<'w>,
     pub(super) manager: &'w FieldManager<'w>,
 }
 
-impl Updater<'_> {
+impl<'w> Updater<'w> {
     /// Records an update from `live` to `new`.
-    pub(super) fn update(&self, live: &Value, new: &Value, managers: &mut Managers) {
-        self.reconcile(managers);
+    ///
+    /// # Errors
+    /// What the conversion into an entry's version fails with.
+    pub(super) fn update(&self, live: &Value, new: &Value, managers: &mut Managers) -> Result<(), Refused> {
+        self.reconcile(live, managers)?;
         let comparison = self.compare(live, new);
-        if comparison.is_empty() {
-            managers.retain(|_, set| !set.fields.is_empty());
-            return;
-        }
         // Forced, so without conflicts.
-        let _ = self.settle(&comparison, managers, None, true);
+        self.settle(live, new, &comparison, managers, None, true)?;
         let mut fields = comparison.modified;
         fields.add(comparison.added);
         fields.remove(&STRIPPED);
         if fields.is_empty() {
-            return;
+            return Ok(());
         }
-        let now = Some(self.manager.now.to_owned());
-        match managers.entry(self.manager.key(false)) {
-            std::collections::btree_map::Entry::Occupied(mut entry) => {
-                let set = entry.get_mut();
-                set.fields.add(fields);
-                set.time = now;
-            }
-            std::collections::btree_map::Entry::Vacant(entry) => {
-                entry.insert(ManagedSet { api_version: self.manager.api_version.to_owned(), fields, time: now });
-            }
-        }
+        let set = managers.entry(self.manager.key(false)).or_insert_with(|| ManagedSet {
+            api_version: self.manager.api_version.to_owned(),
+            fields: FieldSet::default(),
+            time: None,
+        });
+        set.fields.add(fields);
+        set.time = Some(self.manager.now.to_owned());
+        Ok(())
     }
 
     /// Applies `applied` over `live`; answers the object without managedFields, and its managers.
     ///
     /// # Errors
-    /// What conflicts, unless forced.
+    /// What conflicts, unless forced; what a conversion fails with.
     pub(super) fn apply(
         &self,
         live: &Value,
         applied: &Value,
         mut managers: Managers,
         force: bool,
-    ) -> Result<(Value, Managers), Conflicts> {
-        self.reconcile(&mut managers);
+    ) -> Result<(Value, Managers), Refused> {
+        self.reconcile(live, &mut managers)?;
         let key = self.manager.key(true);
         let mut merged = merge(self.own, live, applied);
         remove_managed_fields(&mut merged);
@@ -96,16 +114,15 @@ impl Updater<'_> {
             fields,
             time: managers.get(&key).and_then(|last| last.time.clone()),
         };
-        let last = managers.insert(key.clone(), set);
-        let new = match last {
-            Some(last) if last.api_version == self.manager.api_version => {
-                self.without_dropped_fields(merged, &last.fields, &managers, &key)
-            }
-            _ => merged,
+        let new = match managers.insert(key.clone(), set) {
+            Some(last) => self
+                .without_dropped_fields(merged, &last, &managers, &key)
+                .map_err(|error| error.during("failed to prune fields"))?,
+            None => merged,
         };
 
         let comparison = self.compare(live, &new);
-        self.settle(&comparison, &mut managers, Some(&key), force)?;
+        self.settle(live, &new, &comparison, &mut managers, Some(&key), force)?;
         let changed = !equal_except_managed_fields(live, &new);
         if let Some(set) = managers.get_mut(&key) {
             set.fields.remove(&STRIPPED);
@@ -124,84 +141,152 @@ impl Updater<'_> {
         comparison
     }
 
-    /// Takes what changed from its other owners, and what is gone from everybody.
+    /// An object of the version written.
+    fn versioned(&self, object: &Value) -> Versioned<'w> {
+        Versioned { own: self.own, api_version: self.manager.api_version.to_owned(), object: object.clone() }
+    }
+
+    /// Converts; `None` when `api_version` is not served.
+    fn convert(&self, from: &Versioned<'w>, api_version: &str) -> Result<Option<Versioned<'w>>, Refused> {
+        from.to(api_version, (self.manager.api_version, self.own), self.manager.versions)
+    }
+
+    /// The differences in another version; `None` when it is not served.
+    fn compare_in(&self, live: &Value, new: &Value, api_version: &str) -> Result<Option<Comparison>, Refused> {
+        let live = self.convert(&self.versioned(live), api_version);
+        let Some(live) = live.map_err(|error| error.during("failed to convert old object"))? else { return Ok(None) };
+        let new = self.convert(&self.versioned(new), api_version);
+        let Some(new) = new.map_err(|error| error.during("failed to convert new object"))? else { return Ok(None) };
+        Ok(Some(Comparison::of(live.own, &live.object, &new.object)))
+    }
+
+    /// Takes what changed from its other owners, and what is gone from everybody but the writer. Entries of versions
+    /// that are not served any more go.
     fn settle(
         &self,
+        live: &Value,
+        new: &Value,
         comparison: &Comparison,
         managers: &mut Managers,
         writer: Option<&ManagerKey>,
         force: bool,
-    ) -> Result<(), Conflicts> {
-        let others =
-            |key: &ManagerKey, set: &ManagedSet| Some(key) != writer && set.api_version == self.manager.api_version;
-        let changed = comparison.changed();
+    ) -> Result<(), Refused> {
+        let mut elsewhere: BTreeMap<String, Option<Comparison>> = BTreeMap::new();
+        for (key, set) in managers.iter() {
+            if Some(key) != writer
+                && set.api_version != self.manager.api_version
+                && !elsewhere.contains_key(&set.api_version)
+            {
+                elsewhere.insert(set.api_version.clone(), self.compare_in(live, new, &set.api_version)?);
+            }
+        }
+        managers.retain(|key, set| Some(key) == writer || !matches!(elsewhere.get(&set.api_version), Some(None)));
+        let of_version = |set: &ManagedSet| match elsewhere.get(&set.api_version) {
+            Some(Some(other)) => other,
+            _ => comparison,
+        };
+
         let mut conflicts = Vec::new();
-        if !changed.is_empty() {
-            for (key, set) in managers.iter().filter(|(key, set)| others(key, set)) {
-                let fields = set.fields.intersection(&changed);
-                if !fields.is_empty() {
-                    conflicts.push((key.clone(), fields));
-                }
+        for (key, set) in managers.iter().filter(|(key, _)| Some(*key) != writer) {
+            let differences = of_version(set);
+            let mut fields = set.fields.intersection(&differences.modified);
+            fields.add(set.fields.intersection(&differences.added));
+            if !fields.is_empty() {
+                conflicts.push((key.clone(), fields));
             }
         }
         if !force && !conflicts.is_empty() {
-            return Err(conflicts);
+            return Err(Refused::Conflicts(conflicts));
         }
         for (key, fields) in &conflicts {
             if let Some(set) = managers.get_mut(key) {
                 set.fields.remove(fields);
             }
         }
-        if !comparison.removed.is_empty() {
-            for (key, set) in managers.iter_mut() {
-                if others(key, set) {
-                    set.fields.remove(&comparison.removed);
+        for (key, set) in managers.iter_mut() {
+            if Some(key) != writer {
+                let removed = &of_version(set).removed;
+                if !removed.is_empty() {
+                    set.fields.remove(removed);
                 }
             }
         }
-        managers.retain(|_, set| !set.fields.is_empty());
+        managers.retain(|key, set| Some(key) == writer || !set.fields.is_empty());
         Ok(())
     }
 
-    /// Removes what the manager applied last time, does not apply now, and nobody else owns.
-    fn without_dropped_fields(&self, merged: Value, last: &FieldSet, managers: &Managers, key: &ManagerKey) -> Value {
-        let mut dropped = last.clone();
-        if let Some(set) = managers.get(key) {
-            dropped.remove(&set.fields);
+    /// Removes what the manager applied last time, does not apply now, and nobody else owns. What it applied last is
+    /// known in the version of that time, so the removal happens there.
+    fn without_dropped_fields(
+        &self,
+        merged: Value,
+        last: &ManagedSet,
+        managers: &Managers,
+        key: &ManagerKey,
+    ) -> Result<Value, Refused> {
+        if last.fields.is_empty() {
+            return Ok(merged);
         }
-        if dropped.is_empty() {
-            // Nothing it owned can go: everything it owned is still stated, and so are all parents.
-            return merged;
+        if last.api_version == self.manager.api_version {
+            let mut dropped = last.fields.clone();
+            if let Some(set) = managers.get(key) {
+                dropped.remove(&set.fields);
+            }
+            if dropped.is_empty() {
+                // Nothing it owned can go: everything it owned is still stated, and so are all parents.
+                return Ok(merged);
+            }
         }
-        let full = |set: &FieldSet| with_named_parents(self.own, set);
-        let last = full(last);
-        let merged_set = full(&field_set(self.own, &merged));
-        let pruned = remove_items(self.own, merged.clone(), &last);
+        let Some(at_last) = self.convert(&self.versioned(&merged), &last.api_version)? else { return Ok(merged) };
+        let last_fields = with_named_parents(at_last.own, &last.fields);
+        let pruned = at_last.with(remove_items(at_last.own, at_last.object.clone(), &last_fields));
 
-        // Fields others own, or this apply states, come back.
-        let mut kept = full(&field_set(self.own, &pruned));
-        let mut owned = FieldSet::default();
+        // Fields others own, or this apply states, come back: first those of the version of last time, since what they
+        // bring back may be needed to convert to the others.
+        let mut owned: BTreeMap<&str, FieldSet> = BTreeMap::new();
         for set in managers.values() {
-            owned.add(set.fields.clone());
+            owned.entry(&set.api_version).or_default().add(set.fields.clone());
         }
-        kept.add(full(&owned));
-        let mut removed = merged_set.clone();
-        removed.remove(&kept);
-        let pruned = remove_items(self.own, merged.clone(), &removed);
+        let (mut whole, mut pruned) = (at_last.clone(), pruned);
+        let first = owned.remove_entry(last.api_version.as_str());
+        for (api_version, fields) in first.into_iter().chain(owned) {
+            let Some(whole_there) = self.convert(&whole, api_version)? else { continue };
+            whole = whole_there;
+            let Some(pruned_there) = self.convert(&pruned, api_version)? else { continue };
+            let own = whole.own;
+            let mut kept = with_named_parents(own, &field_set(own, &pruned_there.object));
+            kept.add(with_named_parents(own, &fields));
+            let mut removed = with_named_parents(own, &field_set(own, &whole.object));
+            removed.remove(&kept);
+            pruned = whole.with(remove_items(own, whole.object.clone(), &removed));
+        }
 
         // And so do fields nobody owns, or only updates own, that were inside something removed.
-        let mut removed = merged_set;
-        removed.remove(&full(&field_set(self.own, &pruned)));
-        remove_items(self.own, merged, &removed.intersection(&last))
+        let Some(pruned) = self.convert(&pruned, &last.api_version)? else { return Ok(merged) };
+        let mut removed = with_named_parents(at_last.own, &field_set(at_last.own, &at_last.object));
+        removed.remove(&with_named_parents(at_last.own, &field_set(at_last.own, &pruned.object)));
+        let removed = removed.intersection(&last_fields);
+        let result = at_last.with(remove_items(at_last.own, at_last.object.clone(), &removed));
+        let result = self.convert(&result, self.manager.api_version)?;
+        Ok(result.map_or(merged, |result| result.object))
     }
 
-    fn reconcile(&self, managers: &mut Managers) {
-        if matches!(self.own, Type::Deduced) {
-            return;
+    /// Fits the entries to the current schemas of their versions.
+    fn reconcile(&self, live: &Value, managers: &mut Managers) -> Result<(), Refused> {
+        for set in managers.values_mut() {
+            let own = if set.api_version == self.manager.api_version {
+                self.own
+            } else {
+                match self.convert(&self.versioned(live), &set.api_version)? {
+                    Some(there) => there.own,
+                    None => continue,
+                }
+            };
+            if !matches!(own, Type::Deduced) {
+                reconcile(own, &mut set.fields);
+            }
         }
-        for set in managers.values_mut().filter(|set| set.api_version == self.manager.api_version) {
-            reconcile(self.own, &mut set.fields);
-        }
+        Ok(())
     }
 }
 
