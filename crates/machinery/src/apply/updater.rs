@@ -54,7 +54,7 @@ impl Refused {
     pub(super) fn during(self, step: &str) -> Self {
         match self {
             Self::Conversion(error) => Self::Conversion(failure(format!("{step}: {}", error.status().message))),
-            conflicts => conflicts,
+            conflicts @ Self::Conflicts(_) => conflicts,
         }
     }
 }

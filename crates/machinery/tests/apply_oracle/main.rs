@@ -29,13 +29,13 @@ mod values;
 struct Subject {
     kind: &'static str,
     /// The served versions, the stored one first.
-    versions: Vec<Version>,
+    versions: Vec<ServedVersion>,
     /// Definitions the oracle reads.
     models: Option<Value>,
 }
 
 #[derive(Clone, Debug)]
-struct Version {
+struct ServedVersion {
     api_version: &'static str,
     /// Schema the written objects follow; `None` writes anything.
     written: Option<Value>,
@@ -43,12 +43,12 @@ struct Version {
 }
 
 impl Subject {
-    fn version(&self, api_version: &str) -> Option<&Version> {
+    fn version(&self, api_version: &str) -> Option<&ServedVersion> {
         self.versions.iter().find(|version| version.api_version == api_version)
     }
 }
 
-impl Version {
+impl ServedVersion {
     fn of(api_version: &'static str, schema: Value) -> Self {
         Self { api_version, compiled: Some(Arc::new(Schema::compile(&schema).unwrap())), written: Some(schema) }
     }
@@ -60,7 +60,7 @@ impl Version {
 
 impl OtherVersions for Subject {
     fn schema(&self, api_version: &str) -> Option<Option<&SchemaNode>> {
-        self.version(api_version).map(Version::root)
+        self.version(api_version).map(ServedVersion::root)
     }
 
     fn convert(&self, object: &Value, api_version: &str) -> Result<Value, ApiError> {
@@ -201,7 +201,7 @@ fn two_versions(schema: Value) -> Subject {
     let models = schemas::models(&[("example.com/v1", &schema), ("example.com/v2", &second)]);
     Subject {
         kind: "Widget",
-        versions: vec![Version::of("example.com/v1", schema), Version::of("example.com/v2", second)],
+        versions: vec![ServedVersion::of("example.com/v1", schema), ServedVersion::of("example.com/v2", second)],
         models: Some(models),
     }
 }
@@ -212,13 +212,13 @@ fn a_kind_with_a_schema_is_owned_as_kubernetes_owns_it() {
     compare(&Subject {
         kind: "Widget",
         models: Some(schemas::models(&[("example.com/v1", &schema)])),
-        versions: vec![Version::of("example.com/v1", schema)],
+        versions: vec![ServedVersion::of("example.com/v1", schema)],
     });
 }
 
 #[test]
 fn a_kind_without_a_schema_is_owned_as_kubernetes_owns_it() {
-    let version = Version { api_version: "example.com/v1", written: None, compiled: None };
+    let version = ServedVersion { api_version: "example.com/v1", written: None, compiled: None };
     compare(&Subject { kind: "Widget", models: None, versions: vec![version] });
 }
 
@@ -286,7 +286,7 @@ fn compare_built_in(file: &str, api_version: &'static str, kind: &'static str, d
     let compiled = Some(Arc::new(Schema::compile_definition(&definitions, definition).unwrap()));
     compare(&Subject {
         kind,
-        versions: vec![Version { api_version, written: Some(written), compiled }],
+        versions: vec![ServedVersion { api_version, written: Some(written), compiled }],
         models: Some(definitions),
     });
 }

@@ -123,7 +123,7 @@ pub(crate) fn random_schemas() -> BoxedStrategy<Value> {
     ];
     let schema = scalar.clone().prop_recursive(4, 24, 4, move |inner| {
         let atomic_map = prop::bool::weighted(0.15);
-        let structs = (properties(inner.clone()), atomic_map.clone(), prop::bool::weighted(0.1)).prop_map(
+        let structs = (properties(inner.clone()), atomic_map, prop::bool::weighted(0.1)).prop_map(
             |(properties, atomic, open)| {
                 let mut schema = json!({"type": "object", "properties": properties});
                 if atomic {

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
-use super::{Subject, Version};
+use super::{ServedVersion, Subject};
 
 fn text() -> BoxedStrategy<Value> {
     prop_oneof![Just(json!("a")), Just(json!("b")), Just(json!("c<d&\"é")), Just(json!(""))].boxed()
@@ -137,7 +137,7 @@ fn metadata() -> BoxedStrategy<Value> {
         .boxed()
 }
 
-fn objects(kind: &'static str, version: &Version) -> BoxedStrategy<Value> {
+fn objects(kind: &'static str, version: &ServedVersion) -> BoxedStrategy<Value> {
     let api_version = version.api_version;
     let body = match version.written.as_ref() {
         Some(schema) => members(schema),
