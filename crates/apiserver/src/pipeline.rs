@@ -48,6 +48,7 @@ mod list_options;
 mod non_resource;
 mod object_write;
 mod openapi;
+mod other_versions;
 mod patch;
 mod pod_subresources;
 mod presentation;

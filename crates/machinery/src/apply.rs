@@ -135,47 +135,64 @@ pub fn apply(
     Ok(object)
 }
 
-/// Records ownership of an Update (create, put, patch): returns `new` with managedFields computed from `live` and `new`.
+/// Records ownership of an Update (create, put, patch): sets the managedFields of `new`, computed from `live` and `new`.
 ///
 /// `new` may carry managedFields itself, to edit ownership or, as `[]` or `[{}]`, to reset it; a subresource write may
 /// not. An object whose ownership was reset stays untracked until the next apply.
 ///
 /// # Errors
-/// 500 with what [`OtherVersions::convert`] fails with. The real server then stores the object without managedFields.
+/// 500 with what [`OtherVersions::convert`] fails with; `new` is then as it was. The real server then stores the object
+/// without managedFields.
 pub fn track_update(
     live: Option<&Value>,
-    mut new: Value,
+    new: &mut Value,
     schema: Option<&SchemaNode>,
     manager: &FieldManager<'_>,
-) -> Result<Value, ApiError> {
-    let requested = match new.get_mut("metadata") {
-        Some(Value::Object(metadata)) => metadata.remove("managedFields"),
-        _ => None,
-    };
+) -> Result<(), ApiError> {
+    let requested = managed_fields::take(new);
+    match managers_after_update(live, new, requested.as_ref(), schema, manager) {
+        Ok(Some(managers)) => managed_fields::encode_into(new, &managers),
+        Ok(None) => {}
+        Err(error) => {
+            if let (Some(requested), Some(Value::Object(metadata))) = (requested, new.get_mut("metadata")) {
+                metadata.insert("managedFields".to_owned(), requested);
+            }
+            return Err(error);
+        }
+    }
+    Ok(())
+}
+
+/// The managers of an updated object, `None` for an untracked one.
+fn managers_after_update(
+    live: Option<&Value>,
+    new: &Value,
+    requested: Option<&Value>,
+    schema: Option<&SchemaNode>,
+    manager: &FieldManager<'_>,
+) -> Result<Option<Managers>, ApiError> {
     let of_live = || managed_fields::decode(live.and_then(managed_fields::of)).unwrap_or_default();
     let mut managers = if !manager.subresource.is_empty() {
         of_live()
-    } else if managed_fields::is_reset(requested.as_ref()) {
+    } else if managed_fields::is_reset(requested) {
         Managers::new()
     } else {
-        match managed_fields::decode(requested.as_ref()) {
+        match managed_fields::decode(requested) {
             Ok(managers) if !managers.is_empty() => managers,
             _ => of_live(),
         }
     };
     if managers.is_empty() && live.is_some() {
-        return Ok(new);
+        return Ok(None);
     }
-    let own = Type::root(schema);
-    let nothing = type_only(&new);
-    let updater = Updater { own, manager };
-    updater.update(live.unwrap_or(&nothing), &new, &mut managers).map_err(|refused| {
-        let step = format!("failed to update ManagedFields ({})", describe(&new));
+    let nothing = type_only(new);
+    let updater = Updater { own: Type::root(schema), manager };
+    updater.update(live.unwrap_or(&nothing), new, &mut managers).map_err(|refused| {
+        let step = format!("failed to update ManagedFields ({})", describe(new));
         ApiError::from(refused.during(&step))
     })?;
     managed_fields::cap_updates(&mut managers);
-    managed_fields::encode_into(&mut new, &managers);
-    Ok(new)
+    Ok(Some(managers))
 }
 
 /// Whether two objects differ only in `managedFields[].time` (such a write is no write).

@@ -87,7 +87,7 @@ async fn prepare(plane: &Plane, mut object: Value, writer: &Writer) -> Result<Op
     // Seeds carry the status they are to start with, which a create would drop.
     let status = object.get("status").cloned();
     let uid = uuid::Uuid::new_v4().to_string();
-    let object = begin_create(&served, Merged::Untracked(object), writer);
+    let object = begin_create(plane, &served, Merged::Untracked(object), writer).await;
     admit(plane, &served, None, &object)?;
     let mut object = finish_create(plane, &served, object, &writer.now, &uid)?;
     if let Some(status) = status.filter(|_| !served.is("apiextensions.k8s.io", "customresourcedefinitions")) {

@@ -107,7 +107,7 @@ pub(crate) async fn create_object(
         return Err(ApiError::method_not_supported(&resource.group_resource(), "create"));
     }
     let dry_run = context.query.dry_run()?;
-    let mut object = begin_create(served, merged, writer);
+    let mut object = begin_create(context.plane, served, merged, writer).await;
     admit(context.plane, served, None, &object)?;
     let given_name = object["metadata"]["name"].as_str().unwrap_or_default();
     let given_key = context.key_of(given_name);

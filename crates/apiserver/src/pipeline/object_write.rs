@@ -15,6 +15,7 @@ use super::{
     admission::Review,
     answer::Document,
     certificate_request, definition_write, escalation,
+    other_versions::ServedVersions,
     presentation::{convert_to_stored, present},
     query::FieldValidation,
     strategy,
@@ -73,6 +74,7 @@ impl Writer {
         served: &ServedResource,
         api_version: &'a str,
         scope: WriteScope,
+        versions: &'a ServedVersions<'_>,
     ) -> FieldManager<'a> {
         FieldManager {
             name: &self.manager,
@@ -80,6 +82,31 @@ impl Writer {
             subresource: scope.subresource(),
             status_subresource: served.resource.status_subresource,
             now: &self.now,
+            versions,
+        }
+    }
+}
+
+/// Records who owns what an update or create changed. As in the real server, a failing conversion between versions does
+/// not stop the write: the object is then stored without ownership.
+pub(crate) async fn track_update(
+    plane: &Plane,
+    served: &ServedResource,
+    old: Option<&Value>,
+    object: &mut Value,
+    scope: WriteScope,
+    writer: &Writer,
+) {
+    let schema = served.resource.schema.get();
+    let root = schema.as_deref().map(|schema| &*schema.root);
+    let api_version = served.resource.api_version();
+    let versions = ServedVersions::of(plane, served);
+    let manager = writer.field_manager(served, &api_version, scope, &versions);
+    let tracked = versions.run(|| apply::track_update(old, object, root, &manager)).await;
+    if let Err(error) = tracked {
+        tracing::warn!(%error, "an object is stored without managedFields");
+        if let Some(metadata) = object["metadata"].as_object_mut() {
+            metadata.remove("managedFields");
         }
     }
 }
@@ -184,7 +211,7 @@ pub(crate) fn check_type(served: &ServedResource, object: &Value) -> Result<(), 
 
 /// Completes a new object as far as its sender is concerned: defaults and ownership. What the server adds comes later
 /// ([`finish_create`]), when admission has seen the object.
-pub(crate) fn begin_create(served: &ServedResource, merged: Merged, writer: &Writer) -> Value {
+pub(crate) async fn begin_create(plane: &Plane, served: &ServedResource, merged: Merged, writer: &Writer) -> Value {
     let resource = &served.resource;
     let schema = resource.schema.get();
     let (mut object, tracked) = match merged {
@@ -205,9 +232,7 @@ pub(crate) fn begin_create(served: &ServedResource, merged: Merged, writer: &Wri
         }
     }
     if !tracked {
-        let api_version = resource.api_version();
-        let manager = writer.field_manager(served, &api_version, WriteScope::Main);
-        object = apply::track_update(None, object, schema.as_deref().map(|schema| &*schema.root), &manager);
+        track_update(plane, served, None, &mut object, WriteScope::Main, writer).await;
     }
     object
 }
@@ -244,7 +269,7 @@ pub(crate) fn finish_create(
 ///
 /// # Errors
 /// 409 for other identities.
-fn begin_update(
+async fn begin_update(
     plane: &Plane,
     served: &ServedResource,
     old: &Value,
@@ -267,9 +292,7 @@ fn begin_update(
     }
     prepare_update(plane, served, old, &mut object, scope, &writer.now)?;
     if !tracked {
-        let api_version = resource.api_version();
-        let manager = writer.field_manager(served, &api_version, scope);
-        object = apply::track_update(Some(old), object, schema.as_deref().map(|schema| &*schema.root), &manager);
+        track_update(plane, served, Some(old), &mut object, scope, writer).await;
     }
     Ok(object)
 }
@@ -312,7 +335,7 @@ pub(crate) async fn complete_update(
     writer: &Writer,
     review: Option<&Review<'_>>,
 ) -> Result<Value, ApiError> {
-    let mut object = begin_update(plane, served, old, merged, scope, writer)?;
+    let mut object = begin_update(plane, served, old, merged, scope, writer).await?;
     if let Some(review) = review {
         let mutated = review.mutate(Some(old), object).await?;
         object = mutated.object;
@@ -373,7 +396,8 @@ pub(crate) struct Written {
 }
 
 /// Changes a stored object: computes from what is there, commits if that is still there, else computes again. `merge`
-/// gives the changed object from the current one and is called once an attempt.
+/// gives the changed object from the current one and is called at least once an attempt; it may ask for the object in
+/// other versions of its kind.
 ///
 /// A change that leaves the object as it is writes nothing. One that takes the last finalizer of an object being
 /// deleted removes it.
@@ -386,7 +410,7 @@ pub(crate) async fn update_object(
     scope: WriteScope,
     writer: &Writer,
     dry_run: bool,
-    mut merge: impl FnMut(&Value) -> Result<Merged, ApiError>,
+    mut merge: impl FnMut(&Value, &ServedVersions<'_>) -> Result<Merged, ApiError>,
 ) -> Result<Written, ApiError> {
     let served = &*context.served;
     let group_resource = served.resource.group_resource();
@@ -396,7 +420,8 @@ pub(crate) async fn update_object(
         let stored = context.plane.get(&key)?.ok_or_else(not_found)?;
         let old_document = present(served, &stored.json, stored.revision).await?;
         let old = old_document.clone().into_value()?;
-        let mut merged = merge(&old)?;
+        let versions = ServedVersions::of(context.plane, served);
+        let mut merged = versions.run(|| merge(&old, &versions)).await?;
         check_preconditions(&group_resource, &old, merged.object_mut())?;
         // What is stored went through everything below already, but for what webhooks think of it now: most writes of
         // controllers end here.

@@ -15,6 +15,7 @@ use super::{
     create::{create_object, place},
     get::object_response,
     object_write::{Merged, WriteScope, Writer, Written, check_type, clean_fields, modified, update_object},
+    other_versions::ServedVersions,
 };
 
 /// Answers a patch of the object itself.
@@ -60,7 +61,7 @@ async fn merge(
     let validation = context.query.field_validation()?;
     let served = context.served.clone();
     let mut findings = Vec::new();
-    let result = update_object(context, context.key(), scope, &writer, dry_run, |old| {
+    let result = update_object(context, context.key(), scope, &writer, dry_run, |old, _| {
         let mut new = match encoding {
             BodyEncoding::JsonPatch => patch::json_patch(old, &decoded.value)?,
             BodyEncoding::StrategicMergePatch => match served.resource.schema.get() {
@@ -116,8 +117,9 @@ async fn server_side_apply(
     let api_version = context.served.resource.api_version();
     // A create can lose against another create, an update against a delete; then it is the other's turn.
     for _ in 0..8 {
-        let manager = writer.field_manager(&context.served, &api_version, scope);
-        let updated = update_object(context, context.key(), scope, &writer, dry_run, |old| {
+        let served = context.served.clone();
+        let updated = update_object(context, context.key(), scope, &writer, dry_run, |old, versions| {
+            let manager = writer.field_manager(&served, &api_version, scope, versions);
             apply::apply(Some(old), &applied, root, &manager, force).map(Merged::Applied).map_err(blame_the_body)
         })
         .await;
@@ -130,6 +132,8 @@ async fn server_side_apply(
         {
             return Err(modified(&context.served.resource.group_resource(), &context.name));
         }
+        let versions = ServedVersions::of(context.plane, &served);
+        let manager = writer.field_manager(&served, &api_version, scope, &versions);
         let created = apply::apply(None, &applied, root, &manager, force).map_err(blame_the_body)?;
         match create_object(context, Merged::Applied(created), &writer).await {
             Err(error) if error.status().reason == "AlreadyExists" => {}
@@ -142,7 +146,8 @@ async fn server_side_apply(
 /// The real server answers a body of the wrong shape with 500. It is the client's error, and clients that retry on 5xx
 /// would do so for ever.
 fn blame_the_body(error: ApiError) -> ApiError {
-    if error.code() == 500 { ApiError::bad_request(error.to_string()) } else { error }
+    let wrong_shape = error.code() == 500 && error.status().message.starts_with("failed to create typed patch object");
+    if wrong_shape { ApiError::bad_request(error.to_string()) } else { error }
 }
 
 /// Fields the endpoint does not write are not applied, so that nobody comes to own them through it.

@@ -132,7 +132,7 @@ async fn bind(context: &mut RequestContext<'_>, request_body: Body) -> Result<Re
     let dry_run = context.query.dry_run()?;
     let pods = context.served.resource.group_resource();
     let now = timestamp(context.now);
-    update_object(context, context.key(), WriteScope::Composed("binding"), &writer, dry_run, |old| {
+    update_object(context, context.key(), WriteScope::Composed("binding"), &writer, dry_run, |old, _| {
         let assigned = old["spec"]["nodeName"].as_str().unwrap_or_default();
         if old["metadata"]["deletionTimestamp"].is_string() {
             return Err(ApiError::conflict(

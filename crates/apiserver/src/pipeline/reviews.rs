@@ -2,17 +2,14 @@
 
 use axum::body::Body;
 use http::{Response, StatusCode};
-use kogge_machinery::{
-    apply,
-    status_error::{ApiError, FieldError},
-};
+use kogge_machinery::status_error::{ApiError, FieldError};
 use serde_json::{Map, Value, json};
 
 use super::{
     RequestContext,
     answer::{Document, document_response},
     authorization::{Attributes, decide},
-    object_write::{WriteScope, Writer, timestamp},
+    object_write::{WriteScope, Writer, timestamp, track_update},
 };
 use crate::{
     authentication::{self, User},
@@ -52,7 +49,7 @@ pub(crate) async fn answer(context: &RequestContext<'_>, review: &Value) -> Resu
         }
         plural => {
             // The question comes back with its answer, owned by who asked.
-            answer = with_owner(context, review)?;
+            answer = with_owner(context, review).await?;
             answer["status"] = match plural {
                 "tokenreviews" => token(context, &review["spec"]).await?,
                 _ => access(context, review)?,
@@ -62,7 +59,7 @@ pub(crate) async fn answer(context: &RequestContext<'_>, review: &Value) -> Resu
     document_response(&context.answer, StatusCode::CREATED, Document::Value(answer))
 }
 
-fn with_owner(context: &RequestContext<'_>, review: &Value) -> Result<Value, ApiError> {
+async fn with_owner(context: &RequestContext<'_>, review: &Value) -> Result<Value, ApiError> {
     let mut owned = review.clone();
     if let Some(fields) = owned.as_object_mut() {
         fields.remove("status");
@@ -71,10 +68,8 @@ fn with_owner(context: &RequestContext<'_>, review: &Value) -> Result<Value, Api
         owned["metadata"] = json!({});
     }
     let writer = Writer::of(context)?;
-    let api_version = context.served.resource.api_version();
-    let manager = writer.field_manager(&context.served, &api_version, WriteScope::Main);
-    let schema = context.served.resource.schema.get();
-    Ok(apply::track_update(None, owned, schema.as_deref().map(|schema| &*schema.root), &manager))
+    track_update(context.plane, &context.served, None, &mut owned, WriteScope::Main, &writer).await;
+    Ok(owned)
 }
 
 async fn token(context: &RequestContext<'_>, spec: &Value) -> Result<Value, ApiError> {

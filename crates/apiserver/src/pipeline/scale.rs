@@ -60,7 +60,7 @@ async fn write(
     let writer = Writer::of(context)?;
     let dry_run = context.query.dry_run()?;
     let resource = &context.served.resource;
-    let written = update_object(context, context.key(), WriteScope::Composed("scale"), &writer, dry_run, |old| {
+    let written = update_object(context, context.key(), WriteScope::Composed("scale"), &writer, dry_run, |old, _| {
         let current = scale_of(paths, old);
         let wanted = change(&current)?;
         let replicas = wanted_replicas(resource, &context.name, &wanted)?;

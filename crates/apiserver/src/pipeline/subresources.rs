@@ -60,21 +60,22 @@ async fn finalize(context: &mut RequestContext<'_>, body: Body) -> Result<Respon
     let object = update::read_object(context, body).await?;
     let writer = Writer::of(context)?;
     let dry_run = context.query.dry_run()?;
-    let written = update_object(context, context.key(), WriteScope::Composed("finalize"), &writer, dry_run, |old| {
-        let mut new = old.clone();
-        new["spec"]["finalizers"] = object["spec"]["finalizers"].clone();
-        for field in ["resourceVersion", "uid"] {
-            if let Some(named) = object["metadata"][field].as_str().filter(|text| !text.is_empty()) {
-                new["metadata"][field] = named.into();
+    let written =
+        update_object(context, context.key(), WriteScope::Composed("finalize"), &writer, dry_run, |old, _| {
+            let mut new = old.clone();
+            new["spec"]["finalizers"] = object["spec"]["finalizers"].clone();
+            for field in ["resourceVersion", "uid"] {
+                if let Some(named) = object["metadata"][field].as_str().filter(|text| !text.is_empty()) {
+                    new["metadata"][field] = named.into();
+                }
             }
-        }
-        if new["spec"]["finalizers"].is_null()
-            && let Some(spec) = new["spec"].as_object_mut()
-        {
-            spec.remove("finalizers");
-        }
-        Ok(Merged::Untracked(new))
-    })
-    .await?;
+            if new["spec"]["finalizers"].is_null()
+                && let Some(spec) = new["spec"].as_object_mut()
+            {
+                spec.remove("finalizers");
+            }
+            Ok(Merged::Untracked(new))
+        })
+        .await?;
     object_response(context, written.code, written.object)
 }

@@ -41,7 +41,8 @@ pub(crate) async fn update_scope(
     let dry_run = context.query.dry_run()?;
     let may_create = scope == WriteScope::Main && creates_on_update(&resource.group, &resource.plural);
     let updated =
-        update_object(context, context.key(), scope, &writer, dry_run, |_| Ok(Merged::Untracked(object.clone()))).await;
+        update_object(context, context.key(), scope, &writer, dry_run, |_, _| Ok(Merged::Untracked(object.clone())))
+            .await;
     let written = match updated {
         Err(error) if error.code() == 404 && may_create => {
             let mut object = object;

@@ -156,3 +156,41 @@ async fn what_a_webhook_makes_wrong_is_told_in_the_words_of_the_real_server() {
     errors.push(client.get(&format!("{OLD}/renamed")).await.error());
     insta::assert_snapshot!(errors.join("\n"));
 }
+
+fn owners(object: &Value) -> Vec<String> {
+    let entries = object["metadata"]["managedFields"].as_array().unwrap();
+    let described = |entry: &Value| {
+        let text = |field: &str| entry[field].as_str().unwrap().to_owned();
+        format!("{} {} {} {}", text("manager"), text("operation"), text("apiVersion"), entry["fieldsV1"]["f:spec"])
+    };
+    entries.iter().map(described).collect()
+}
+
+#[tokio::test]
+async fn fields_are_owned_in_the_version_they_were_written_in() {
+    let server = WebhookServer::start(convert).await;
+    let client = open().await;
+    define(&client, &server).await;
+    let apply = async |manager: &str, object: Value, force: bool| {
+        let path = if object["apiVersion"] == "example.com/v1" { WIDGETS } else { OLD };
+        client.patch(&format!("{path}/a?fieldManager={manager}&force={force}"), "apply", &object).await
+    };
+    apply("one", widget("a", &json!({"replicas": 1})), false).await.ok();
+    let refused = apply("two", old_widget("a", &json!({"count": 2})), false).await;
+    assert_eq!(refused.code, 409);
+    insta::assert_snapshot!(refused.error());
+    let forced = apply("two", old_widget("a", &json!({"count": 2})), true).await.ok();
+    assert_eq!(owners(&forced), [r#"two Apply example.com/v1beta1 {"f:count":{}}"#]);
+    let moved = apply("two", widget("a", &json!({"size": "large"})), false).await.ok();
+    assert_eq!(moved["spec"], json!({"size": "large"}), "what was applied in the old version is given up in the new");
+    assert_eq!(owners(&moved), [r#"two Apply example.com/v1 {"f:size":{}}"#]);
+
+    let patch = json!({"spec": {"count": 7}});
+    client.patch(&format!("{OLD}/a?fieldManager=three"), "merge", &patch).await.ok();
+    let patch = json!({"spec": {"replicas": 8}});
+    let taken = client.patch(&format!("{WIDGETS}/a?fieldManager=four"), "merge", &patch).await.ok();
+    assert_eq!(
+        owners(&taken),
+        [r#"two Apply example.com/v1 {"f:size":{}}"#, r#"four Update example.com/v1 {"f:replicas":{}}"#]
+    );
+}

@@ -66,6 +66,14 @@ pub(super) fn of(object: &Value) -> Option<&Value> {
     object.get("metadata")?.get("managedFields")
 }
 
+/// Takes the `metadata.managedFields` out of an object.
+pub(super) fn take(object: &mut Value) -> Option<Value> {
+    match object.get_mut("metadata") {
+        Some(Value::Object(metadata)) => metadata.remove("managedFields"),
+        _ => None,
+    }
+}
+
 /// Whether a request's managedFields ask to forget all ownership: `[]` or `[{}]`.
 pub(super) fn is_reset(managed_fields: Option<&Value>) -> bool {
     match managed_fields.and_then(Value::as_array).map(Vec::as_slice) {

@@ -61,14 +61,10 @@ fn a_conflict_names_every_field_and_its_owner() {
     let root = Some(&*schema.root);
     let first = widget(json!({"replicas": 1, "items": [{"name": "a", "value": "1"}]}));
     let live = apply(None, &first, root, &manager("one", "2026-01-01T00:00:00Z"), false).unwrap();
-    let mut edited = live;
-    edited["spec"]["replicas"] = json!(2);
-    let live = {
-        let before = edited.clone();
-        let mut old = before;
-        old["spec"]["replicas"] = json!(1);
-        track_update(Some(&old), edited, root, &manager("editor", "2026-01-01T00:00:01Z")).unwrap()
-    };
+    let old = live;
+    let mut live = old.clone();
+    live["spec"]["replicas"] = json!(2);
+    track_update(Some(&old), &mut live, root, &manager("editor", "2026-01-01T00:00:01Z")).unwrap();
     let wanted = widget(json!({"replicas": 3, "items": [{"name": "a", "value": "2"}]}));
     let error = apply(Some(&live), &wanted, root, &manager("two", "2026-01-01T00:00:02Z"), false).unwrap_err();
     insta::assert_json_snapshot!(error.status());

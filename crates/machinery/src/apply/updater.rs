@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::comparison::Comparison;
 use super::field_set::FieldSet;
-use super::managed_fields::{ManagedSet, ManagerKey, Managers};
+use super::managed_fields::{self, ManagedSet, ManagerKey, Managers};
 use super::merge::{merge, remove_items};
 use super::path_element::PathElement;
 use super::typed::{Type, field_set, reconcile, with_named_parents};
@@ -105,7 +105,7 @@ impl<'w> Updater<'w> {
         self.reconcile(live, &mut managers)?;
         let key = self.manager.key(true);
         let mut merged = merge(self.own, live, applied);
-        remove_managed_fields(&mut merged);
+        managed_fields::take(&mut merged);
 
         let mut fields = field_set(self.own, applied);
         self.manager.without_reset_fields(&mut fields);
@@ -287,11 +287,5 @@ impl<'w> Updater<'w> {
             }
         }
         Ok(())
-    }
-}
-
-fn remove_managed_fields(object: &mut Value) {
-    if let Some(Value::Object(metadata)) = object.get_mut("metadata") {
-        metadata.remove("managedFields");
     }
 }

@@ -13,7 +13,7 @@ use crate::status_error::ApiError;
 /// Conversion between the versions of one kind.
 ///
 /// Asked only for versions that differ from the one written, and only when an entry of such a version exists.
-pub trait OtherVersions: Debug {
+pub trait OtherVersions: Debug + Sync {
     /// Schema of objects of `api_version`; `None` when that version is not served, `Some(None)` when it has no schema.
     fn schema(&self, api_version: &str) -> Option<Option<&SchemaNode>>;
 

@@ -87,7 +87,8 @@ fn ours(subject: &Subject, status_subresource: bool, steps: &[Value]) -> Vec<Val
         let result = if step["operation"] == json!("apply") {
             apply::apply(live.as_ref(), &step["object"], version.root(), &manager, step["force"] == json!(true))
         } else {
-            apply::track_update(live.as_ref(), step["object"].clone(), version.root(), &manager)
+            let mut object = step["object"].clone();
+            apply::track_update(live.as_ref(), &mut object, version.root(), &manager).map(|()| object)
         };
         let mut outcome = json!({});
         match result {
