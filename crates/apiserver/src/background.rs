@@ -9,6 +9,7 @@ use crate::{
     certificate_signing::{self, CertificateController},
     controller_loop, event_expiry,
     garbage_collector::GarbageCollector,
+    namespace_content::NamespaceContent,
     namespace_controller::NamespaceController,
     rbac::aggregation_controller::AggregationController,
     server::{Server, WeakServer},
@@ -23,6 +24,9 @@ pub(crate) fn start(server: &Server, end: &CancellationToken) {
     controller_loop::start(NamespaceController::default(), server, end);
     controller_loop::start(AggregationController, server, end);
     controller_loop::start(CertificateController, server, end);
+    if server.options().namespace_content {
+        controller_loop::start(NamespaceContent, server, end);
+    }
     tokio::spawn(end.clone().run_until_cancelled_owned(maintain(server.downgrade())));
 }
 

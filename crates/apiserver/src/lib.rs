@@ -18,6 +18,7 @@ mod custom_resource_definition_controller;
 mod event_expiry;
 mod garbage_collector;
 mod in_process_client;
+mod namespace_content;
 mod namespace_controller;
 mod object_writer;
 mod open_id_connect;

@@ -55,6 +55,7 @@ mod presentation;
 mod query;
 mod reviews;
 mod scale;
+mod service_allocation;
 mod strategy;
 mod subresources;
 mod token_request;
@@ -67,6 +68,7 @@ pub(crate) use definition_write::CLEANUP_FINALIZER;
 pub(crate) use delete::{DeleteOptions, Preconditions, delete_object};
 pub(crate) use non_resource::Metrics;
 pub(crate) use object_write::WriteScope;
+pub(crate) use service_allocation::ServiceNetwork;
 
 /// The token of the listener a request came through: its watches end when it is cancelled. A request extension.
 #[derive(Clone)]

@@ -10,7 +10,8 @@ use crate::{
     admission::Configurations,
     authentication::{ClientAuthorities, ClientAuthorityError},
     certificate_signing::SigningAuthority,
-    in_process_client, pipeline,
+    in_process_client,
+    pipeline::{self, ServiceNetwork},
     rbac::AccessRules,
     registry::Registry,
     server::Server,
@@ -30,6 +31,8 @@ pub struct PlaneOptions {
     pub client_ca_pem: Option<String>,
     /// The key of the first of them, PKCS#8 PEM: with it the plane signs CertificateSigningRequests. It is not stored.
     pub client_ca_key_pem: Option<String>,
+    /// Network of the addresses of Services in CIDR form, e.g. `10.96.0.0/12`, which it is by default. IPv4 or IPv6.
+    pub service_network: Option<String>,
 }
 
 impl std::fmt::Debug for PlaneOptions {
@@ -38,6 +41,7 @@ impl std::fmt::Debug for PlaneOptions {
             .debug_struct("PlaneOptions")
             .field("kubernetes_version", &self.kubernetes_version)
             .field("client_ca_pem", &self.client_ca_pem)
+            .field("service_network", &self.service_network)
             .finish_non_exhaustive()
     }
 }
@@ -48,6 +52,9 @@ pub enum PlaneError {
     /// The name is not `NAMESPACE/NAME`.
     #[error("{0:?} is no name of a plane: NAMESPACE/NAME is expected")]
     Name(String),
+    /// The network of Services is none.
+    #[error("{0:?} is no network: ADDRESS/LENGTH is expected")]
+    ServiceNetwork(String),
     /// The client certificate authority is not usable.
     #[error(transparent)]
     ClientAuthority(#[from] ClientAuthorityError),
@@ -71,6 +78,7 @@ pub(crate) struct PlaneState {
     client_authorities: ArcSwapOption<ClientAuthorities>,
     signing_authority: ArcSwapOption<SigningAuthority>,
     kubernetes_version: ArcSwap<String>,
+    service_network: ArcSwap<ServiceNetwork>,
 }
 
 impl PlaneState {
@@ -87,6 +95,7 @@ impl PlaneState {
             client_authorities: ArcSwapOption::empty(),
             signing_authority: ArcSwapOption::empty(),
             kubernetes_version: ArcSwap::from_pointee(default_version.to_owned()),
+            service_network: ArcSwap::from_pointee(ServiceNetwork::DEFAULT),
             store,
         };
         state.adopt_metadata(default_version)?;
@@ -115,6 +124,8 @@ impl PlaneState {
         let metadata = self.store.metadata();
         let version = metadata["kubernetesVersion"].as_str().filter(|version| !version.is_empty());
         self.kubernetes_version.store(Arc::new(version.unwrap_or(default_version).to_owned()));
+        let network = metadata["serviceNetwork"].as_str().and_then(ServiceNetwork::parse);
+        self.service_network.store(Arc::new(network.unwrap_or(ServiceNetwork::DEFAULT)));
         let authorities =
             metadata["clientCertificateAuthority"].as_str().map(ClientAuthorities::from_pem).transpose()?;
         self.client_authorities.store(authorities.map(Arc::new));
@@ -144,6 +155,7 @@ pub(crate) fn options_metadata(options: &PlaneOptions) -> Value {
     json!({
         "kubernetesVersion": options.kubernetes_version,
         "clientCertificateAuthority": options.client_ca_pem,
+        "serviceNetwork": options.service_network,
     })
 }
 
@@ -230,6 +242,10 @@ impl Plane {
 
     pub(crate) fn admission(&self) -> &Configurations {
         &self.state.admission
+    }
+
+    pub(crate) fn service_network(&self) -> Arc<ServiceNetwork> {
+        self.state.service_network.load_full()
     }
 
     pub(crate) fn client_authorities(&self) -> Option<Arc<ClientAuthorities>> {

@@ -17,9 +17,9 @@ use crate::{
     authentication_configuration::AuthenticationConfiguration,
     background,
     certificates::{CertificateError, ServerCertificates},
-    custom_resource_definition_controller,
+    custom_resource_definition_controller, namespace_content,
     open_id_connect::TrustedIssuers,
-    pipeline::{self, ListenerShutdown, Metrics},
+    pipeline::{self, ListenerShutdown, Metrics, ServiceNetwork},
     plane::{PlaneState, options_metadata},
     store::{self, Store, StoreOptions},
     tls,
@@ -70,6 +70,9 @@ pub struct ServerOptions {
     pub pod_logs: Option<PodLogs>,
     /// Issuers whose tokens count on the management plane, beside its own.
     pub authentication: AuthenticationConfiguration,
+    /// Whether every namespace is given its ServiceAccount `default` and its ConfigMap `kube-root-ca.crt`, as by a controller
+    /// manager.
+    pub namespace_content: bool,
     /// Tuning of the store.
     pub store: StoreOptions,
     /// Where the Services of webhooks are, as there is no Service network: `NAMESPACE/NAME:PORT` to `https://HOST:PORT`.
@@ -77,7 +80,7 @@ pub struct ServerOptions {
 }
 
 impl Default for ServerOptions {
-    /// In memory, version `v1.36.0`.
+    /// In memory, version `v1.36.0`, without namespace content.
     fn default() -> Self {
         Self {
             data: Storage::Memory,
@@ -85,6 +88,7 @@ impl Default for ServerOptions {
             host_names: Vec::new(),
             pod_logs: None,
             authentication: AuthenticationConfiguration::default(),
+            namespace_content: false,
             store: StoreOptions::default(),
             webhook_services: ServiceAddresses::new(),
         }
@@ -190,6 +194,7 @@ impl Server {
             kubernetes_version: String::new(),
             client_ca_pem: Some(server.state.certificates.client_authority.certificate_pem.clone()),
             client_ca_key_pem: Some(server.state.certificates.client_authority.key_pem.clone()),
+            service_network: None,
         };
         server.prepare_plane(&PlaneName::default(), &management).await?;
         custom_resource_definition_controller::resume(&server);
@@ -232,6 +237,11 @@ impl Server {
         if let Some(pem) = &options.client_ca_pem {
             crate::authentication::ClientAuthorities::from_pem(pem)?;
         }
+        if let Some(network) = &options.service_network
+            && ServiceNetwork::parse(network).is_none()
+        {
+            return Err(PlaneError::ServiceNetwork(network.clone()));
+        }
         if self.plane(name).is_none() {
             let store = self.state.store.create_plane(name, options_metadata(&options)).await?;
             let state =
@@ -246,10 +256,33 @@ impl Server {
     async fn prepare_plane(&self, name: &PlaneName, options: &PlaneOptions) -> Result<Plane, PlaneError> {
         let plane = self.plane(name).ok_or(PlaneError::Store(store::PlaneError::Gone))?;
         plane.state.change_options(options, &self.state.options.kubernetes_version).await?;
-        let namespaces = ["default", "kube-system", "kube-public", "kube-node-lease"]
-            .map(|name| json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}));
-        plane.apply_all(namespaces.to_vec()).await.map_err(PlaneError::Bootstrap)?;
+        plane.apply_all(self.first_objects(&plane)).await.map_err(PlaneError::Bootstrap)?;
         Ok(plane)
+    }
+
+    /// What every plane has in it: its namespaces with their content, and the Service by which Pods reach the API.
+    fn first_objects(&self, plane: &Plane) -> Vec<Value> {
+        let authority = self.certificate_authority_pem();
+        let mut objects = Vec::new();
+        for name in ["default", "kube-system", "kube-public", "kube-node-lease"] {
+            objects.push(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}));
+            if self.state.options.namespace_content {
+                objects.extend(namespace_content::objects(name, &authority));
+            }
+        }
+        let address = plane.service_network().first();
+        objects.push(json!({
+            "apiVersion": "v1", "kind": "Service",
+            "metadata": {
+                "name": "kubernetes", "namespace": "default",
+                "labels": {"component": "apiserver", "provider": "kubernetes"},
+            },
+            "spec": {
+                "type": "ClusterIP", "clusterIP": address, "clusterIPs": [address],
+                "ports": [{"name": "https", "port": 443, "protocol": "TCP", "targetPort": 6443}],
+            },
+        }));
+        objects
     }
 
     /// Deletes a plane with all its objects; its watches end.

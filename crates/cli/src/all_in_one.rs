@@ -106,6 +106,7 @@ impl AllInOne {
                 kogge_simulator::pod_log_text(&request.plane.to_string(), request.pod, request.container)
             })),
             authentication: options.authentication,
+            namespace_content: true,
             ..ServerOptions::default()
         })
         .await

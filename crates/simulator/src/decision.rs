@@ -13,7 +13,8 @@ use crate::{
     object::PAUSED_ANNOTATION,
     state::{ClusterState, Context},
     topology,
-    write::Decision,
+    workload::system::wants_metrics_server,
+    write::{Decision, PlaneWrite},
 };
 
 /// Decides what is to be done for a cluster now. The new statuses, and what the topology asks for, are left in the state.
@@ -40,6 +41,7 @@ pub fn decide(state: &mut ClusterState, context: &Context<'_>) -> Decision {
         lifecycle::reconcile(state, context, &mut decision);
     }
     deletion::reconcile(state, context, &mut decision);
+    addons(state, &mut decision);
     if !decision.is_quiet() {
         return decision;
     }
@@ -50,4 +52,12 @@ pub fn decide(state: &mut ClusterState, context: &Context<'_>) -> Decision {
     control_plane::status::write(state, context, &mut decision);
     cluster::status::write(state, context, topology, &mut decision);
     decision
+}
+
+/// Brings the add-ons of a cluster that is up to what its labels ask for.
+fn addons(state: &ClusterState, decision: &mut Decision) {
+    let installed = wants_metrics_server(&state.cluster);
+    if state.plane.exists && !state.cluster.deleting() && state.plane.metrics_server != installed {
+        decision.plane.push(PlaneWrite::MetricsServer { installed });
+    }
 }

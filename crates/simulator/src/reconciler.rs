@@ -2,14 +2,14 @@
 
 use std::{
     collections::BTreeMap,
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime},
 };
 
 use futures::{StreamExt, stream};
 use http::Request;
 use kogge_apiserver::{
-    plane::{PlaneError, PlaneOptions},
+    plane::{Plane, PlaneError, PlaneOptions},
     server::Server,
     store::PlaneName,
 };
@@ -33,6 +33,9 @@ use crate::{
     write::{PlaneWrite, SecretContent, Write},
 };
 
+const METRICS_SERVER_PATH: &str = "/apis/apps/v1/namespaces/kube-system/deployments/metrics-server";
+const METRICS_SERVER_SERVICE_PATH: &str = "/api/v1/namespaces/kube-system/services/metrics-server";
+const METRICS_API_SERVICE_PATH: &str = "/apis/apiregistration.k8s.io/v1/apiservices/v1beta1.metrics.k8s.io";
 /// Writes of one decision that are under way at the same time.
 const PARALLEL_WRITES: usize = 32;
 /// Decisions in a row for one cluster before others get their turn.
@@ -65,6 +68,8 @@ pub(crate) struct Reconciler {
     pub(crate) endpoint: Endpoint,
     pub(crate) world: Arc<World>,
     pub(crate) queue: Arc<Queue<ClusterKey>>,
+    /// On which planes metrics-server is installed, as far as it was asked.
+    pub(crate) metrics_server: Mutex<BTreeMap<PlaneName, bool>>,
 }
 
 impl Reconciler {
@@ -141,6 +146,7 @@ impl Reconciler {
     /// The plane of a cluster that is gone goes too, even if the simulator was not running then.
     async fn close_orphaned_plane(&self, key: &ClusterKey) -> Result<(), ReconcileError> {
         let name = Self::plane_name(&key.namespace, &key.name);
+        locked(&self.metrics_server).remove(&name);
         if self.server.plane(&name).is_some() {
             self.server.delete_plane(&name).await?;
         }
@@ -151,7 +157,8 @@ impl Reconciler {
         let Some(plane) = self.server.plane(&Self::plane_name(state.namespace(), state.name())) else {
             return Ok(PlaneObservation::default());
         };
-        let mut observation = PlaneObservation { exists: true, pods: BTreeMap::new() };
+        let metrics_server = self.metrics_server_installed(&plane).await?;
+        let mut observation = PlaneObservation { exists: true, metrics_server, pods: BTreeMap::new() };
         let draining: Vec<&str> = state
             .machines
             .iter()
@@ -163,6 +170,45 @@ impl Reconciler {
             observation.pods = drain::pods_on_nodes(&plane.client(), &draining).await.map_err(Box::new)?;
         }
         Ok(observation)
+    }
+
+    /// Asked of the plane once, then remembered: only this reconciler installs and removes add-ons.
+    async fn metrics_server_installed(&self, plane: &Plane) -> Result<bool, ReconcileError> {
+        if let Some(installed) = locked(&self.metrics_server).get(plane.name()) {
+            return Ok(*installed);
+        }
+        let found = send(&plane.client(), "GET", METRICS_SERVER_PATH, None).await;
+        let installed = match found {
+            Ok(_) => true,
+            Err(error) if is_missing(&error) => false,
+            Err(error) => return Err(Box::new(error).into()),
+        };
+        locked(&self.metrics_server).insert(plane.name().clone(), installed);
+        Ok(installed)
+    }
+
+    async fn change_metrics_server(
+        &self,
+        state: &ClusterState,
+        plane: &Plane,
+        installed: bool,
+    ) -> Result<(), ReconcileError> {
+        if installed {
+            let version = plane.kubernetes_version();
+            let objects = system::metrics_server(&self.facts(state, plane.name(), &version));
+            plane.apply_all(objects).await.map_err(|error| ReconcileError::Seed(error.to_string()))?;
+        } else {
+            let client = plane.client();
+            let options = json!({"propagationPolicy": "Background"});
+            for path in [METRICS_API_SERVICE_PATH, METRICS_SERVER_SERVICE_PATH, METRICS_SERVER_PATH] {
+                match send(&client, "DELETE", path, Some(("application/json", &options))).await {
+                    Err(error) if !is_missing(&error) => return Err(Box::new(error).into()),
+                    _ => {}
+                }
+            }
+        }
+        locked(&self.metrics_server).insert(plane.name().clone(), installed);
+        Ok(())
     }
 
     async fn write_plane(&self, state: &ClusterState, write: PlaneWrite) -> Result<(), ReconcileError> {
@@ -195,7 +241,11 @@ impl Reconciler {
                 drain::evict(&plane()?.client(), &namespace, &name).await.map_err(Box::new)?;
             }
             PlaneWrite::RemoveNode(node) => drain::remove_node(&plane()?.client(), &node).await.map_err(Box::new)?,
+            PlaneWrite::MetricsServer { installed } => {
+                self.change_metrics_server(state, &plane()?, installed).await?;
+            }
             PlaneWrite::Close => {
+                locked(&self.metrics_server).remove(&name);
                 if self.server.plane(&name).is_some() {
                     self.server.delete_plane(&name).await?;
                 }
@@ -208,12 +258,18 @@ impl Reconciler {
         let authority = self.read_authority(state).await?;
         let client_ca_pem = secret_text(&authority, "tls.crt");
         let client_ca_key_pem = secret_text(&authority, "tls.key");
-        let options = PlaneOptions { kubernetes_version: version.clone(), client_ca_pem, client_ca_key_pem };
+        let facts = self.facts(state, name, &version);
+        let service_network = Some(facts.service_network.clone());
+        let options =
+            PlaneOptions { kubernetes_version: version.clone(), client_ca_pem, client_ca_key_pem, service_network };
         let plane = self.server.create_plane(name, options).await?;
-        let server = format!("{}/clusters/{}", self.endpoint.base_url, name);
-        let facts = system::ClusterFacts::of(state, &version, &server, &self.server.certificate_authority_pem());
         plane.apply_all(system::objects(&facts)).await.map_err(|error| ReconcileError::Seed(error.to_string()))?;
         Ok(())
+    }
+
+    fn facts(&self, state: &ClusterState, plane: &PlaneName, version: &str) -> system::ClusterFacts {
+        let server = format!("{}/clusters/{plane}", self.endpoint.base_url);
+        system::ClusterFacts::of(state, version, &server, &self.server.certificate_authority_pem())
     }
 
     async fn read_authority(&self, state: &ClusterState) -> Result<Value, ReconcileError> {
@@ -324,6 +380,11 @@ impl Reconciler {
         }
         Ok(created)
     }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Each value is whole at any time, so a panic elsewhere spoils nothing.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Sends a request and reads its JSON answer.

@@ -1,6 +1,10 @@
 //! Starting the simulator: definitions, faults, watches, workers.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use futures::TryStreamExt;
 use kogge_apiserver::server::Server;
@@ -20,7 +24,6 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     clock::{Clock, Speed},
     control_plane::certificates::moved_kubeconfig,
-    definitions::{InstallError, install_custom_resource_definitions},
     fault::FaultSpec,
     kind::Kind,
     lost_machines,
@@ -68,9 +71,6 @@ pub enum SimulatorError {
     /// The base URL is not `https://HOST:PORT`.
     #[error("base URL {0:?} is not https://HOST:PORT")]
     BaseUrl(String),
-    /// The definitions could not be installed.
-    #[error(transparent)]
-    Install(#[from] InstallError),
     /// A fault given as an option could not be set.
     #[error("failed to set the fault {name}: {source}")]
     Fault {
@@ -82,7 +82,8 @@ pub enum SimulatorError {
 }
 
 /// Runs the simulator until `shutdown`, on threads of its own: a cloud that builds a thousand clusters keeps nobody waiting who
-/// asks how they are.
+/// asks how they are. Its object types have to be there: see
+/// [`crate::install_custom_resource_definitions`].
 ///
 /// Level-triggered: stopped or killed at any point, the next run goes on from what is stored. Dropping the future stops it at
 /// its tasks' next step.
@@ -131,7 +132,6 @@ impl Drop for Threads {
 async fn simulate(options: SimulatorOptions, shutdown: CancellationToken) -> Result<(), SimulatorError> {
     let endpoint = endpoint(&options.base_url)?;
     let client = options.server.management().client();
-    install_custom_resource_definitions(&client).await?;
     for fault in &options.faults {
         set_fault(&client, fault).await?;
     }
@@ -151,6 +151,7 @@ async fn simulate(options: SimulatorOptions, shutdown: CancellationToken) -> Res
         endpoint,
         world: world.clone(),
         queue: queue.clone(),
+        metrics_server: Mutex::default(),
     });
     let workers = options.workers.max(1);
     let work = async move {

@@ -93,6 +93,8 @@ pub struct PodOnNode {
 pub struct PlaneObservation {
     /// Whether the plane is there.
     pub exists: bool,
+    /// Whether metrics-server is installed on it.
+    pub metrics_server: bool,
     /// Pods to evict, by node, for the nodes of machines that are being drained.
     pub pods: BTreeMap<String, Vec<PodOnNode>>,
 }

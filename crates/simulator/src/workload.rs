@@ -1,6 +1,7 @@
 //! Workload clusters: the nodes and system workloads of a cluster's plane, and what happens to what users create there.
 
 pub mod drain;
+pub mod event;
 pub mod jobs;
 pub mod kubelet;
 pub mod network;

@@ -102,6 +102,11 @@ pub enum PlaneWrite {
     },
     /// Removes a node and its pods.
     RemoveNode(String),
+    /// Installs metrics-server, or removes it.
+    MetricsServer {
+        /// Whether it is to be there.
+        installed: bool,
+    },
     /// Deletes the plane with all that is in it.
     Close,
 }

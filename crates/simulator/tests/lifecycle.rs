@@ -172,8 +172,115 @@ async fn what_a_user_creates_settles_on_the_plane() {
     insta::assert_snapshot!(message["message"].as_str().unwrap());
     let system = world.plane_list("/api/v1/namespaces/kube-system/pods").await;
     assert!(system.iter().all(|it| it["status"]["phase"] == "Running"), "{system:#?}");
+    let events = world.plane_list("/api/v1/events").await;
+    let mut told: Vec<String> = events
+        .iter()
+        .filter(|it| it["involvedObject"]["kind"] != "Node")
+        .map(|it| {
+            let kind = it["involvedObject"]["kind"].as_str().unwrap();
+            let name = it["involvedObject"]["name"].as_str().unwrap();
+            let text = ["type", "reason", "message"].map(|field| it[field].as_str().unwrap()).join(" | ");
+            // Names end with hashes, nodes are chosen.
+            let kept = |word: &str| if word.contains("-default-sim-") { "NODE".to_owned() } else { word.to_owned() };
+            let text = text.split(' ').map(kept).collect::<Vec<_>>().join(" ");
+            let text = if name.starts_with("web-") { text.replace(name, "web-*") } else { text };
+            format!("{kind} | {text}")
+        })
+        .map(|text| without_hashes(&text))
+        .collect();
+    told.sort();
+    told.dedup();
+    insta::assert_snapshot!(told.join("\n"));
     let logs = kogge_simulator::pod_log_text("default/first", &impossible, "c");
     assert!(logs.contains("simulated"));
+}
+
+/// A pod's or replica set's own part of a name, and a volume's, as `*`.
+fn without_hashes(text: &str) -> String {
+    let shown = |word: &str| {
+        for prefix in ["web-", "default/web-", "once-", "default/once-", "pvc-"] {
+            if word.starts_with(prefix) {
+                return format!("{prefix}*");
+            }
+        }
+        word.to_owned()
+    };
+    text.split(' ').map(shown).collect::<Vec<_>>().join(" ")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pod_that_may_end_ends_and_a_template_that_comes_back_reuses_its_replica_set() {
+    let world = World::with_cluster().await;
+    world.until_available().await;
+    let pods = "/api/v1/namespaces/default/pods";
+    for policy in ["Never", "OnFailure", "Always"] {
+        let pod = json!({
+            "apiVersion": "v1", "kind": "Pod", "metadata": {"name": policy.to_lowercase(), "namespace": "default"},
+            "spec": {"restartPolicy": policy, "containers": [{"name": "c", "image": "busybox", "stdin": true}]},
+        });
+        world.plane_create(pods, &pod).await;
+    }
+    let deployments = "/apis/apps/v1/namespaces/default/deployments";
+    let template = |image: &str| json!({"metadata": {"labels": {"app": "web"}, "creationTimestamp": null}, "spec": {"containers": [{"name": "web", "image": image}]}});
+    let deployment = json!({
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web", "namespace": "default"},
+        "spec": {"selector": {"matchLabels": {"app": "web"}}, "template": template("nginx:1")},
+    });
+    world.plane_create(deployments, &deployment).await;
+    let path = format!("{deployments}/web");
+    let revision = async |revision: &str| {
+        let deployment = world.plane_get(&path).await;
+        deployment["metadata"]["annotations"]["deployment.kubernetes.io/revision"] == revision
+            && deployment["status"]["updatedReplicas"] == 1
+            && deployment["status"]["replicas"] == 1
+            && deployment["status"]["observedGeneration"] == deployment["metadata"]["generation"]
+    };
+    world.until_async("rolled out", async || revision("1").await).await;
+    let client = world.plane();
+    let change = async |kind: &str, patch: serde_json::Value| {
+        world.request(&client, "PATCH", &path, Some((kind, &patch))).await.unwrap();
+    };
+    let to = |image: &str| json!({"spec": {"template": {"spec": {"containers": [{"name": "web", "image": image}]}}}});
+    change("application/strategic-merge-patch+json", to("nginx:2")).await;
+    world.until_async("rolled forward", async || revision("2").await).await;
+    // As `kubectl rollout undo` does: the old template without what was null in it.
+    let mut old = template("nginx:1");
+    old["metadata"].as_object_mut().unwrap().remove("creationTimestamp");
+    change("application/json-patch+json", json!([{"op": "replace", "path": "/spec/template", "value": old}])).await;
+    world.until_async("rolled back", async || revision("3").await).await;
+    let sets = world.plane_list("/apis/apps/v1/namespaces/default/replicasets").await;
+    assert_eq!(sets.len(), 2, "{sets:#?}");
+    for (name, phase) in [("never", "Succeeded"), ("onfailure", "Succeeded"), ("always", "Running")] {
+        world
+            .until_async(phase, async || world.plane_get(&format!("{pods}/{name}")).await["status"]["phase"] == phase)
+            .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn metrics_server_comes_and_goes_with_its_label() {
+    let world = World::start(kogge_simulator::clock::Speed::Max).await;
+    for mut object in world::fixture() {
+        if object["kind"] == "Cluster" {
+            object["metadata"]["labels"]["app.kubernetes.io/managed-by"] = json!("someone");
+        }
+        world.apply(&object).await;
+    }
+    world.until_available().await;
+    let path = "/apis/apps/v1/namespaces/kube-system/deployments/metrics-server";
+    let there = async || world.plane_get(path).await["metadata"]["name"] == "metrics-server";
+    assert!(!there().await, "nobody asked for it");
+    let cluster = format!("{CORE}/clusters/first");
+    world.patch(&cluster, json!({"metadata": {"labels": {"addons.kogge.dev/metrics-server": "enabled"}}})).await;
+    world.until_async("metrics-server is there", there).await;
+    world.patch(&cluster, json!({"metadata": {"labels": {"addons.kogge.dev/metrics-server": null}}})).await;
+    world.until_async("metrics-server is gone", async || !there().await).await;
+    world
+        .until_async("its pods are gone too", async || {
+            let pods = world.plane_list("/api/v1/namespaces/kube-system/pods").await;
+            pods.iter().all(|it| it["metadata"]["labels"]["app.kubernetes.io/name"] != "metrics-server")
+        })
+        .await;
 }
 
 /// Sets a fault, grows a pool, waits until the message shows, lifts the fault and waits until all is well.

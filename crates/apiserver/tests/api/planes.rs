@@ -82,6 +82,7 @@ async fn each_plane_trusts_its_own_authority_on_one_listener() {
     let options = PlaneOptions {
         kubernetes_version: "v1.34.2".to_owned(),
         client_ca_pem: Some(authority.certificate_pem.clone()),
+        service_network: Some("10.200.0.0/16".to_owned()),
         ..PlaneOptions::default()
     };
     let plane = server.create_plane(&name, options.clone()).await.unwrap();

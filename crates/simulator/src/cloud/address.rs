@@ -21,14 +21,6 @@ pub fn nth_address(network: &str, index: u128) -> Option<IpAddr> {
     }
 }
 
-/// How many addresses a network has, at most `u128::MAX`; 0 where the text is no network.
-pub fn size(network: &str) -> u128 {
-    let Some((base, length)) = network.split_once('/') else { return 0 };
-    let (Ok(base), Ok(length)) = (base.parse::<IpAddr>(), length.parse::<u32>()) else { return 0 };
-    let bits = if base.is_ipv4() { 32_u32 } else { 128 }.saturating_sub(length);
-    1_u128.checked_shl(bits).unwrap_or(u128::MAX)
-}
-
 /// The pod network of a node: the `index`-th /24 (or /120) of the cluster's pod network.
 pub fn pod_network(network: &str, index: u128) -> Option<String> {
     let base = nth_address(network, index.checked_mul(256)?)?;
@@ -48,6 +40,5 @@ mod tests {
         assert_eq!(nth_address("nonsense", 1), None);
         assert_eq!(pod_network("192.168.0.0/16", 3).as_deref(), Some("192.168.3.0/24"));
         assert_eq!(pod_network("192.168.0.0/24", 1), None);
-        assert_eq!(size("10.96.0.0/12"), 1 << 20);
     }
 }

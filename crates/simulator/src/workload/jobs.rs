@@ -3,7 +3,10 @@
 use jiff::{SignedDuration, Timestamp, civil::DateTime, tz::TimeZone};
 use serde_json::{Value, json};
 
-use super::plane_state::{PlaneDecision, PlaneState, Resource, controller, is_finished, pod_from};
+use super::{
+    event::Note,
+    plane_state::{PlaneDecision, PlaneState, Resource, controller, is_finished, pod_from},
+};
 use crate::{
     condition::seconds,
     object::{Object, joined_name, name_suffix},
@@ -56,6 +59,7 @@ fn run(state: &PlaneState, job: &Object, now: Timestamp, decision: &mut PlaneDec
             })
         };
         status["conditions"] = json!([condition("SuccessCriteriaMet"), condition("Complete")]);
+        decision.note(Resource::Job, job, &Note::normal("job-controller", "Completed", "Job completed"), now);
     } else {
         let missing = parallelism.min(completions - succeeded).saturating_sub(active);
         let indexed = job.text("/spec/completionMode") == "Indexed";
@@ -68,6 +72,8 @@ fn run(state: &PlaneState, job: &Object, now: Timestamp, decision: &mut PlaneDec
             if indexed {
                 pod["metadata"]["annotations"]["batch.kubernetes.io/job-completion-index"] = json!(number.to_string());
             }
+            let message = format!("Created pod: {name}");
+            decision.note(Resource::Job, job, &Note::normal("job-controller", "SuccessfulCreate", message), now);
             decision.create.push(pod);
         }
     }
@@ -98,10 +104,13 @@ fn schedule(state: &PlaneState, cron_job: &Object, now: Timestamp, decision: &mu
         status["lastScheduleTime"] = json!(seconds(due));
         if cron_job.text("/spec/concurrencyPolicy") != "Forbid" || active.is_empty() {
             let template = cron_job.at("/spec/jobTemplate");
+            let name = joined_name(cron_job.name(), &(due.as_second() / 60).to_string());
+            let note = Note::normal("cronjob-controller", "SuccessfulCreate", format!("Created job {name}"));
+            decision.note(Resource::CronJob, cron_job, &note, now);
             decision.create.push(json!({
                 "apiVersion": "batch/v1", "kind": "Job",
                 "metadata": {
-                    "namespace": cron_job.namespace(), "name": joined_name(cron_job.name(), &(due.as_second() / 60).to_string()),
+                    "namespace": cron_job.namespace(), "name": name,
                     "labels": template["metadata"]["labels"],
                     "annotations": {"batch.kubernetes.io/cronjob-scheduled-timestamp": seconds(due)},
                     "ownerReferences": [controller(Resource::CronJob, cron_job)],
@@ -119,7 +128,23 @@ fn schedule(state: &PlaneState, cron_job: &Object, now: Timestamp, decision: &mu
     let mut done: Vec<&&Object> = jobs.iter().filter(|it| it.is_true("Complete")).collect();
     done.sort_by_key(|it| it.created());
     for job in &done[..done.len().saturating_sub(keep)] {
+        if !job.deleting() {
+            let note = Note::normal("cronjob-controller", "SuccessfulDelete", format!("Deleted job {}", job.name()));
+            decision.note(Resource::CronJob, cron_job, &note, now);
+        }
         decision.delete(Resource::Job, job);
+    }
+    // A job that has ended since the last look.
+    for was in cron_job.list("/status/active") {
+        if let Some(job) = jobs.iter().find(|it| it.uid() == was["uid"] && it.is_true("Complete")) {
+            let message = format!("Saw completed job: {}, condition: Complete", job.name());
+            decision.note(
+                Resource::CronJob,
+                cron_job,
+                &Note::normal("cronjob-controller", "SawCompletedJob", message),
+                now,
+            );
+        }
     }
     decision.status(Resource::CronJob, cron_job, &status);
 }

@@ -3,7 +3,10 @@
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use super::plane_state::{PlaneDecision, PlaneState, Resource, is_finished};
+use super::{
+    event::Note,
+    plane_state::{PlaneDecision, PlaneState, Resource, is_finished},
+};
 use crate::{
     clock::{Clock, Stage},
     cloud::address::nth_address,
@@ -68,7 +71,10 @@ fn unreachable(pod: &Object, node: &Object, clock: &Clock, now: Timestamp, decis
     let stays = pod.annotation("kubernetes.io/config.mirror").is_some()
         || pod.list("/metadata/ownerReferences").iter().any(|it| it["kind"] == "DaemonSet");
     let since = node.condition("Ready").and_then(|it| it["lastTransitionTime"].as_str()?.parse().ok()).unwrap_or(now);
-    if !stays && due(since, clock.timeout(UNREACHABLE_SECONDS), now, decision) {
+    if !stays && due(since, clock.timeout(UNREACHABLE_SECONDS), now, decision) && !pod.deleting() {
+        let message = format!("Marking for deletion Pod {}/{}", pod.namespace(), pod.name());
+        let note = Note::normal("taint-eviction-controller", "TaintManagerEviction", message);
+        decision.note(Resource::Pod, pod, &note, now);
         decision.delete(Resource::Pod, pod);
     }
 }
@@ -78,6 +84,13 @@ fn stop(pod: &Object, clock: &Clock, now: Timestamp, decision: &mut PlaneDecisio
     let grace = SignedDuration::from_secs(pod.number("/metadata/deletionGracePeriodSeconds").unwrap_or(0));
     let asked = pod.time("/metadata/deletionTimestamp").and_then(|it| it.checked_sub(grace).ok()).unwrap_or(now);
     if due(asked, clock.delay(Stage::PodStop, pod.name()).min(grace), now, decision) {
+        for container in pod.list("/spec/containers").iter().filter(|_| !is_finished(pod)) {
+            let name = container["name"].as_str().unwrap_or_default();
+            let note = Note::normal("kubelet", "Killing", format!("Stopping container {name}"))
+                .from_node(pod.text("/spec/nodeName"))
+                .about_container(name);
+            decision.note(Resource::Pod, pod, &note, now);
+        }
         decision.delete.push(now_path(pod));
     }
 }
@@ -93,15 +106,12 @@ fn run(
 ) {
     let started = pod.time("/status/startTime");
     if pod.text("/status/phase") == "Running" {
-        let ends = pod.text("/spec/restartPolicy");
-        let is_job = pod.list("/metadata/ownerReferences").iter().any(|it| it["kind"] == "Job");
+        // Nothing runs that could fail or wait for input: what may end, ends well.
+        let ends = matches!(pod.text("/spec/restartPolicy"), "Never" | "OnFailure");
         if !pod.is_true("Ready") {
             // The node answers again.
             decision.status(Resource::Pod, pod, &json!({"conditions": conditions(started.unwrap_or(now), now, true)}));
-        } else if is_job
-            && ends != "Always"
-            && due(started.unwrap_or(now), clock.delay(Stage::PodRun, pod.name()), now, decision)
-        {
+        } else if ends && due(started.unwrap_or(now), clock.delay(Stage::PodRun, pod.name()), now, decision) {
             finish(pod, now, decision);
         }
         return;
@@ -167,7 +177,7 @@ fn start(
     };
     taken.push(address.clone());
     let mut status = json!({
-        "phase": "Running", "startTime": seconds(begun), "hostIP": host, "hostIPs": [{"ip": host}], "qosClass": "Burstable",
+        "phase": "Running", "startTime": seconds(begun), "hostIP": host, "hostIPs": [{"ip": host}],
         "conditions": conditions(begun, now, true), "containerStatuses": container_statuses(pod, now, State::Running),
     });
     if !address.is_empty() {
@@ -175,6 +185,18 @@ fn start(
         status["podIPs"] = json!([{"ip": address}]);
     }
     decision.status(Resource::Pod, pod, &status);
+    for container in pod.list("/spec/containers") {
+        let (name, image) =
+            (container["name"].as_str().unwrap_or_default(), container["image"].as_str().unwrap_or_default());
+        for (reason, message) in [
+            ("Pulled", format!("Container image \"{image}\" already present on machine")),
+            ("Created", format!("Created container: {name}")),
+            ("Started", format!("Started container {name}")),
+        ] {
+            let note = Note::normal("kubelet", reason, message).from_node(node.name()).about_container(name);
+            decision.note(Resource::Pod, pod, &note, now);
+        }
+    }
 }
 
 fn finish(pod: &Object, now: Timestamp, decision: &mut PlaneDecision) {

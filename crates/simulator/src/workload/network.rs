@@ -1,4 +1,4 @@
-//! Services: addresses, ports, load balancers and endpoints.
+//! Services: load balancers and endpoints.
 
 use std::collections::BTreeSet;
 
@@ -6,71 +6,27 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::{
+    event::Note,
     plane_state::{PlaneDecision, PlaneState, Resource, controller, is_finished, is_ready},
     selects,
 };
 use crate::{
     clock::{Clock, Stage},
-    cloud::address::{nth_address, size},
+    cloud::address::nth_address,
     object::{Object, joined_name, merge_difference, name_suffix, stable_hash},
 };
 
 /// Addresses of simulated load balancers (documentation range of RFC 5737).
 const LOAD_BALANCER_NETWORK: &str = "203.0.113.0/24";
 
-/// Gives every Service its addresses and endpoints.
+/// Gives every Service its load balancer and endpoints.
 pub fn reconcile(state: &PlaneState, clock: &Clock, now: Timestamp, decision: &mut PlaneDecision) {
-    let services = state.all(Resource::Service);
-    let mut addresses: BTreeSet<String> = services.iter().map(|it| it.text("/spec/clusterIP").to_owned()).collect();
-    let mut ports: BTreeSet<i64> =
-        services.iter().flat_map(|it| it.list("/spec/ports")).filter_map(|it| it["nodePort"].as_i64()).collect();
-    for service in services.iter().filter(|it| !it.deleting()) {
+    for service in state.all(Resource::Service).iter().filter(|it| !it.deleting()) {
         if service.text("/spec/type") == "ExternalName" {
             continue;
         }
-        address(state, service, &mut addresses, decision);
-        node_ports(service, &mut ports, decision);
         load_balancer(state, service, clock, now, decision);
         endpoints(state, service, decision);
-    }
-}
-
-fn address(state: &PlaneState, service: &Object, taken: &mut BTreeSet<String>, decision: &mut PlaneDecision) {
-    if !service.text("/spec/clusterIP").is_empty() {
-        return;
-    }
-    let room = size(&state.service_network).max(1);
-    // The first addresses are kept for system services; the search starts somewhere of the Service's own.
-    let start = u128::from(stable_hash(&[service.uid()])) % room;
-    let free = (0..room)
-        .map(|step| (start + step) % room)
-        .filter(|index| *index > 31 && index + 1 < room)
-        .filter_map(|index| nth_address(&state.service_network, index))
-        .map(|it| it.to_string())
-        .find(|it| !taken.contains(it));
-    if let Some(address) = free {
-        let patch = json!({"spec": {
-            "clusterIP": address, "clusterIPs": [address], "ipFamilies": ["IPv4"], "ipFamilyPolicy": "SingleStack"}});
-        decision.patch(Resource::Service, service, patch);
-        taken.insert(address);
-    }
-}
-
-fn node_ports(service: &Object, taken: &mut BTreeSet<i64>, decision: &mut PlaneDecision) {
-    if !matches!(service.text("/spec/type"), "NodePort" | "LoadBalancer") {
-        return;
-    }
-    let mut ports = service.list("/spec/ports").to_vec();
-    for port in ports.iter_mut().filter(|it| it["nodePort"].as_i64().unwrap_or(0) == 0) {
-        let start = i64::try_from(stable_hash(&[service.uid(), &port["port"].to_string()]) % 2768).unwrap_or(0);
-        let free = (0..2768).map(|step| 30000 + (start + step) % 2768).find(|it| !taken.contains(it));
-        if let Some(free) = free {
-            port["nodePort"] = json!(free);
-            taken.insert(free);
-        }
-    }
-    if service.list("/spec/ports") != ports {
-        decision.patch(Resource::Service, service, json!({"spec": {"ports": ports}}));
     }
 }
 
@@ -103,6 +59,8 @@ fn load_balancer(state: &PlaneState, service: &Object, clock: &Clock, now: Times
     if let Some(address) = free {
         let status = json!({"loadBalancer": {"ingress": [{"ip": address, "ipMode": "VIP"}]}});
         decision.status(Resource::Service, service, &status);
+        let note = Note::normal("service-controller", "EnsuredLoadBalancer", "Ensured load balancer");
+        decision.note(Resource::Service, service, &note, now);
     }
 }
 

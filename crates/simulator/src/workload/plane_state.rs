@@ -11,14 +11,11 @@ use crate::object::{Object, merge_difference};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[allow(missing_docs)] // the variants are the kinds' own names
 pub enum Resource {
-    Namespace,
     Node,
     Pod,
     Service,
     EndpointSlice,
     Endpoints,
-    ServiceAccount,
-    ConfigMap,
     PersistentVolumeClaim,
     PersistentVolume,
     StorageClass,
@@ -33,15 +30,12 @@ pub enum Resource {
 
 impl Resource {
     /// All of them.
-    pub const ALL: [Self; 18] = [
-        Self::Namespace,
+    pub const ALL: [Self; 15] = [
         Self::Node,
         Self::Pod,
         Self::Service,
         Self::EndpointSlice,
         Self::Endpoints,
-        Self::ServiceAccount,
-        Self::ConfigMap,
         Self::PersistentVolumeClaim,
         Self::PersistentVolume,
         Self::StorageClass,
@@ -57,14 +51,11 @@ impl Resource {
     /// Kind, `apiVersion`, plural, and whether it is namespaced.
     pub const fn names(self) -> (&'static str, &'static str, &'static str, bool) {
         match self {
-            Self::Namespace => ("Namespace", "v1", "namespaces", false),
             Self::Node => ("Node", "v1", "nodes", false),
             Self::Pod => ("Pod", "v1", "pods", true),
             Self::Service => ("Service", "v1", "services", true),
             Self::EndpointSlice => ("EndpointSlice", "discovery.k8s.io/v1", "endpointslices", true),
             Self::Endpoints => ("Endpoints", "v1", "endpoints", true),
-            Self::ServiceAccount => ("ServiceAccount", "v1", "serviceaccounts", true),
-            Self::ConfigMap => ("ConfigMap", "v1", "configmaps", true),
             Self::PersistentVolumeClaim => ("PersistentVolumeClaim", "v1", "persistentvolumeclaims", true),
             Self::PersistentVolume => ("PersistentVolume", "v1", "persistentvolumes", false),
             Self::StorageClass => ("StorageClass", "storage.k8s.io/v1", "storageclasses", false),
@@ -99,34 +90,15 @@ impl Resource {
 }
 
 /// All objects of a plane that its controllers look at.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct PlaneState {
     /// By resource, ordered by namespace and name.
     objects: BTreeMap<Resource, Vec<Object>>,
-    /// Service network of the cluster. Default: `10.96.0.0/12`.
-    pub service_network: String,
-    /// Authority of the plane's serving certificate, PEM.
-    pub authority: String,
-}
-
-impl Default for PlaneState {
-    fn default() -> Self {
-        Self { objects: BTreeMap::new(), service_network: "10.96.0.0/12".to_owned(), authority: String::new() }
-    }
 }
 
 impl PlaneState {
     /// Puts an object in place, new or changed.
     pub fn put(&mut self, resource: Resource, object: Object) {
-        if resource == Resource::ConfigMap {
-            if (object.namespace(), object.name()) == ("kube-system", "kubeadm-config") {
-                self.configure(&object);
-            }
-            // Of the others only those matter that carry the cluster's authority.
-            if object.name() != "kube-root-ca.crt" {
-                return;
-            }
-        }
         let objects = self.objects.entry(resource).or_default();
         match find(objects, object.namespace(), object.name()) {
             Ok(index) => objects[index] = object,
@@ -140,14 +112,6 @@ impl PlaneState {
             && let Ok(index) = find(objects, namespace, name)
         {
             objects.remove(index);
-        }
-    }
-
-    /// Takes in what kubeadm's configuration says.
-    fn configure(&mut self, configuration: &Object) {
-        let parsed: Option<Value> = serde_saphyr::from_str(configuration.text("/data/ClusterConfiguration")).ok();
-        if let Some(network) = parsed.as_ref().and_then(|it| it.pointer("/networking/serviceSubnet")?.as_str()) {
-            network.clone_into(&mut self.service_network);
         }
     }
 
@@ -281,23 +245,5 @@ mod tests {
             }
             prop_assert_eq!(state.all(Resource::Pod), expected.into_values().collect::<Vec<_>>());
         }
-    }
-
-    #[test]
-    fn of_the_config_maps_the_authorities_and_the_service_network_are_kept() {
-        let map = |namespace: &str, name: &str| {
-            Object::new(json!({
-                "metadata": {"namespace": namespace, "name": name},
-                "data": {"ClusterConfiguration": "networking:\n  serviceSubnet: 10.0.0.0/16\n"},
-            }))
-        };
-        let mut state = PlaneState::default();
-        for (namespace, name) in
-            [("default", "kube-root-ca.crt"), ("default", "mine"), ("kube-system", "kubeadm-config")]
-        {
-            state.put(Resource::ConfigMap, map(namespace, name));
-        }
-        assert_eq!(state.all(Resource::ConfigMap), [map("default", "kube-root-ca.crt")]);
-        assert_eq!(state.service_network, "10.0.0.0/16");
     }
 }

@@ -45,11 +45,10 @@ pub(crate) struct PlaneView {
 }
 
 impl PlaneView {
-    /// Reads a plane. `authority` is what [`PlaneState::authority`] is to be.
-    pub(crate) fn open(plane: &Plane, authority: String) -> Result<Self, ViewError> {
+    /// Reads a plane.
+    pub(crate) fn open(plane: &Plane) -> Result<Self, ViewError> {
         let page = plane.list()?;
         let mut state = PlaneState::default();
-        state.authority = authority;
         for stored in &page.items {
             if let Some(resource) = resource_of(&stored.key) {
                 state.put(resource, parsed(&stored.json));

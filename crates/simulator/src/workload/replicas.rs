@@ -1,9 +1,12 @@
 //! Deployments and ReplicaSets.
 
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use super::plane_state::{PlaneDecision, PlaneState, Resource, controller, is_finished, is_ready, pod_from};
+use super::{
+    event::Note,
+    plane_state::{PlaneDecision, PlaneState, Resource, controller, is_finished, is_ready, pod_from},
+};
 use crate::{
     condition::seconds,
     object::{Object, joined_name, name_suffix},
@@ -29,14 +32,27 @@ pub fn reconcile(state: &PlaneState, now: Timestamp, decision: &mut PlaneDecisio
     }
 }
 
-/// Hash of a pod template, as a label value.
+/// Hash of a pod template, as a label value. Fields that are null count as absent: clients send them with some requests
+/// (`creationTimestamp`) and leave them out of others that mean the same template.
 pub fn template_hash(template: &Value) -> String {
     let mut template = template.clone();
+    drop_nulls(&mut template);
     if let Some(labels) = template["metadata"]["labels"].as_object_mut() {
         labels.remove(HASH_LABEL);
     }
     let text = template.to_string();
     name_suffix(&[&text]) + &name_suffix(&["2", &text])
+}
+
+fn drop_nulls(value: &mut Value) {
+    match value {
+        Value::Object(members) => {
+            members.retain(|_, member| !member.is_null());
+            members.values_mut().for_each(drop_nulls);
+        }
+        Value::Array(items) => items.iter_mut().for_each(drop_nulls),
+        _ => {}
+    }
 }
 
 /// Creates missing and deletes surplus pods of an owner with `spec.replicas`; the pods that stay.
@@ -52,13 +68,18 @@ fn keep_count<'a>(
     let wanted = usize::try_from(owner.number("/spec/replicas").unwrap_or(1)).unwrap_or(0);
     for index in pods.len()..wanted {
         let suffix = name_suffix(&[owner.uid(), &now.as_nanosecond().to_string(), &index.to_string()]);
-        decision.create.push(pod_from(template, resource, owner, &joined_name(owner.name(), &suffix)));
+        let name = joined_name(owner.name(), &suffix);
+        let note = Note::normal("replicaset-controller", "SuccessfulCreate", format!("Created pod: {name}"));
+        decision.note(resource, owner, &note, now);
+        decision.create.push(pod_from(template, resource, owner, &name));
     }
     if pods.len() > wanted {
         // Pods without a node and not ready first, then the youngest.
         pods.sort_by_key(|it| (!it.text("/spec/nodeName").is_empty(), is_ready(it), std::cmp::Reverse(it.created())));
         let surplus = pods.len() - wanted;
         for pod in pods.drain(..surplus) {
+            let message = format!("Deleted pod: {}", pod.name());
+            decision.note(resource, owner, &Note::normal("replicaset-controller", "SuccessfulDelete", message), now);
             decision.delete(Resource::Pod, pod);
         }
     }
@@ -83,7 +104,11 @@ fn roll(state: &PlaneState, now: Timestamp, deployment: &Object, decision: &mut 
     match new.first() {
         None => {
             let first = if recreate && old_pods { 0 } else { (desired + surge - total).clamp(0, desired) };
-            decision.create.push(set_body(deployment, &hash, first, revision + 1));
+            let set = set_body(deployment, &hash, first, revision + 1);
+            if first > 0 {
+                scaled(deployment, set["metadata"]["name"].as_str().unwrap_or_default(), 0, first, now, decision);
+            }
+            decision.create.push(set);
             decision.patch(
                 Resource::Deployment,
                 deployment,
@@ -91,6 +116,7 @@ fn roll(state: &PlaneState, now: Timestamp, deployment: &Object, decision: &mut 
             );
         }
         Some(set) => {
+            adopt_revision(deployment, set, revision, decision);
             let current = replicas(set);
             let live_old: i64 = old.iter().map(|it| replicas(it)).sum();
             let wanted = if recreate && old_pods {
@@ -101,6 +127,7 @@ fn roll(state: &PlaneState, now: Timestamp, deployment: &Object, decision: &mut 
                 current + (desired + surge - total).clamp(0, (desired - current).max(0))
             };
             if wanted != current {
+                scaled(deployment, set.name(), current, wanted, now, decision);
                 decision.patch(Resource::ReplicaSet, set, json!({"spec": {"replicas": wanted}}));
             }
         }
@@ -112,11 +139,44 @@ fn roll(state: &PlaneState, now: Timestamp, deployment: &Object, decision: &mut 
         let give = if recreate { running } else { running.min(spare.max(0)) };
         spare -= give;
         if before > 0 && running - give < before {
+            scaled(deployment, set.name(), before, running - give, now, decision);
             decision.patch(Resource::ReplicaSet, set, json!({"spec": {"replicas": running - give}}));
         }
     }
     prune(deployment, &old, state, decision);
     deployment_status(state, now, deployment, &sets, new.first().copied(), desired, decision);
+}
+
+fn scaled(deployment: &Object, set: &str, from: i64, to: i64, now: Timestamp, decision: &mut PlaneDecision) {
+    let direction = if to > from { "up" } else { "down" };
+    let message = format!("Scaled {direction} replica set {set} from {from} to {to}");
+    let note = Note::normal("deployment-controller", "ScalingReplicaSet", message);
+    decision.note(Resource::Deployment, deployment, &note, now);
+}
+
+/// A template that comes back takes its replica set with it, which becomes the newest revision.
+fn adopt_revision(deployment: &Object, set: &Object, newest: u64, decision: &mut PlaneDecision) {
+    let own = set.annotation(REVISION).and_then(|it| it.parse::<u64>().ok()).unwrap_or(0);
+    let revision = if own < newest { newest + 1 } else { own };
+    let mut annotations = inherited_annotations(deployment);
+    annotations.insert(REVISION.to_owned(), json!(revision.to_string()));
+    annotations.retain(|key, value| set.annotation(key) != value.as_str());
+    if !annotations.is_empty() {
+        decision.patch(Resource::ReplicaSet, set, json!({"metadata": {"annotations": annotations}}));
+    }
+    if deployment.annotation(REVISION) != Some(&revision.to_string()) {
+        let patch = json!({"metadata": {"annotations": {REVISION: revision.to_string()}}});
+        decision.patch(Resource::Deployment, deployment, patch);
+    }
+}
+
+/// What replica sets take over from their deployment, the cause of the change (`kubectl rollout history`) among it.
+fn inherited_annotations(deployment: &Object) -> Map<String, Value> {
+    let all = deployment.at("/metadata/annotations").as_object();
+    let own = |key: &str| {
+        key == "kubectl.kubernetes.io/last-applied-configuration" || key.starts_with("deployment.kubernetes.io/")
+    };
+    all.into_iter().flatten().filter(|(key, _)| !own(key)).map(|(key, value)| (key.clone(), value.clone())).collect()
 }
 
 const REVISION: &str = "deployment.kubernetes.io/revision";
@@ -139,11 +199,13 @@ fn set_body(deployment: &Object, hash: &str, replicas: i64, revision: u64) -> Va
     template["metadata"]["labels"][HASH_LABEL] = json!(hash);
     let mut selector = deployment.at("/spec/selector").clone();
     selector["matchLabels"][HASH_LABEL] = json!(hash);
+    let mut annotations = inherited_annotations(deployment);
+    annotations.insert(REVISION.to_owned(), json!(revision.to_string()));
     json!({
         "apiVersion": "apps/v1", "kind": "ReplicaSet",
         "metadata": {
             "namespace": deployment.namespace(), "name": joined_name(deployment.name(), hash),
-            "labels": template["metadata"]["labels"], "annotations": {REVISION: revision.to_string()},
+            "labels": template["metadata"]["labels"], "annotations": annotations,
             "ownerReferences": [controller(Resource::Deployment, deployment)],
         },
         "spec": {"replicas": replicas, "selector": selector, "template": template},

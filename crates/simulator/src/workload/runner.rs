@@ -37,10 +37,9 @@ const WORKERS: usize = 4;
 /// One step of all controllers of a plane. Pure.
 pub fn decide(state: &PlaneState, clock: &Clock, now: jiff::Timestamp) -> PlaneDecision {
     let mut decision = PlaneDecision::default();
-    storage::namespaces(state, &mut decision);
     replicas::reconcile(state, now, &mut decision);
-    sets::daemon_sets(state, &mut decision);
-    sets::stateful_sets(state, &mut decision);
+    sets::daemon_sets(state, now, &mut decision);
+    sets::stateful_sets(state, now, &mut decision);
     jobs::reconcile(state, now, &mut decision);
     scheduler::reconcile(state, now, &mut decision);
     storage::volumes(state, clock, now, &mut decision);
@@ -84,7 +83,7 @@ async fn work(server: Server, clock: Clock, queue: Arc<Queue<PlaneName>>, known:
     loop {
         let name = queue.next().await;
         if let Some(plane) = server.plane(&name) {
-            match settle(&server, &plane, &clock, &known).await {
+            match settle(&plane, &clock, &known).await {
                 Ok(wait) => {
                     if let Some(wait) = wait {
                         queue.add_after(name.clone(), wait);
@@ -112,12 +111,7 @@ fn locked(known: &Mutex<KnownPlanes>) -> MutexGuard<'_, KnownPlanes> {
 }
 
 /// Decides and writes until nothing is to be done; how long until something becomes due by itself.
-async fn settle(
-    server: &Server,
-    plane: &Plane,
-    clock: &Clock,
-    known: &Mutex<KnownPlanes>,
-) -> Result<Option<Duration>, SettleError> {
+async fn settle(plane: &Plane, clock: &Clock, known: &Mutex<KnownPlanes>) -> Result<Option<Duration>, SettleError> {
     let until = |due: Option<jiff::Timestamp>, now: jiff::Timestamp| {
         due.map(|at| at.duration_since(now).unsigned_abs().max(Duration::from_millis(5)))
     };
@@ -132,7 +126,7 @@ async fn settle(
     let view = locked(known).take(plane);
     let mut view = match view {
         Some(view) => view,
-        None => PlaneView::open(plane, server.certificate_authority_pem())?,
+        None => PlaneView::open(plane)?,
     };
     for _ in 0..ROUNDS {
         view.follow()?;

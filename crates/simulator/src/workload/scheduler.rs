@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::{
+    event::Note,
     matches_expression,
     plane_state::{PlaneDecision, PlaneState, Resource, is_finished},
     selects,
@@ -56,6 +57,8 @@ pub fn reconcile(state: &PlaneState, now: Timestamp, decision: &mut PlaneDecisio
                 "target": {"apiVersion": "v1", "kind": "Node", "name": node.name()},
             });
             decision.post.push((Resource::Pod.path(pod.namespace(), pod.name()) + "/binding", binding));
+            let message = format!("Successfully assigned {}/{} to {}", pod.namespace(), pod.name(), node.name());
+            decision.note(Resource::Pod, pod, &Note::normal("default-scheduler", "Scheduled", message), now);
         } else {
             unschedulable(pod, state.all(Resource::Node).len(), &refusals, now, decision);
         }
@@ -214,29 +217,5 @@ fn unschedulable(
         "lastTransitionTime": seconds(now), "lastProbeTime": null,
     });
     decision.status(Resource::Pod, pod, &json!({"phase": "Pending", "conditions": [condition]}));
-    decision.create.push(event(Resource::Pod, pod, "Warning", "FailedScheduling", &message, "default-scheduler", now));
-}
-
-/// An Event about an object.
-pub fn event(
-    resource: Resource,
-    object: &Object,
-    kind: &str,
-    reason: &str,
-    message: &str,
-    component: &str,
-    now: Timestamp,
-) -> Value {
-    let (object_kind, api_version, _, _) = resource.names();
-    let namespace = if object.namespace().is_empty() { "default" } else { object.namespace() };
-    json!({
-        "apiVersion": "v1", "kind": "Event",
-        "metadata": {"namespace": namespace, "name": format!("{}.{:x}", object.name(), now.as_nanosecond())},
-        "involvedObject": {
-            "apiVersion": api_version, "kind": object_kind, "namespace": object.namespace(), "name": object.name(),
-            "uid": object.uid(),
-        },
-        "type": kind, "reason": reason, "message": message, "count": 1, "source": {"component": component},
-        "firstTimestamp": seconds(now), "lastTimestamp": seconds(now), "reportingComponent": component, "reportingInstance": "",
-    })
+    decision.note(Resource::Pod, pod, &Note::warning("default-scheduler", "FailedScheduling", message), now);
 }

@@ -1,8 +1,10 @@
 //! DaemonSets and StatefulSets.
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::{
+    event::Note,
     plane_state::{PlaneDecision, PlaneState, Resource, controller, is_finished, is_ready, pod_from},
     replicas::template_hash,
     scheduler::{affinity_allows, tolerates},
@@ -12,7 +14,7 @@ use crate::object::{Object, joined_name, name_suffix};
 const REVISION_LABEL: &str = "controller-revision-hash";
 
 /// Moves every DaemonSet one step: one pod on each node that its template accepts.
-pub fn daemon_sets(state: &PlaneState, decision: &mut PlaneDecision) {
+pub fn daemon_sets(state: &PlaneState, now: Timestamp, decision: &mut PlaneDecision) {
     for set in state.all(Resource::DaemonSet).iter().filter(|it| !it.deleting()) {
         let (template, hash) = revision(set);
         let nodes: Vec<&Object> =
@@ -31,6 +33,14 @@ pub fn daemon_sets(state: &PlaneState, decision: &mut PlaneDecision) {
                         &joined_name(set.name(), &name_suffix(&[set.uid(), node.uid(), &hash])),
                     );
                     pod["spec"]["nodeName"] = json!(node.name());
+                    told(
+                        Resource::DaemonSet,
+                        set,
+                        "SuccessfulCreate",
+                        format!("Created pod: {}", pod["metadata"]["name"].as_str().unwrap_or_default()),
+                        now,
+                        decision,
+                    );
                     decision.create.push(pod);
                 }
                 Some(pod) => {
@@ -40,13 +50,30 @@ pub fn daemon_sets(state: &PlaneState, decision: &mut PlaneDecision) {
                         updated += 1;
                     } else if !replacing && set.text("/spec/updateStrategy/type") != "OnDelete" {
                         replacing = true;
+                        told(
+                            Resource::DaemonSet,
+                            set,
+                            "SuccessfulDelete",
+                            format!("Deleted pod: {}", pod.name()),
+                            now,
+                            decision,
+                        );
                         decision.delete(Resource::Pod, pod);
                     }
                 }
             }
         }
         for pod in &pods {
-            if is_finished(pod) || !nodes.iter().any(|it| it.name() == pod.text("/spec/nodeName")) {
+            if !pod.deleting() && (is_finished(pod) || !nodes.iter().any(|it| it.name() == pod.text("/spec/nodeName")))
+            {
+                told(
+                    Resource::DaemonSet,
+                    set,
+                    "SuccessfulDelete",
+                    format!("Deleted pod: {}", pod.name()),
+                    now,
+                    decision,
+                );
                 decision.delete(Resource::Pod, pod);
             }
         }
@@ -79,7 +106,7 @@ fn accepts(spec: &Value, node: &Object) -> bool {
 }
 
 /// Moves every StatefulSet one step: pods by ordinal, each after the one before is ready.
-pub fn stateful_sets(state: &PlaneState, decision: &mut PlaneDecision) {
+pub fn stateful_sets(state: &PlaneState, now: Timestamp, decision: &mut PlaneDecision) {
     for set in state.all(Resource::StatefulSet).iter().filter(|it| !it.deleting()) {
         let (template, hash) = revision(set);
         let desired = set.number("/spec/replicas").unwrap_or(1).max(0);
@@ -93,7 +120,7 @@ pub fn stateful_sets(state: &PlaneState, decision: &mut PlaneDecision) {
             }
             match find(ordinal) {
                 None => {
-                    create(set, &template, ordinal, decision);
+                    create(set, &template, ordinal, now, decision);
                     blocked = true;
                 }
                 Some(pod) => blocked |= !is_ready(pod),
@@ -103,15 +130,22 @@ pub fn stateful_sets(state: &PlaneState, decision: &mut PlaneDecision) {
             |pod: &Object| pod.name().rsplit('-').next().and_then(|it| it.parse::<i64>().ok()).unwrap_or(-1);
         // Downwards and one at a time: surplus pods, then pods of an older revision.
         let surplus = pods.iter().filter(|it| ordinal_of(it) >= desired).max_by_key(|it| ordinal_of(it));
+        let remove = |pod: &Object, decision: &mut PlaneDecision| {
+            if !pod.deleting() {
+                let message = format!("delete Pod {} in StatefulSet {} successful", pod.name(), set.name());
+                told(Resource::StatefulSet, set, "SuccessfulDelete", message, now, decision);
+                decision.delete(Resource::Pod, pod);
+            }
+        };
         if let Some(pod) = surplus {
-            decision.delete(Resource::Pod, pod);
+            remove(pod, decision);
         } else if !blocked && pods.iter().all(|it| is_ready(it)) && set.text("/spec/updateStrategy/type") != "OnDelete"
         {
             let partition = set.number("/spec/updateStrategy/rollingUpdate/partition").unwrap_or(0);
             let outdated =
                 pods.iter().filter(|it| it.label(REVISION_LABEL) != Some(&hash) && ordinal_of(it) >= partition);
             if let Some(pod) = outdated.max_by_key(|it| ordinal_of(it)) {
-                decision.delete(Resource::Pod, pod);
+                remove(pod, decision);
             }
         }
         let ready = pods.iter().filter(|it| is_ready(it)).count();
@@ -126,7 +160,7 @@ pub fn stateful_sets(state: &PlaneState, decision: &mut PlaneDecision) {
     }
 }
 
-fn create(set: &Object, template: &Value, ordinal: i64, decision: &mut PlaneDecision) {
+fn create(set: &Object, template: &Value, ordinal: i64, now: Timestamp, decision: &mut PlaneDecision) {
     let name = format!("{}-{ordinal}", set.name());
     let mut pod = pod_from(template, Resource::StatefulSet, set, &name);
     pod["metadata"]["labels"]["statefulset.kubernetes.io/pod-name"] = json!(name);
@@ -148,9 +182,25 @@ fn create(set: &Object, template: &Value, ordinal: i64, decision: &mut PlaneDeci
         if set.text("/spec/persistentVolumeClaimRetentionPolicy/whenDeleted") == "Delete" {
             metadata["ownerReferences"] = json!([controller(Resource::StatefulSet, set)]);
         }
+        let message = format!("create Claim {claim_name} Pod {name} in StatefulSet {} success", set.name());
+        told(Resource::StatefulSet, set, "SuccessfulCreate", message, now, decision);
         decision.create.push(json!({
             "apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": metadata, "spec": claim["spec"],
         }));
     }
+    let message = format!("create Pod {name} in StatefulSet {} successful", set.name());
+    told(Resource::StatefulSet, set, "SuccessfulCreate", message, now, decision);
     decision.create.push(pod);
+}
+
+fn told(
+    resource: Resource,
+    set: &Object,
+    reason: &'static str,
+    message: String,
+    now: Timestamp,
+    decision: &mut PlaneDecision,
+) {
+    let component = if resource == Resource::DaemonSet { "daemonset-controller" } else { "statefulset-controller" };
+    decision.note(resource, set, &Note::normal(component, reason, message), now);
 }

@@ -1,11 +1,13 @@
-//! Claims and volumes, namespaces' first objects, and disruption budgets.
+//! Claims and volumes, and disruption budgets.
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::{
+    event::Note,
     plane_state::{PlaneDecision, PlaneState, Resource, is_finished, is_ready},
     selects,
+    system::PROVISIONER,
 };
 use crate::{
     clock::{Clock, Stage},
@@ -44,6 +46,11 @@ pub fn volumes(state: &PlaneState, clock: &Clock, now: Timestamp, decision: &mut
                     .any(|it| it.pointer("/persistentVolumeClaim/claimName").is_some_and(|name| name == claim.name()))
         });
         if class.text("/volumeBindingMode") == "WaitForFirstConsumer" && user.is_none() {
+            if claim.text("/status/phase").is_empty() {
+                let message = "waiting for first consumer to be created before binding";
+                let note = Note::normal("persistentvolume-controller", "WaitForFirstConsumer", message);
+                decision.note(Resource::PersistentVolumeClaim, claim, &note, now);
+            }
             pending(claim, decision);
             continue;
         }
@@ -54,7 +61,7 @@ pub fn volumes(state: &PlaneState, clock: &Clock, now: Timestamp, decision: &mut
             pending(claim, decision);
             continue;
         }
-        bind(state, claim, class, user, decision);
+        bind(state, claim, class, user, now, decision);
     }
     for volume in state.all(Resource::PersistentVolume) {
         let (namespace, name) = (volume.text("/spec/claimRef/namespace"), volume.text("/spec/claimRef/name"));
@@ -79,7 +86,14 @@ fn pending(claim: &Object, decision: &mut PlaneDecision) {
     }
 }
 
-fn bind(state: &PlaneState, claim: &Object, class: &Object, user: Option<&Object>, decision: &mut PlaneDecision) {
+fn bind(
+    state: &PlaneState,
+    claim: &Object,
+    class: &Object,
+    user: Option<&Object>,
+    now: Timestamp,
+    decision: &mut PlaneDecision,
+) {
     let name = format!("pvc-{}", claim.uid());
     let capacity = json!({"storage": claim.at("/spec/resources/requests/storage")});
     if !state.all(Resource::PersistentVolume).iter().any(|it| it.name() == name) {
@@ -104,6 +118,9 @@ fn bind(state: &PlaneState, claim: &Object, class: &Object, user: Option<&Object
             volume["metadata"]["labels"] = json!({"topology.kubernetes.io/zone": zone});
         }
         decision.create.push(volume);
+        let note =
+            Note::normal(PROVISIONER, "ProvisioningSucceeded", format!("Successfully provisioned volume {name}"));
+        decision.note(Resource::PersistentVolumeClaim, claim, &note, now);
         return;
     }
     if claim.text("/spec/volumeName") != name {
@@ -119,30 +136,6 @@ fn bind(state: &PlaneState, claim: &Object, class: &Object, user: Option<&Object
     }
     let status = json!({"phase": "Bound", "accessModes": claim.at("/spec/accessModes"), "capacity": capacity});
     decision.status(Resource::PersistentVolumeClaim, claim, &status);
-}
-
-/// Gives every namespace its default ServiceAccount and the cluster's authority.
-pub fn namespaces(state: &PlaneState, decision: &mut PlaneDecision) {
-    for namespace in state.all(Resource::Namespace).iter().filter(|it| !it.deleting()) {
-        let has = |resource: Resource, name: &str| {
-            state.all(resource).iter().any(|it| it.namespace() == namespace.name() && it.name() == name)
-        };
-        if !has(Resource::ServiceAccount, "default") {
-            decision.create.push(json!({
-                "apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"namespace": namespace.name(), "name": "default"},
-            }));
-        }
-        if !has(Resource::ConfigMap, "kube-root-ca.crt") {
-            decision.create.push(json!({
-                "apiVersion": "v1", "kind": "ConfigMap",
-                "metadata": {
-                    "namespace": namespace.name(), "name": "kube-root-ca.crt",
-                    "annotations": {"kubernetes.io/description": "Contains a CA bundle that can be used to verify the kube-apiserver."},
-                },
-                "data": {"ca.crt": state.authority},
-            }));
-        }
-    }
 }
 
 /// Counts how many pods each disruption budget can spare.

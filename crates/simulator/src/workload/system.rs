@@ -39,13 +39,6 @@ impl ClusterFacts {
             state.cluster.list(pointer).first().and_then(Value::as_str).unwrap_or(default).to_owned()
         };
         let domain = state.cluster.text("/spec/clusterNetwork/serviceDomain");
-        // Stacks label a cluster with its add-ons; one without any such label has the default ones.
-        let addon_labels = |object: &Object| {
-            object
-                .at("/metadata/labels")
-                .as_object()
-                .is_some_and(|it| it.keys().any(|key| key.starts_with("addons.kogge.dev/")))
-        };
         Self {
             name: state.name().to_owned(),
             version: version.to_owned(),
@@ -54,8 +47,7 @@ impl ClusterFacts {
             service_domain: if domain.is_empty() { "cluster.local" } else { domain }.to_owned(),
             server: server.to_owned(),
             server_authority: server_authority.to_owned(),
-            metrics_server: !addon_labels(&state.cluster)
-                || state.cluster.label("addons.kogge.dev/metrics-server") == Some("enabled"),
+            metrics_server: wants_metrics_server(&state.cluster),
         }
     }
 
@@ -64,13 +56,23 @@ impl ClusterFacts {
     }
 }
 
+/// Whether a cluster is to have metrics-server. Who manages a cluster labels it with its add-ons; one that nobody manages,
+/// applied by hand, has the default ones.
+pub fn wants_metrics_server(cluster: &Object) -> bool {
+    cluster.label("app.kubernetes.io/managed-by").is_none()
+        || cluster.label("addons.kogge.dev/metrics-server") == Some("enabled")
+}
+
 /// All system objects of a new plane, except what controllers make from them.
 pub fn objects(facts: &ClusterFacts) -> Vec<Value> {
     let mut all = configuration(facts);
     all.extend(services(facts));
     all.extend(priorities());
     all.extend(storage());
-    all.extend(workloads(facts));
+    all.extend(workloads());
+    if facts.metrics_server {
+        all.extend(metrics_server(facts));
+    }
     all
 }
 
@@ -126,53 +128,33 @@ fn configuration(facts: &ClusterFacts) -> Vec<Value> {
 }
 
 fn services(facts: &ClusterFacts) -> Vec<Value> {
-    let service = |namespace: &str, name: &str, address: String, labels: Value, selector: Value, ports: Value| {
-        let mut service = json!({
-            "apiVersion": "v1", "kind": "Service",
-            "metadata": {"namespace": namespace, "name": name, "labels": labels},
-            "spec": {
-                "type": "ClusterIP", "clusterIP": address, "clusterIPs": [address], "ports": ports, "ipFamilies": ["IPv4"],
-                "ipFamilyPolicy": "SingleStack", "sessionAffinity": "None", "internalTrafficPolicy": "Cluster",
-            },
-        });
-        if selector.is_object() {
-            service["spec"]["selector"] = selector;
-        }
-        service
-    };
-    let mut all = vec![
-        service(
-            "default",
-            "kubernetes",
-            facts.service_address(1),
-            json!({"component": "apiserver", "provider": "kubernetes"}),
-            Value::Null,
-            json!([{"name": "https", "port": 443, "protocol": "TCP", "targetPort": 6443}]),
-        ),
-        service(
-            "kube-system",
-            "kube-dns",
-            facts.service_address(10),
-            json!({"k8s-app": "kube-dns", "kubernetes.io/cluster-service": "true", "kubernetes.io/name": "CoreDNS"}),
-            json!({"k8s-app": "kube-dns"}),
-            json!([
-                {"name": "dns", "port": 53, "protocol": "UDP", "targetPort": 53},
-                {"name": "dns-tcp", "port": 53, "protocol": "TCP", "targetPort": 53},
-                {"name": "metrics", "port": 9153, "protocol": "TCP", "targetPort": 9153},
-            ]),
-        ),
-    ];
-    if facts.metrics_server {
-        all.push(service(
-            "kube-system",
-            "metrics-server",
-            facts.service_address(11),
-            json!({"app.kubernetes.io/name": "metrics-server"}),
-            json!({"app.kubernetes.io/name": "metrics-server"}),
-            json!([{"name": "https", "port": 443, "protocol": "TCP", "targetPort": 10250}]),
-        ));
+    vec![service(
+        "kube-system",
+        "kube-dns",
+        facts.service_address(10),
+        json!({"k8s-app": "kube-dns", "kubernetes.io/cluster-service": "true", "kubernetes.io/name": "CoreDNS"}),
+        json!({"k8s-app": "kube-dns"}),
+        json!([
+            {"name": "dns", "port": 53, "protocol": "UDP", "targetPort": 53},
+            {"name": "dns-tcp", "port": 53, "protocol": "TCP", "targetPort": 53},
+            {"name": "metrics", "port": 9153, "protocol": "TCP", "targetPort": 9153},
+        ]),
+    )]
+}
+
+fn service(namespace: &str, name: &str, address: String, labels: Value, selector: Value, ports: Value) -> Value {
+    let mut service = json!({
+        "apiVersion": "v1", "kind": "Service",
+        "metadata": {"namespace": namespace, "name": name, "labels": labels},
+        "spec": {
+            "type": "ClusterIP", "clusterIP": address, "clusterIPs": [address], "ports": ports, "ipFamilies": ["IPv4"],
+            "ipFamilyPolicy": "SingleStack", "sessionAffinity": "None", "internalTrafficPolicy": "Cluster",
+        },
+    });
+    if selector.is_object() {
+        service["spec"]["selector"] = selector;
     }
-    all
+    service
 }
 
 fn priorities() -> Vec<Value> {
@@ -271,12 +253,56 @@ impl Workload<'_> {
     }
 }
 
-fn workloads(facts: &ClusterFacts) -> Vec<Value> {
-    let everywhere = json!([{"operator": "Exists"}]);
-    let control_plane = json!([
+/// Tolerations of system workloads that may run beside the control plane.
+fn control_plane_tolerations() -> Value {
+    json!([
         {"key": "node-role.kubernetes.io/control-plane", "effect": "NoSchedule"},
         {"key": "CriticalAddonsOnly", "operator": "Exists"},
-    ]);
+    ])
+}
+
+/// Name of metrics-server's Deployment and Service.
+pub const METRICS_SERVER: &str = "metrics-server";
+/// Name of the APIService by which metrics-server extends the cluster's API.
+pub const METRICS_API_SERVICE: &str = "v1beta1.metrics.k8s.io";
+
+/// The objects of metrics-server.
+pub fn metrics_server(facts: &ClusterFacts) -> Vec<Value> {
+    let labels = json!({"app.kubernetes.io/name": METRICS_SERVER});
+    let workload = Workload {
+        name: METRICS_SERVER,
+        labels: labels.clone(),
+        containers: vec![(METRICS_SERVER, "registry.k8s.io/metrics-server/metrics-server:v0.8.0")],
+        cpu: "100m",
+        memory: "200Mi",
+        priority: "system-cluster-critical",
+        host_network: false,
+        tolerations: control_plane_tolerations(),
+    };
+    vec![
+        service(
+            "kube-system",
+            METRICS_SERVER,
+            facts.service_address(11),
+            labels.clone(),
+            labels.clone(),
+            json!([{"name": "https", "port": 443, "protocol": "TCP", "targetPort": 10250}]),
+        ),
+        workload.deployment(1),
+        json!({
+            "apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService",
+            "metadata": {"name": METRICS_API_SERVICE, "labels": labels},
+            "spec": {
+                "group": "metrics.k8s.io", "version": "v1beta1", "groupPriorityMinimum": 100, "versionPriority": 100,
+                "insecureSkipTLSVerify": true, "service": {"namespace": "kube-system", "name": METRICS_SERVER, "port": 443},
+            },
+        }),
+    ]
+}
+
+fn workloads() -> Vec<Value> {
+    let everywhere = json!([{"operator": "Exists"}]);
+    let control_plane = control_plane_tolerations();
     let base = |name, labels, containers| Workload {
         name,
         labels,
@@ -333,24 +359,14 @@ fn workloads(facts: &ClusterFacts) -> Vec<Value> {
     plugin.host_network = true;
     plugin.tolerations = everywhere;
     plugin.priority = "system-node-critical";
-    let mut all = vec![
+    vec![
         cilium.daemon_set(),
         operator.deployment(2),
         dns.deployment(2),
         cloud,
         controller.deployment(1),
         plugin.daemon_set(),
-    ];
-    if facts.metrics_server {
-        let mut metrics = base(
-            "metrics-server",
-            json!({"app.kubernetes.io/name": "metrics-server"}),
-            vec![("metrics-server", "registry.k8s.io/metrics-server/metrics-server:v0.8.0")],
-        );
-        metrics.memory = "200Mi";
-        all.push(metrics.deployment(1));
-    }
-    all
+    ]
 }
 
 /// The pods a control plane node runs from files.

@@ -1,0 +1,286 @@
+//! Addresses and node ports of Services: given where they are wanted, refused where they are not free
+//! (Kubernetes' `pkg/registry/core/service/storage/alloc.go`).
+
+use std::{
+    collections::HashSet,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    ops::Range,
+};
+
+use kogge_machinery::{
+    resource::GroupResource,
+    status_error::{ApiError, FieldError},
+};
+use serde_json::{Map, Value, json};
+
+use super::strategy::made;
+use crate::{
+    plane::{Plane, list_error},
+    store::Scope,
+};
+
+/// Ports of services on nodes.
+const NODE_PORTS: Range<u128> = 30_000..32_768;
+
+/// The addresses of a plane's Services.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ServiceNetwork {
+    base: u128,
+    size: u128,
+    is_ipv6: bool,
+}
+
+impl ServiceNetwork {
+    /// What the real server takes by default (`--service-cluster-ip-range` of kubeadm).
+    pub(crate) const DEFAULT: Self = Self { base: 0x0a60_0000, size: 1 << 20, is_ipv6: false };
+
+    /// Reads a network in CIDR form.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let (address, length) = text.split_once('/')?;
+        let (address, length): (IpAddr, u32) = (address.parse().ok()?, length.parse().ok()?);
+        let bits: u32 = if address.is_ipv4() { 32 } else { 128 };
+        // Of a large network only the beginning is used, as in the real server.
+        let size = 1_u128 << bits.checked_sub(length)?.min(64);
+        Some(Self { base: number(address) / size * size, size, is_ipv6: address.is_ipv6() })
+    }
+
+    /// The address of the Service `kubernetes`.
+    pub(crate) fn first(&self) -> String {
+        self.text(self.base + 1)
+    }
+
+    fn contains(&self, address: IpAddr) -> bool {
+        address.is_ipv6() == self.is_ipv6 && (self.base..self.base + self.size).contains(&number(address))
+    }
+
+    fn text(&self, number: u128) -> String {
+        match u32::try_from(number) {
+            Ok(number) if !self.is_ipv6 => Ipv4Addr::from_bits(number).to_string(),
+            _ => Ipv6Addr::from_bits(number).to_string(),
+        }
+    }
+
+    /// The ranges addresses are chosen from: the upper one first, the lower one, from which users choose, when that is full.
+    /// Neither holds the first address nor, for IPv4, the last.
+    fn ranges(&self) -> [Range<u128>; 2] {
+        let chosen = (self.size / 16).clamp(16, 256).min(self.size);
+        let end = self.base + self.size - u128::from(!self.is_ipv6 && self.size > 1);
+        let begin = (self.base + 1).min(end);
+        let middle = (self.base + chosen).clamp(begin, end.max(begin));
+        [middle..end, begin..middle]
+    }
+}
+
+fn number(address: IpAddr) -> u128 {
+    match address {
+        IpAddr::V4(address) => address.to_bits().into(),
+        IpAddr::V6(address) => address.to_bits(),
+    }
+}
+
+/// What a Service was given stays where a change leaves it out.
+pub(crate) fn keep(old: &Value, service: &mut Value) {
+    let Some(spec) = made(service, "spec") else { return };
+    if !is_external(spec) {
+        for field in ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"] {
+            if spec.get(field).is_none_or(is_empty) && !is_empty(&old[field]) {
+                spec.insert(field.to_owned(), old[field].clone());
+            }
+        }
+    }
+    keep_node_ports(&old["ports"], spec);
+}
+
+/// Gives a Service its address and its ports on nodes, where it should have them and does not.
+///
+/// # Errors
+/// Where it asks for what is not free, if nothing is free, or if the plane cannot be read.
+pub(crate) fn allocate(plane: &Plane, old: Option<&Value>, service: &mut Value) -> Result<(), ApiError> {
+    let seed = service["metadata"]["uid"].as_str().unwrap_or_default().to_owned();
+    let name = service["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+    let Some(spec) = made(service, "spec") else { return Ok(()) };
+    if is_external(spec) {
+        return Ok(());
+    }
+    let wants_address = spec.get("clusterIP").is_none_or(is_empty);
+    let asked: Option<IpAddr> = spec
+        .get("clusterIP")
+        .filter(|address| old.is_none_or(|old| old["spec"]["clusterIP"] != **address))
+        .and_then(|address| address.as_str()?.parse().ok());
+    let on_nodes = matches!(spec.get("type").and_then(Value::as_str), Some("NodePort" | "LoadBalancer"));
+    let old_ports: HashSet<u128> = old.map(node_ports).into_iter().flatten().collect();
+    let ports = spec.get("ports").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    let concerns_ports =
+        on_nodes && ports.iter().any(|port| !node_port(port).is_some_and(|port| old_ports.contains(&port)));
+    if wants_address || asked.is_some() || concerns_ports {
+        let taken = Allocated::read(plane)?;
+        let network = plane.service_network();
+        let mut errors = Vec::new();
+        if let Some(address) = asked {
+            let problem = if !network.contains(address) {
+                Some("the provided network does not match the current range")
+            } else if taken.addresses.contains(&number(address)) {
+                Some("provided IP is already allocated")
+            } else {
+                None
+            };
+            if let Some(problem) = problem {
+                let addresses = spec.get("clusterIPs").filter(|it| !is_empty(it)).cloned();
+                let addresses = addresses.unwrap_or_else(|| json!([address.to_string()]));
+                let detail = format!("failed to allocate IP {address}: {problem}");
+                errors.push(FieldError::invalid("spec.clusterIPs", &addresses, &detail));
+            }
+        } else if wants_address {
+            let free = network.ranges().into_iter().find_map(|range| free(range, &seed, &taken.addresses));
+            let free = free.ok_or_else(|| ApiError::internal("failed to allocate a serviceIP: range is full"))?;
+            spec.insert("clusterIP".to_owned(), network.text(free).into());
+        }
+        if on_nodes {
+            let ports = spec.get_mut("ports").and_then(Value::as_array_mut);
+            errors.extend(allocate_ports(ports, &seed, &old_ports, taken.ports)?);
+        }
+        if !errors.is_empty() {
+            return Err(ApiError::invalid("", "Service", &name, &errors));
+        }
+    }
+    if let Some(address) = spec.get("clusterIP").filter(|address| address.is_string()).cloned() {
+        let family = if address.as_str().is_some_and(|address| address.contains(':')) { "IPv6" } else { "IPv4" };
+        for (field, value) in [
+            ("clusterIPs", json!([address])),
+            ("ipFamilies", json!([family])),
+            ("ipFamilyPolicy", json!("SingleStack")),
+        ] {
+            if spec.get(field).is_none_or(is_empty) {
+                spec.insert(field.to_owned(), value);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn allocate_ports(
+    ports: Option<&mut Vec<Value>>,
+    seed: &str,
+    own: &HashSet<u128>,
+    mut taken: HashSet<u128>,
+) -> Result<Vec<FieldError>, ApiError> {
+    let mut errors = Vec::new();
+    for (index, port) in ports.into_iter().flatten().enumerate() {
+        if let Some(asked) = node_port(port) {
+            let problem = if own.contains(&asked) {
+                None
+            } else if !NODE_PORTS.contains(&asked) {
+                Some("provided port is not in the valid range. The range of valid ports is 30000-32767")
+            } else if taken.contains(&asked) {
+                Some("provided port is already allocated")
+            } else {
+                None
+            };
+            if let Some(problem) = problem {
+                errors.push(FieldError::invalid(format!("spec.ports[{index}].nodePort"), &port["nodePort"], problem));
+            }
+        } else if let Some(port) = port.as_object_mut() {
+            let free = free(NODE_PORTS, seed, &taken)
+                .ok_or_else(|| ApiError::internal("failed to allocate a nodePort: range is full"))?;
+            taken.insert(free);
+            port.insert("nodePort".to_owned(), u32::try_from(free).unwrap_or_default().into());
+        }
+    }
+    Ok(errors)
+}
+
+/// Ports of the same name and port keep the node port they have.
+fn keep_node_ports(old: &Value, spec: &mut Map<String, Value>) {
+    let wants = matches!(spec.get("type").and_then(Value::as_str), Some("NodePort" | "LoadBalancer"));
+    let ports = spec.get_mut("ports").and_then(Value::as_array_mut);
+    for port in ports.into_iter().flatten().filter(|_| wants) {
+        let same = |known: &&Value| known["name"] == port["name"] && known["port"] == port["port"];
+        let known = old.as_array().into_iter().flatten().find(same).map(|known| known["nodePort"].clone());
+        if let (Some(known), Some(port)) = (known, port.as_object_mut())
+            && port.get("nodePort").is_none_or(is_empty)
+            && !is_empty(&known)
+        {
+            port.insert("nodePort".to_owned(), known);
+        }
+    }
+}
+
+fn is_external(spec: &Map<String, Value>) -> bool {
+    spec.get("type").is_some_and(|kind| kind == "ExternalName")
+}
+
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::String(text) => text.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        Value::Number(number) => number.as_u64() == Some(0),
+        _ => false,
+    }
+}
+
+fn node_port(port: &Value) -> Option<u128> {
+    port["nodePort"].as_u64().filter(|port| *port > 0).map(u128::from)
+}
+
+fn node_ports(service: &Value) -> Vec<u128> {
+    service["spec"]["ports"].as_array().into_iter().flatten().filter_map(node_port).collect()
+}
+
+/// What Services of a plane have been given.
+struct Allocated {
+    addresses: HashSet<u128>,
+    ports: HashSet<u128>,
+}
+
+impl Allocated {
+    fn read(plane: &Plane) -> Result<Self, ApiError> {
+        let services = GroupResource { group: String::new(), resource: "services".to_owned() };
+        let page = plane.store().list(&Scope::Resource(services), None, 0, None).map_err(|error| list_error(&error))?;
+        let mut allocated = Self { addresses: HashSet::new(), ports: HashSet::new() };
+        for item in page.items {
+            let service: Value = serde_json::from_slice(&item.json).unwrap_or_default();
+            let address = service["spec"]["clusterIP"].as_str().and_then(|text| text.parse().ok());
+            allocated.addresses.extend(address.map(number));
+            allocated.ports.extend(node_ports(&service));
+        }
+        Ok(allocated)
+    }
+}
+
+/// A value of the range that is not taken, found from a place that the seed decides.
+fn free(range: Range<u128>, seed: &str, taken: &HashSet<u128>) -> Option<u128> {
+    let length = range.end - range.start;
+    // FNV-1a: uids are random already, this only brings them into the range.
+    let hash = seed.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+    // One of so many is free, however many there are.
+    let tries = length.min(taken.len() as u128 + 1);
+    (0..tries).map(|step| range.start + (u128::from(hash) + step) % length).find(|found| !taken.contains(found))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_come_from_the_upper_part_of_the_network_first() {
+        let ranges = |text: &str| {
+            let network = ServiceNetwork::parse(text).unwrap();
+            network.ranges().map(|range| format!("{}..{}", network.text(range.start), network.text(range.end)))
+        };
+        assert_eq!(ranges("10.200.0.0/16"), ["10.200.1.0..10.200.255.255", "10.200.0.1..10.200.1.0"]);
+        assert_eq!(ranges("10.0.0.0/28"), ["10.0.0.15..10.0.0.15", "10.0.0.1..10.0.0.15"]);
+        assert_eq!(ranges("10.0.0.7/32"), ["10.0.0.8..10.0.0.8", "10.0.0.8..10.0.0.8"]);
+        assert_eq!(ranges("fd00:10:96::/112")[0], "fd00:10:96::100..fd00:10:96::1:0");
+        assert_eq!(ServiceNetwork::parse("10.96.0.0/12"), Some(ServiceNetwork::DEFAULT));
+        assert_eq!(ServiceNetwork::parse("10.96.0.0/33"), None);
+        assert_eq!(ServiceNetwork::parse("nonsense"), None);
+    }
+
+    #[test]
+    fn a_full_range_has_nothing_free() {
+        assert_eq!(free(5..7, "seed", &HashSet::from([5])), Some(6));
+        assert_eq!(free(5..7, "seed", &HashSet::from([5, 6])), None);
+        assert_eq!(free(5..5, "seed", &HashSet::new()), None);
+    }
+}
