@@ -12,10 +12,6 @@ mod store;
 
 use clap::{Parser, Subcommand};
 
-/// That of the binary `kogge`, whose parts some scenarios run in this process.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// Measures Kogge.
 #[derive(Debug, Parser)]
 #[command(name = "kogge-benchmarks")]
