@@ -13,6 +13,7 @@ use crate::{
     namespace_controller::NamespaceController,
     rbac::aggregation_controller::AggregationController,
     server::{Server, WeakServer},
+    token::secret::TokenController,
 };
 
 /// How often history is compacted and old events are looked for.
@@ -27,6 +28,7 @@ pub(crate) fn start(server: &Server, end: &CancellationToken) {
     if server.options().namespace_content {
         controller_loop::start(NamespaceContent, server, end);
     }
+    controller_loop::start(TokenController, server, end);
     tokio::spawn(end.clone().run_until_cancelled_owned(maintain(server.downgrade())));
 }
 

@@ -66,6 +66,7 @@ pub(crate) use bulk_create::{create_all, create_all_as};
 pub(crate) use controller_write::change_object;
 pub(crate) use definition_write::CLEANUP_FINALIZER;
 pub(crate) use delete::{DeleteOptions, Preconditions, delete_object};
+pub(crate) use impersonation::service_account_groups;
 pub(crate) use non_resource::Metrics;
 pub(crate) use object_write::WriteScope;
 pub(crate) use service_allocation::ServiceNetwork;

@@ -18,12 +18,15 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
+use self::secret::SecretClaims;
 use crate::{
     authentication::{AUTHENTICATED, Authenticated, CREDENTIAL_ID, User},
     certificates::CertificateError,
     plane::Plane,
     store::{ObjectKey, PlaneName},
 };
+
+pub(crate) mod secret;
 
 /// The issuer of the management plane's tokens, the real server's usual one.
 const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
@@ -86,7 +89,13 @@ pub(crate) struct ServiceAccountTokens {
     public: Value,
     key_id: String,
     /// Claims with a good signature, by digest of the token.
-    verified: Mutex<HashMap<[u8; 32], Arc<Claims>>>,
+    verified: Mutex<HashMap<[u8; 32], Arc<VerifiedClaims>>>,
+}
+
+/// Claims of a token whose signature is good.
+enum VerifiedClaims {
+    Bound(Box<Claims>),
+    Secret(SecretClaims),
 }
 
 impl std::fmt::Debug for ServiceAccountTokens {
@@ -126,7 +135,7 @@ impl ServiceAccountTokens {
     ///
     /// # Errors
     /// What the signing library says.
-    pub(crate) fn sign(&self, claims: &Claims) -> Result<String, jsonwebtoken::errors::Error> {
+    pub(crate) fn sign(&self, claims: &impl Serialize) -> Result<String, jsonwebtoken::errors::Error> {
         let header = Header { typ: None, kid: Some(self.key_id.clone()), ..Header::new(Algorithm::ES256) };
         jsonwebtoken::encode(&header, claims, &self.signing)
     }
@@ -162,6 +171,15 @@ impl ServiceAccountTokens {
         let Some(claims) = self.claims(plane.name(), token)? else { return Ok(None) };
         let own = [issuer(plane.name())];
         let wanted = if audiences.is_empty() { &own[..] } else { audiences };
+        let claims = match &*claims {
+            VerifiedClaims::Bound(claims) => claims,
+            // Tokens of Secrets name no audience and are for the API alone.
+            VerifiedClaims::Secret(_) if !wanted.contains(&own[0]) => return Ok(None),
+            VerifiedClaims::Secret(claims) => {
+                let user = secret::user(plane, claims, token)?;
+                return Ok(Some(Authenticated { user, audiences: own.to_vec() }));
+            }
+        };
         let audiences: Vec<String> = claims.aud.iter().filter(|audience| wanted.contains(audience)).cloned().collect();
         if audiences.is_empty() {
             let show = |list: &[String]| list.iter().map(|text| quote(text)).collect::<Vec<_>>().join(" ");
@@ -183,21 +201,27 @@ impl ServiceAccountTokens {
             return Err("service account token is issued in the future".to_owned());
         }
         check_bound_objects(plane, &claims.kubernetes, now)?;
-        Ok(Some(Authenticated { user: user(&claims), audiences }))
+        Ok(Some(Authenticated { user: user(claims), audiences }))
     }
 
-    /// The claims of a token with this plane's issuer and a good signature.
-    fn claims(&self, plane: &PlaneName, token: &str) -> Result<Option<Arc<Claims>>, String> {
+    /// The claims of a token with this plane's issuer, or that of Secrets, and a good signature.
+    fn claims(&self, plane: &PlaneName, token: &str) -> Result<Option<Arc<VerifiedClaims>>, String> {
         let digest: [u8; 32] = Sha256::digest(token).into();
         let known = self.verified.lock().unwrap_or_else(PoisonError::into_inner).get(&digest).cloned();
         let issuer = issuer(plane);
         if let Some(claims) = known {
-            return Ok((claims.iss == issuer).then_some(claims));
+            let ours = match &*claims {
+                VerifiedClaims::Bound(claims) => claims.iss == issuer,
+                VerifiedClaims::Secret(_) => true,
+            };
+            return Ok(ours.then_some(claims));
         }
-        match jsonwebtoken::dangerous::insecure_decode_claims::<Issuer>(token) {
-            Ok(claimed) if claimed.iss == issuer => {}
+        let claimed = jsonwebtoken::dangerous::insecure_decode_claims::<Issuer>(token).map(|claimed| claimed.iss);
+        let of_secret = match claimed {
+            Ok(claimed) if claimed == issuer => false,
+            Ok(claimed) if claimed == secret::ISSUER => true,
             _ => return Ok(None),
-        }
+        };
         let header = jsonwebtoken::decode_header(token).map_err(|error| error.to_string())?;
         if header.kid.as_ref().is_some_and(|kid| !kid.is_empty() && *kid != self.key_id) {
             return Err("invalid signature, no keys found".to_owned());
@@ -207,8 +231,13 @@ impl ServiceAccountTokens {
         validation.validate_exp = false;
         validation.validate_aud = false;
         validation.required_spec_claims.clear();
-        let decoded = jsonwebtoken::decode::<Claims>(token, &self.verifying, &validation);
-        let claims = Arc::new(decoded.map_err(|error| format!("invalid signature: {error}"))?.claims);
+        let unverified = |error: jsonwebtoken::errors::Error| format!("invalid signature: {error}");
+        let key = &self.verifying;
+        let claims = Arc::new(if of_secret {
+            VerifiedClaims::Secret(jsonwebtoken::decode(token, key, &validation).map_err(unverified)?.claims)
+        } else {
+            VerifiedClaims::Bound(Box::new(jsonwebtoken::decode(token, key, &validation).map_err(unverified)?.claims))
+        });
         let mut verified = self.verified.lock().unwrap_or_else(PoisonError::into_inner);
         if verified.len() >= REMEMBERED {
             verified.clear();

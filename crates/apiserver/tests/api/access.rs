@@ -262,3 +262,117 @@ async fn a_token_is_good_on_its_own_plane_while_what_it_is_bound_to_exists() {
     );
     client.post(CONFIG_MAPS, &config_map("x")).await.ok();
 }
+
+/// A request with a bearer token and headers; code and message.
+async fn ask(server: &Server, token: &str, headers: &[(&str, &str)], path: &str) -> String {
+    use tower::ServiceExt as _;
+    let mut request = http::Request::get(path).header("authorization", format!("Bearer {token}"));
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let response = server.router().oneshot(request.body(axum::body::Body::empty()).unwrap()).await.unwrap();
+    let code = response.status().as_u16();
+    let body = axum::body::to_bytes(response.into_body(), 1_000_000).await.unwrap();
+    let body: Value = serde_json::from_slice(&body).unwrap_or_default();
+    format!("{code} {}", body["message"].as_str().unwrap_or_default())
+}
+
+#[tokio::test]
+async fn acting_as_somebody_else_needs_the_right_to_each_part() {
+    let server = Server::open(ServerOptions::default()).await.unwrap();
+    let client = Client { kube: server.management().client(), _server: server.clone() };
+    let accounts = "/api/v1/namespaces/default/serviceaccounts";
+    client
+        .post(accounts, &json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "robot"}}))
+        .await
+        .ok();
+    let request = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}});
+    let answer = client.post(&format!("{accounts}/robot/token"), &request).await.ok();
+    let token = answer["status"]["token"].as_str().unwrap().to_owned();
+    let grant = async |name: &str, rules: Value| {
+        client.post(&format!("{RBAC}/clusterroles"), &role("ClusterRole", name, &rules)).await.ok();
+        let mut bind = binding("ClusterRoleBinding", name, ("ClusterRole", name), "");
+        bind["subjects"] = json!([{"kind": "ServiceAccount", "name": "robot", "namespace": "default"}]);
+        client.post(&format!("{RBAC}/clusterrolebindings"), &bind).await.ok();
+    };
+    grant("legacy", json!([
+        {"apiGroups": [""], "resources": ["users"], "resourceNames": ["anna"], "verbs": ["impersonate"]},
+        {"apiGroups": [""], "resources": ["groups"], "resourceNames": ["crew"], "verbs": ["impersonate"]},
+        {"apiGroups": [""], "resources": ["serviceaccounts"], "verbs": ["impersonate"]},
+        {"apiGroups": ["authentication.k8s.io"], "resources": ["userextras/tenant"], "resourceNames": ["x"], "verbs": ["impersonate"]},
+    ])).await;
+    grant("constrained", json!([
+        {"apiGroups": ["authentication.k8s.io"], "resources": ["users"], "resourceNames": ["otto"], "verbs": ["impersonate:user-info"]},
+        {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["impersonate-on:user-info:list"]},
+    ])).await;
+    let bind = binding("RoleBinding", "otto", ("ClusterRole", "view"), "otto");
+    client.post(&format!("{RBAC}/namespaces/default/rolebindings"), &bind).await.ok();
+    let anna = ("impersonate-user", "anna");
+    let cases: &[(&[(&str, &str)], &str)] = &[
+        (&[anna], CONFIG_MAPS),
+        (&[anna, ("impersonate-group", "crew"), ("impersonate-extra-tenant", "x")], CONFIG_MAPS),
+        (&[anna, ("impersonate-group", "system:masters")], CONFIG_MAPS),
+        (&[anna, ("impersonate-extra-tenant", "y")], CONFIG_MAPS),
+        (&[anna, ("impersonate-uid", "1")], CONFIG_MAPS),
+        (&[("impersonate-user", "system:serviceaccount:team:other")], CONFIG_MAPS),
+        (&[("impersonate-user", "otto")], CONFIG_MAPS),
+        (&[("impersonate-user", "otto")], "/api/v1/namespaces/default/secrets"),
+        (&[("impersonate-group", "crew")], CONFIG_MAPS),
+    ];
+    let mut lines = Vec::new();
+    for (headers, path) in cases {
+        lines.push(format!("{headers:?}\n  {}", ask(&server, &token, headers, path).await));
+    }
+    insta::assert_snapshot!(lines.join("\n"));
+}
+
+#[tokio::test]
+async fn a_secret_for_a_token_is_filled_and_revokes_it_when_deleted() {
+    let server = Server::open(ServerOptions::default()).await.unwrap();
+    let client = Client { kube: server.management().client(), _server: server.clone() };
+    let (accounts, secrets) = ("/api/v1/namespaces/default/serviceaccounts", "/api/v1/namespaces/default/secrets");
+    client
+        .post(accounts, &json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "robot"}}))
+        .await
+        .ok();
+    let secret = |name: &str, account: &str| {
+        json!({"apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/service-account-token",
+            "metadata": {"name": name, "annotations": {"kubernetes.io/service-account.name": account}}})
+    };
+    assert_eq!(
+        client.post(secrets, &secret("none", "")).await.error().lines().next().unwrap(),
+        "422 Invalid: Secret \"none\" is invalid: metadata.annotations[kubernetes.io/service-account.name]: Required value"
+    );
+    let filled = async |name: &str| loop {
+        let object = client.get(&format!("{secrets}/{name}")).await.ok();
+        if object["data"]["token"].is_string() {
+            break object;
+        }
+        tokio::task::yield_now().await;
+    };
+    let gone = async |name: &str| {
+        while client.get(&format!("{secrets}/{name}")).await.code != 404 {
+            tokio::task::yield_now().await;
+        }
+    };
+    let token_of = |object: &Value| {
+        use base64::Engine as _;
+        let decoded = base64::engine::general_purpose::STANDARD.decode(object["data"]["token"].as_str().unwrap());
+        String::from_utf8(decoded.unwrap()).unwrap()
+    };
+    client.post(secrets, &secret("a", "robot")).await.ok();
+    client.post(secrets, &secret("b", "robot")).await.ok();
+    let (first, second) = (token_of(&filled("a").await), token_of(&filled("b").await));
+    assert_eq!(
+        (ask(&server, &first, &[], "/api").await, ask(&server, &second, &[], "/api").await),
+        ("200 ".into(), "200 ".into())
+    );
+    client.delete(&format!("{secrets}/a"), &json!({})).await.ok();
+    assert_eq!(ask(&server, &first, &[], "/api").await, "401 Unauthorized");
+    assert_eq!(ask(&server, &second, &[], "/api").await, "200 ");
+    client.delete(&format!("{accounts}/robot"), &json!({})).await.ok();
+    assert_eq!(ask(&server, &second, &[], "/api").await, "401 Unauthorized");
+    gone("b").await;
+    client.post(secrets, &secret("c", "nobody")).await.ok();
+    gone("c").await;
+}

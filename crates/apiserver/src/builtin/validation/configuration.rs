@@ -4,6 +4,7 @@ use kogge_machinery::status_error::FieldError;
 use serde_json::Value;
 
 use super::{IMMUTABLE, text};
+use crate::token::secret;
 
 /// Largest sum of the values of a ConfigMap or Secret, in bytes.
 const MAX_BYTES: usize = 1024 * 1024;
@@ -23,13 +24,13 @@ fn required_keys(secret_type: &str) -> &'static [&'static str] {
 }
 
 pub(super) fn validate(object: &Value, old: Option<&Value>, errors: &mut Vec<FieldError>) {
-    let secret = text(object, "/kind") == "Secret";
+    let is_secret = text(object, "/kind") == "Secret";
     let mut bytes = 0;
     for field in ["data", "binaryData"] {
         for (key, value) in object.get(field).and_then(Value::as_object).into_iter().flatten() {
             let length = value.as_str().map_or(0, str::len);
             // Base64 is four characters for three bytes.
-            bytes += if secret || field == "binaryData" { length / 4 * 3 } else { length };
+            bytes += if is_secret || field == "binaryData" { length / 4 * 3 } else { length };
             let valid = |character: char| character.is_ascii_alphanumeric() || "-._".contains(character);
             if key.is_empty() || !key.chars().all(valid) {
                 errors.push(FieldError::invalid(format!("{field}[{key}]"), &key.as_str().into(), KEY_DETAIL));
@@ -43,9 +44,15 @@ pub(super) fn validate(object: &Value, old: Option<&Value>, errors: &mut Vec<Fie
         }
     }
     if bytes > MAX_BYTES {
-        errors.push(FieldError::too_long(if secret { "data" } else { "" }, MAX_BYTES));
+        errors.push(FieldError::too_long(if is_secret { "data" } else { "" }, MAX_BYTES));
     }
-    if secret {
+    if is_secret {
+        let annotations = &object["metadata"]["annotations"];
+        if text(object, "/type") == secret::TYPE && annotations[secret::ACCOUNT_NAME].as_str().is_none_or(str::is_empty)
+        {
+            let path = format!("metadata.annotations[{}]", secret::ACCOUNT_NAME);
+            errors.push(FieldError::required(path, ""));
+        }
         for key in required_keys(text(object, "/type")) {
             if object.get("data").and_then(|data| data.get(*key)).is_none() {
                 errors.push(FieldError::required(format!("data[{key}]"), ""));
@@ -53,7 +60,7 @@ pub(super) fn validate(object: &Value, old: Option<&Value>, errors: &mut Vec<Fie
         }
     }
     let Some(old) = old else { return };
-    if secret && old.get("type") != object.get("type") {
+    if is_secret && old.get("type") != object.get("type") {
         errors.push(FieldError::invalid("type", &object["type"], IMMUTABLE));
     }
     if old.get("immutable") == Some(&Value::Bool(true)) {
