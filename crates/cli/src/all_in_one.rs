@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::managers::Managers;
 use kogge_api::provider_profile::{ProviderProfile, simulation};
 pub use kogge_apiserver::authentication_configuration::AuthenticationConfiguration;
 use kogge_apiserver::server::{Server, ServerOptions, Storage};
@@ -23,7 +24,6 @@ use tokio_util::sync::CancellationToken;
 pub const KUBERNETES_VERSION: &str = "v1.36.0";
 
 /// What to start.
-#[derive(Debug)]
 pub struct AllInOneOptions {
     /// Data directory; `None` keeps everything in memory.
     pub data: Option<PathBuf>,
@@ -39,6 +39,10 @@ pub struct AllInOneOptions {
     pub speed: Speed,
     /// Faults to start the simulated cloud with.
     pub faults: Vec<FaultSpec>,
+    /// Managers to run as child processes.
+    pub managers: Option<Managers>,
+    /// Whether the simulated cloud runs. Not beside managers that bring Cluster API's own kinds.
+    pub simulator: bool,
 }
 
 /// A failed step of starting or running.
@@ -112,7 +116,12 @@ impl AllInOne {
         .await
         .map_err(AllInOneError::OpenServer)?;
         let client = server.management().client();
-        install(&client).await?;
+        let simulator = options.simulator && !options.managers.as_ref().is_some_and(Managers::own_cluster_api);
+        install(&client, simulator).await?;
+        if let Some(managers) = &options.managers {
+            let failed = |source| AllInOneError::Install { what: "the managers", source: Box::new(source) };
+            managers.install(&client).await.map_err(failed)?;
+        }
 
         let shutdown = CancellationToken::new();
         let mut tasks = JoinSet::new();
@@ -127,7 +136,14 @@ impl AllInOne {
                 async move { ended("the REST API", kogge_portal::serve(portal_listener, router, shutdown).await) },
             );
         }
-        {
+        if let Some(managers) = options.managers {
+            let (server, server_url, shutdown) = (server.clone(), api_url.clone(), shutdown.clone());
+            tasks.spawn(async move {
+                managers.run(server, server_url, shutdown).await;
+                Ok(())
+            });
+        }
+        if simulator {
             let simulator = SimulatorOptions {
                 speed: options.speed,
                 faults: options.faults,
@@ -178,7 +194,8 @@ impl AllInOne {
         self.shutdown.cancel();
         let all = async { while self.tasks.join_next().await.is_some() {} };
         // Work in progress is level-triggered and resumes with the next start; there is nothing worth waiting longer for.
-        let _ = tokio::time::timeout(std::time::Duration::from_secs(5), all).await;
+        // Managers get some seconds to stop before they are killed.
+        let _ = tokio::time::timeout(std::time::Duration::from_secs(20), all).await;
     }
 }
 
@@ -188,7 +205,7 @@ fn ended<E: std::fmt::Display>(part: &'static str, result: Result<(), E>) -> Res
 
 /// Installs our object types, those of Cluster API that the simulator plays, and the profile `sim` unless there is one:
 /// a profile the user has changed stays as it is.
-async fn install(client: &Client) -> Result<(), AllInOneError> {
+async fn install(client: &Client, simulator: bool) -> Result<(), AllInOneError> {
     fn failed<E>(what: &'static str) -> impl FnOnce(E) -> AllInOneError
     where
         E: std::error::Error + Send + Sync + 'static,
@@ -196,6 +213,9 @@ async fn install(client: &Client) -> Result<(), AllInOneError> {
         move |error| AllInOneError::Install { what, source: Box::new(error) }
     }
     kogge_operator::install_custom_resource_definitions(client).await.map_err(failed("Kogge's object types"))?;
+    if !simulator {
+        return Ok(());
+    }
     kogge_simulator::install_custom_resource_definitions(client).await.map_err(failed("Cluster API's object types"))?;
     let profiles: Api<ProviderProfile> = Api::all(client.clone());
     if profiles.get_opt("sim").await.map_err(failed("the profile sim"))?.is_none() {

@@ -64,6 +64,13 @@ pub enum Command {
     Explain(ExplainArguments),
     /// Turn a `clusterctl.yaml` of the first SCS reference implementation into a description
     Import(ImportArguments),
+    /// Run a program and stop it when standard input ends
+    #[command(hide = true)]
+    Guard {
+        /// The program
+        #[arg(last = true, required = true, value_name = "PROGRAM")]
+        command: Vec<std::ffi::OsString>,
+    },
     /// Print shell completions
     Completions {
         /// Shell to print them for
@@ -92,6 +99,18 @@ pub struct UpArguments {
     /// AuthenticationConfiguration (apiserver.config.k8s.io/v1) with issuers whose tokens the Kubernetes-style API accepts
     #[arg(long, value_name = "FILE")]
     pub authentication_config: Option<PathBuf>,
+    /// Cluster API manager to run as a child process: its program and, after commas, its arguments; may be given several
+    /// times. Manifests are read from `components.yaml` beside the program. Managers that define Cluster API's kinds take
+    /// the place of the simulated cloud
+    #[arg(long = "manager", value_name = "PROGRAM[,ARGUMENT...]")]
+    pub managers: Vec<String>,
+    /// File with managers to run, each with `command` and, if need be, `name`, `args`, `env`, `manifests`, `serviceAccount`
+    /// and `flags`; may be given several times
+    #[arg(long = "managers", value_name = "FILE")]
+    pub manager_files: Vec<PathBuf>,
+    /// Do not play Cluster API and a cloud; managers, or a cluster's own, have to do it
+    #[arg(long)]
+    pub no_simulator: bool,
     /// Stop once every cluster of the files is Ready, or has failed
     #[arg(long)]
     pub exit_when_ready: bool,

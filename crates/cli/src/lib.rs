@@ -12,6 +12,7 @@ pub mod data_directory;
 pub mod documents;
 pub mod duration;
 pub mod event_stream;
+pub mod managers;
 pub mod outcome;
 pub mod progress;
 pub mod rendering;
@@ -32,6 +33,7 @@ pub fn run(arguments: Arguments) -> Result<(), CommandError> {
         Command::Conformance(ConformanceCommand::Run(run)) => runtime()?.block_on(commands::conformance_run::run(run)),
         Command::Completions { shell } => commands::completions::run(shell),
         Command::Import(import) => runtime()?.block_on(commands::import::run(&connection, import)),
+        Command::Guard { command } => managers::guard(&command),
         Command::Up(up) => runtime()?.block_on(commands::up::run(&connection, up)),
         Command::Cluster(command) => runtime()?.block_on(async move {
             let client = rest_client::RestClient::connect(&connection)?;

@@ -13,6 +13,8 @@ pub fn options() -> AllInOneOptions {
     let free_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     AllInOneOptions {
         authentication: AuthenticationConfiguration::default(),
+        managers: None,
+        simulator: true,
         data: None,
         api_address: free_port,
         portal_address: free_port,

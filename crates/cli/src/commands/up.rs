@@ -12,6 +12,7 @@ use crate::all_in_one::{AllInOne, AllInOneOptions};
 use crate::arguments::{ConnectionArguments, UpArguments};
 use crate::data_directory::{DataDirectory, DataDirectoryError, Endpoints};
 use crate::documents::{self, Document};
+use crate::managers::{Managers, configuration};
 use crate::outcome::{CommandError, Exit};
 use crate::progress::{Goal, follow};
 use crate::rest_client::{Body, RestClient};
@@ -36,12 +37,22 @@ pub async fn run(connection: &ConnectionArguments, arguments: UpArguments) -> Re
         );
     }
     let authentication = read_authentication(arguments.authentication_config.as_deref())?;
+    let specs = configuration::managers(&arguments.managers, &arguments.manager_files)
+        .map_err(|error| CommandError::new(Exit::Refused, error.to_string()))?;
     let data = DataDirectory::locate(connection.data.as_deref()).map_err(|error| failed(&error))?;
     let _lock = data.lock().map_err(|error| failed(&error))?;
     // Before anybody can know that there is something to stop.
     let mut stop = StopSignals::new()?;
     let token = data.token_or_create(random_token).map_err(|error| failed(&error))?;
 
+    let managers = match specs {
+        specs if specs.is_empty() => None,
+        specs => Some(
+            Managers::prepare(specs, data.path().join("managers"))
+                .map_err(|error| CommandError::new(Exit::Refused, error.to_string()))?,
+        ),
+    };
+    let simulator = !arguments.no_simulator && !managers.as_ref().is_some_and(Managers::own_cluster_api);
     let mut machine = AllInOne::start(AllInOneOptions {
         data: Some(data.path().to_owned()),
         api_address: arguments.listen,
@@ -50,6 +61,8 @@ pub async fn run(connection: &ConnectionArguments, arguments: UpArguments) -> Re
         authentication,
         speed,
         faults,
+        managers,
+        simulator,
     })
     .await
     .map_err(|error| CommandError::new(Exit::Failed, error.to_string()))?;
@@ -57,7 +70,7 @@ pub async fn run(connection: &ConnectionArguments, arguments: UpArguments) -> Re
     data.write_private(&data.kubeconfig(), kubeconfig.as_bytes()).map_err(|error| failed(&error))?;
     let endpoints = Endpoints { api: machine.api_url(), portal: machine.portal_url(), pid: std::process::id() };
     data.announce(&endpoints).map_err(|error| failed(&error))?;
-    greet(&data, &endpoints, &arguments.speed);
+    greet(&data, &endpoints, simulator.then_some(arguments.speed.as_str()));
 
     let client = RestClient::new(endpoints.portal.clone(), token, connection.tenant.clone())?;
     let outcome = tokio::select! {
@@ -122,12 +135,18 @@ fn random_token() -> String {
     })
 }
 
-fn greet(data: &DataDirectory, endpoints: &Endpoints, speed: &str) {
-    let speed = if speed == "max" { "without waiting".to_owned() } else { format!("at {speed} times the real speed") };
+/// Says what is where. `speed` is that of the simulated cloud, if there is one.
+fn greet(data: &DataDirectory, endpoints: &Endpoints, speed: Option<&str>) {
     terminal::say(&format!("kogge {} is up", env!("CARGO_PKG_VERSION")));
     terminal::say(&format!("  Kubernetes API  {}  (KUBECONFIG={})", endpoints.api, data.kubeconfig().display()));
     terminal::say(&format!("  REST API        {}   (token in {})", endpoints.portal, data.token_file().display()));
-    terminal::say(&format!("  profile         sim, a simulated cloud {speed}"));
+    match speed {
+        Some("max") => terminal::say("  profile         sim, a simulated cloud without waiting"),
+        Some(speed) => {
+            terminal::say(&format!("  profile         sim, a simulated cloud at {speed} times the real speed"));
+        }
+        None => terminal::say("  profile         none: Cluster API is left to managers"),
+    }
 }
 
 /// Applies the documents through the REST API, as any client would, and follows the clusters until they are Ready.

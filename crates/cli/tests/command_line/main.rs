@@ -6,5 +6,6 @@ mod faults;
 mod import;
 mod kubectl;
 mod life_of_a_cluster;
+mod managers;
 mod restart;
 mod session;

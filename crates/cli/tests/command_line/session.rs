@@ -48,9 +48,14 @@ impl Session {
     }
 
     pub(crate) fn start_with(options: &[&str]) -> Self {
-        let mut session = Self { folder: tempfile::tempdir().unwrap(), process: None };
+        let mut session = Self::prepared();
         session.resume(options);
         session
+    }
+
+    /// One that is not started yet.
+    pub(crate) fn prepared() -> Self {
+        Self { folder: tempfile::tempdir().unwrap(), process: None }
     }
 
     /// Starts it again on the same data.

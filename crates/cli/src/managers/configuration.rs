@@ -1,0 +1,198 @@
+//! Which managers to run: `--manager BINARY[,ARGUMENT...]` and the file of `--managers`.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+/// A wrong option or file.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigurationError {
+    /// The file of `--managers` could not be read.
+    #[error("failed to read {}: {source}", .path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file of `--managers` is malformed.
+    #[error("{}: {message}", .path.display())]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, with the place.
+        message: String,
+    },
+    /// An option of `--manager` names no binary.
+    #[error("--manager {0:?}: the path of a program is expected, then its arguments, separated by commas")]
+    Option(String),
+    /// Two managers would share a folder and a prefix.
+    #[error("two managers are called {0}: give one of them another name")]
+    Name(String),
+    /// The program is not there.
+    #[error("manager {name}: there is no program {}", .path.display())]
+    Program {
+        /// The manager.
+        name: String,
+        /// What it should run.
+        path: PathBuf,
+    },
+}
+
+/// Which command-line flags a manager is given beside its own arguments.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Flags {
+    /// Those of Cluster API's managers: `--kubeconfig`, `--webhook-port`, `--webhook-cert-dir`, `--health-addr`,
+    /// `--diagnostics-address` and `--insecure-diagnostics`, each unless the arguments have it.
+    #[default]
+    ClusterApi,
+    /// None: the arguments say everything, with the placeholders of [`ManagerSpec::args`].
+    None,
+}
+
+/// One manager to run.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ManagerSpec {
+    /// Prefix of its log lines; by default the name of the program, or of its folder where that is just `manager`.
+    #[serde(default)]
+    pub name: String,
+    /// The program.
+    pub command: PathBuf,
+    /// Its arguments; by default those of the Deployment in the manifests, if there is one. `{kubeconfig}`,
+    /// `{webhookPort}`, `{webhookCertDir}` and `{healthPort}` are filled in.
+    #[serde(default)]
+    pub args: Option<Vec<String>>,
+    /// Environment variables beside those of `kogge`. `POD_NAMESPACE`, `POD_NAME`, `POD_UID`, `POD_IP` (127.0.0.1) and
+    /// `KUBECONFIG` are set unless they are here.
+    #[serde(default)]
+    pub env: BTreeMap<String, String>,
+    /// Files, or folders of files, with the objects upstream ships; by default `components.yaml` beside the program, if it
+    /// is there.
+    #[serde(default)]
+    pub manifests: Option<Vec<PathBuf>>,
+    /// `NAMESPACE/NAME` of the ServiceAccount it works as; by default the first one in the manifests. Without any it works
+    /// as administrator.
+    #[serde(default)]
+    pub service_account: Option<String>,
+    /// Flags it is given beside its arguments.
+    #[serde(default)]
+    pub flags: Flags,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ManagersFile {
+    managers: Vec<ManagerSpec>,
+}
+
+impl ManagerSpec {
+    /// From `BINARY[,ARGUMENT...]`. A part that is no flag belongs to the argument before it, so that
+    /// `--feature-gates=A=true,B=true` is one.
+    ///
+    /// # Errors
+    /// Without a path.
+    pub fn from_option(option: &str) -> Result<Self, ConfigurationError> {
+        let mut parts = option.split(',');
+        let command = parts.next().filter(|path| !path.is_empty());
+        let command = command.ok_or_else(|| ConfigurationError::Option(option.to_owned()))?;
+        let mut args: Vec<String> = Vec::new();
+        for part in parts {
+            match args.last_mut() {
+                Some(last) if !part.starts_with('-') => {
+                    last.push(',');
+                    last.push_str(part);
+                }
+                _ => args.push(part.to_owned()),
+            }
+        }
+        let args = (!args.is_empty()).then_some(args);
+        Ok(Self { command: command.into(), args, ..Self::default() })
+    }
+
+    /// Fills in what is left to defaults.
+    fn complete(mut self, relative_to: &Path) -> Result<Self, ConfigurationError> {
+        if self.command.is_relative() {
+            self.command = relative_to.join(&self.command);
+        }
+        if self.name.is_empty() {
+            let stem = |path: &Path| path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+            let own = stem(&self.command).unwrap_or_default();
+            self.name = match self.command.parent().and_then(stem) {
+                Some(folder) if own == "manager" => folder,
+                _ => own,
+            };
+        }
+        if !self.command.is_file() {
+            return Err(ConfigurationError::Program { name: self.name, path: self.command });
+        }
+        let beside = self.command.with_file_name("components.yaml");
+        let given = self.manifests.take();
+        let manifests = given.unwrap_or_else(|| beside.is_file().then_some(beside).into_iter().collect());
+        // An absolute path stays what it is.
+        self.manifests = Some(manifests.into_iter().map(|path| relative_to.join(path)).collect());
+        Ok(self)
+    }
+}
+
+/// The managers of the options `--manager` and the files `--managers`, complete and with names of their own. Paths in a
+/// file are relative to the file.
+///
+/// # Errors
+/// See [`ConfigurationError`].
+pub fn managers(options: &[String], files: &[PathBuf]) -> Result<Vec<ManagerSpec>, ConfigurationError> {
+    let mut all = Vec::new();
+    for path in files {
+        let text =
+            std::fs::read_to_string(path).map_err(|source| ConfigurationError::Read { path: path.clone(), source })?;
+        let file: ManagersFile = serde_saphyr::from_str(&text)
+            .map_err(|error| ConfigurationError::Parse { path: path.clone(), message: error.to_string() })?;
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        for spec in file.managers {
+            all.push(spec.complete(folder)?);
+        }
+    }
+    for option in options {
+        all.push(ManagerSpec::from_option(option)?.complete(Path::new("."))?);
+    }
+    let mut names = std::collections::BTreeSet::new();
+    match all.iter().find(|spec| !names.insert(spec.name.clone())) {
+        Some(twice) => Err(ConfigurationError::Name(twice.name.clone())),
+        None => Ok(all),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_that_is_no_flag_belongs_to_the_flag_before_it() {
+        let spec = ManagerSpec::from_option("/bin/core,--feature-gates=A=true,B=true,-v=2").unwrap();
+        assert_eq!(spec.command, Path::new("/bin/core"));
+        assert_eq!(spec.args.unwrap(), ["--feature-gates=A=true,B=true", "-v=2"]);
+        assert!(ManagerSpec::from_option(",--x").is_err());
+    }
+
+    #[test]
+    fn a_manager_is_named_after_its_folder_and_finds_its_components() {
+        let folder = tempfile::tempdir().unwrap();
+        let core = folder.path().join("core");
+        std::fs::create_dir(&core).unwrap();
+        std::fs::write(core.join("manager"), "").unwrap();
+        std::fs::write(core.join("components.yaml"), "").unwrap();
+        let file = folder.path().join("managers.yaml");
+        std::fs::write(&file, "managers:\n- command: core/manager\n").unwrap();
+        let found = managers(&[], std::slice::from_ref(&file)).unwrap();
+        assert_eq!(
+            (found[0].name.as_str(), found[0].manifests.clone()),
+            ("core", Some(vec![core.join("components.yaml")]))
+        );
+        let option = core.join("manager").display().to_string();
+        let error = managers(&[option], &[file]).unwrap_err();
+        assert_eq!(error.to_string(), "two managers are called core: give one of them another name");
+        assert!(managers(&["/no/such/program".to_owned()], &[]).is_err());
+    }
+}

@@ -1,0 +1,192 @@
+//! Cluster API's own managers, unmodified, as child processes of `kogge up`.
+
+use std::collections::BTreeSet;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::time::Duration;
+
+use kogge_testkit::real;
+use serde_json::{Value, json};
+
+use crate::session::Session;
+
+/// Time enough for any step on a busy machine; nothing is asserted about speed.
+const LIMIT: Duration = Duration::from_mins(10);
+
+/// The managers' files, where they are built and kubectl is there.
+struct Built {
+    managers: String,
+    cluster_class: String,
+}
+
+fn built() -> Option<Built> {
+    let names = [
+        "cluster-api/core/manager",
+        "cluster-api/bootstrap/manager",
+        "cluster-api/controlplane/manager",
+        "cluster-api/capd/manager",
+        "cluster-api/capd/clusterclass-in-memory.yaml",
+    ];
+    let [managers @ .., class] = real::files(names, "the life of a cluster under Cluster API's own managers")?;
+    let managers: Vec<Value> = managers
+        .iter()
+        .map(|program| {
+            let gates = if program.ends_with("bootstrap/manager") { "" } else { "ClusterTopology=true," };
+            json!({
+                "command": program,
+                "args": [format!("--feature-gates={gates}MachinePool=true")],
+                // The in-memory backend asks for a Docker it does not need.
+                "env": {"DOCKER_HOST": "tcp://127.0.0.1:1"},
+            })
+        })
+        .collect();
+    let class = std::fs::read_to_string(class).unwrap();
+    // Without the times that machines take to boot.
+    let documents = class.split("\n---").filter(|document| !document.trim().is_empty()).map(|document| {
+        let mut object: Value = serde_saphyr::from_str(document).unwrap();
+        if let Some(backend) = object.pointer_mut("/spec/template/spec/backend").filter(|it| it["inMemory"].is_object())
+        {
+            backend["inMemory"] = json!({});
+        }
+        object
+    });
+    let cluster_class = json!({"apiVersion": "v1", "kind": "List", "items": documents.collect::<Vec<_>>()}).to_string();
+    Some(Built { managers: json!({"managers": managers}).to_string(), cluster_class })
+}
+
+/// Process ids of what runs with this path in its command line.
+fn running(path: &Path) -> BTreeSet<String> {
+    let path = path.display().to_string();
+    let mut found = BTreeSet::new();
+    for entry in std::fs::read_dir("/proc").unwrap().flatten() {
+        let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        if String::from_utf8_lossy(&line).contains(&path) {
+            found.insert(entry.file_name().to_string_lossy().into_owned());
+        }
+    }
+    found
+}
+
+fn json_of(session: &Session, arguments: &[&str]) -> Value {
+    let answer = session.kubectl(&[arguments, &["-o", "json"]].concat()).unwrap();
+    serde_json::from_str(&answer.success().stdout).unwrap()
+}
+
+fn condition<'o>(object: &'o Value, kind: &str) -> &'o str {
+    let conditions = object.pointer("/status/conditions").and_then(Value::as_array);
+    let found = conditions.into_iter().flatten().find(|condition| condition["type"] == kind);
+    found.and_then(|condition| condition["status"].as_str()).unwrap_or_default()
+}
+
+/// Whether a cluster is as its topology wants it, in every machine.
+fn is_settled(session: &Session, machines: usize, version: &str) -> bool {
+    let cluster = json_of(session, &["get", "cluster", "life"]);
+    let all = json_of(session, &["get", "machines"]);
+    let all = all["items"].as_array().unwrap();
+    let is_good = |machine: &Value| {
+        machine["spec"]["version"] == version
+            && condition(machine, "Available") == "True"
+            && machine.pointer("/status/nodeRef/name").is_some()
+    };
+    let observed = |kind: &str| {
+        let conditions = cluster["status"]["conditions"].as_array().unwrap();
+        conditions.iter().any(|it| it["type"] == kind && it["observedGeneration"] == cluster["metadata"]["generation"])
+    };
+    all.len() == machines
+        && all.iter().all(is_good)
+        && observed("TopologyReconciled")
+        && ["Available", "ControlPlaneAvailable", "WorkersAvailable", "TopologyReconciled"]
+            .iter()
+            .all(|kind| condition(&cluster, kind) == "True")
+        && ["RollingOut", "ScalingUp", "ScalingDown"].iter().all(|kind| condition(&cluster, kind) == "False")
+}
+
+#[test]
+fn cluster_apis_own_managers_take_a_cluster_through_its_life() {
+    let Some(built) = built() else { return };
+    let mut session = Session::prepared();
+    let managers = session.file("managers.yaml", &built.managers);
+    session.until("the ports of the in-memory backend are free", LIMIT, || {
+        std::net::TcpListener::bind(("0.0.0.0", 19000)).is_ok()
+    });
+    session.resume(&["--managers", &managers]);
+    let class = session.file("class.json", &built.cluster_class);
+    let Some(_) = session.kubectl(&["version"]) else { return };
+    session.until("the managers are ready", LIMIT, || session.log().matches(": ready").count() == 4);
+    session.kubectl(&["apply", "-f", &class]).unwrap().success();
+    let cluster = json!({
+        "apiVersion": "cluster.x-k8s.io/v1beta2",
+        "kind": "Cluster",
+        "metadata": {"name": "life", "namespace": "default"},
+        "spec": {"topology": {
+            "classRef": {"name": "in-memory"},
+            "version": "v1.35.0",
+            "controlPlane": {"replicas": 3},
+            "workers": {"machineDeployments": [{"class": "default-worker", "name": "md-0", "replicas": 3}]},
+        }},
+    });
+    let cluster = session.file("cluster.json", cluster.to_string());
+    session.kubectl(&["apply", "-f", &cluster]).unwrap().success();
+    session.until("the cluster is available", LIMIT, || is_settled(&session, 6, "v1.35.0"));
+
+    let refused = session.kubectl(&["delete", "clusterclass", "in-memory"]).unwrap();
+    assert!(refused.stderr.contains("denied the request"), "a class in use is kept by its webhook: {}", refused.stderr);
+    let old = json_of(&session, &["get", "clusters.v1beta1.cluster.x-k8s.io", "life"]);
+    assert_eq!(old.pointer("/spec/topology/class").and_then(Value::as_str), Some("in-memory"), "{old:#}");
+
+    let patch = |patch: Value| {
+        session.kubectl(&["patch", "cluster", "life", "--type=merge", "-p", &patch.to_string()]).unwrap().success()
+    };
+    let workers = json!([{"class": "default-worker", "name": "md-0", "replicas": 5}]);
+    patch(json!({"spec": {"topology": {"workers": {"machineDeployments": workers}}}}));
+    session.until("the workers are scaled", LIMIT, || is_settled(&session, 8, "v1.35.0"));
+    patch(json!({"spec": {"topology": {"version": "v1.36.0"}}}));
+    session.until("the cluster is upgraded", LIMIT, || is_settled(&session, 8, "v1.36.0"));
+
+    // At rest nobody writes anything but events.
+    let revision = || -> u64 {
+        let list = json_of(&session, &["get", "--raw", "/api/v1/namespaces"]);
+        list["metadata"]["resourceVersion"].as_str().unwrap().parse().unwrap()
+    };
+    session.until("writes come to rest", LIMIT, || {
+        let (before, events) = (revision(), json_of(&session, &["get", "events"]));
+        std::thread::sleep(Duration::from_secs(20));
+        before == revision() && events == json_of(&session, &["get", "events"])
+    });
+
+    session.kubectl(&["delete", "cluster", "life", "--wait=false"]).unwrap().success();
+    session.until("nothing of the cluster is left", LIMIT, || {
+        let left = json_of(&session, &[
+            "get",
+            "clusters,machines,machinesets,machinedeployments,kubeadmcontrolplanes,kubeadmconfigs,devclusters,devmachines,secrets",
+        ]);
+        left["items"].as_array().unwrap().is_empty()
+    });
+
+    // The managers end with `kogge`, however it ends.
+    let folder = session.data().join("managers");
+    assert!(running(&folder).len() >= 4);
+    assert_eq!(session.terminate(), 0);
+    session.until("the managers have stopped", LIMIT, || running(&folder).is_empty());
+    session.resume(&["--managers", &managers]);
+    session.until("the managers are ready again", LIMIT, || session.log().matches(": ready").count() == 8);
+    session.kill();
+    session.until("the managers have been stopped", LIMIT, || running(&folder).is_empty());
+}
+
+#[test]
+fn a_manager_that_ends_is_started_again_and_its_lines_carry_its_name() {
+    let session = {
+        let mut session = Session::prepared();
+        let program = session.file("unsteady", "#!/bin/sh\necho \"with $1 $KUBECONFIG\"\nexit 3\n");
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let managers = json!({"managers": [{"command": program, "args": ["{kubeconfig}"], "flags": "none"}]});
+        let managers = session.file("managers.yaml", managers.to_string());
+        session.resume(&["--managers", &managers]);
+        session
+    };
+    let kubeconfig = session.data().join("managers/unsteady/kubeconfig").display().to_string();
+    let line = format!("unsteady | with {kubeconfig} {kubeconfig}");
+    session.until("it is started twice", LIMIT, || session.log().matches(&line).count() >= 2);
+    assert!(session.log().contains("starting it again in 1 s"), "{}", session.log());
+}
