@@ -95,13 +95,38 @@ pub struct DocumentError {
 /// # Errors
 /// [`DocumentError`] with all problems that can be told at once; then no document was read.
 pub fn read(name: &str, bytes: &[u8]) -> Result<Vec<Document>, DocumentError> {
+    read_with(name, bytes, |_| {})
+}
+
+/// As [`read`], for a text that need not say the name of its object, because its address does: where `metadata.name` is
+/// missing, it is `object`.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_addressed(name: &str, bytes: &[u8], object: &str) -> Result<Vec<Document>, DocumentError> {
+    read_with(name, bytes, |value| {
+        let Some(fields) = value.as_object_mut() else { return };
+        let metadata = fields.entry("metadata").or_insert(Value::Null);
+        if metadata.is_null() {
+            *metadata = Value::Object(serde_json::Map::new());
+        }
+        if let Some(metadata) = metadata.as_object_mut()
+            && metadata.get("name").is_none_or(Value::is_null)
+        {
+            metadata.insert("name".to_owned(), object.into());
+        }
+    })
+}
+
+fn read_with(name: &str, bytes: &[u8], complete: impl Fn(&mut Value)) -> Result<Vec<Document>, DocumentError> {
     let failed = |problems| DocumentError { name: name.into(), problems };
     let source = Source::new(name, bytes).map_err(|problem| failed(vec![*problem]))?;
     let source = Arc::new(source);
     let parsed = parse(&source).map_err(|problem| failed(vec![*problem]))?;
     let mut documents = Vec::new();
     let mut problems = Vec::new();
-    for (index, (node, value)) in parsed.into_iter().enumerate() {
+    for (index, (node, mut value)) in parsed.into_iter().enumerate() {
+        complete(&mut value);
         let found = check_with(&value, &|pointer| node.as_ref()?.find(pointer)?.text());
         let mut document =
             Document { object: Object::Other(Value::Null), value, node, source: Arc::clone(&source), index };

@@ -18,6 +18,7 @@ use crate::{KubernetesCluster, ProviderProfile};
 mod addons;
 mod constraints;
 mod field_path;
+mod flavors;
 mod immutability;
 mod labels;
 mod machines;

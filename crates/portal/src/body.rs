@@ -32,11 +32,11 @@ fn media_type(headers: &HeaderMap) -> &str {
     value.split(';').next().unwrap_or_default().trim()
 }
 
-/// The description in a body.
+/// The description in a body, whose name may be left to the path.
 ///
 /// # Errors
 /// 415 for another media type than JSON or YAML; 400 for text that is neither; 422 with all wrong fields.
-pub fn cluster(headers: &HeaderMap, bytes: &[u8]) -> Result<KubernetesCluster, ProblemDocument> {
+pub fn cluster(headers: &HeaderMap, bytes: &[u8], name: &str) -> Result<KubernetesCluster, ProblemDocument> {
     let media_type = media_type(headers);
     let known = ["", "application/json", "application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml"];
     if !known.contains(&media_type) {
@@ -45,7 +45,7 @@ pub fn cluster(headers: &HeaderMap, bytes: &[u8]) -> Result<KubernetesCluster, P
             format!("`{media_type}` is not read here; send application/json or application/yaml"),
         ));
     }
-    let mut documents = document::read("body", bytes).map_err(|error| located(&error.problems))?;
+    let mut documents = document::read_addressed("body", bytes, name).map_err(|error| located(&error.problems))?;
     if documents.len() != 1 {
         return Err(ProblemDocument::new(
             StatusCode::BAD_REQUEST,

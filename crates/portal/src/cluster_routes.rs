@@ -77,7 +77,7 @@ pub(crate) async fn cluster_replace(
     body: Result<Bytes, axum::extract::rejection::BytesRejection>,
 ) -> Result<Response, ProblemDocument> {
     let parameters = query(parameters)?;
-    let mut proposed = body::cluster(&headers, &body::bytes(body)?)?;
+    let mut proposed = body::cluster(&headers, &body::bytes(body)?, &name)?;
     body::named(&mut proposed, &tenant, &name)?;
     let precondition = precondition(&headers)?;
     let written = service.cluster_replace(&tenant, &name, proposed, precondition, parameters.dry_run).await?;
@@ -136,7 +136,7 @@ pub(crate) async fn cluster_plan(
     let proposal = if bytes.iter().all(u8::is_ascii_whitespace) {
         None
     } else {
-        let mut proposal = body::cluster(&headers, &bytes)?;
+        let mut proposal = body::cluster(&headers, &bytes, &name)?;
         body::named(&mut proposal, &tenant, &name)?;
         Some(proposal)
     };

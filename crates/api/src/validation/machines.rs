@@ -348,7 +348,7 @@ fn known_flavor<'a>(review: &mut Review<'a>, path: &FieldPath, name: &str) -> Op
         let message = format!(
             "flavor `{name}` is not offered by profile `{}`{}; offered: {}",
             review.profile_name(),
-            did_you_mean(name, offered.iter().copied()),
+            super::flavors::hint(name, &profile.spec.flavors),
             list(&offered)
         );
         review.add(

@@ -62,7 +62,6 @@ async fn refusals_of_documents() {
     }
     note("a YAML bomb", put_text("application/yaml", bomb).await);
     note("10 MiB", put_text("application/yaml", "#".repeat(10 * 1024 * 1024)).await);
-    note("no name", send(request(Method::PUT, PATH).json(&description())).await);
     note("another name", put(PATH, &named("/clusters/b", &description())).await);
     insta::assert_json_snapshot!(answers);
     assert_eq!(get(PATH).await.status, 404);

@@ -21,6 +21,8 @@ async fn a_second_put_of_the_same_document_writes_nothing() {
     let third = send(yaml.body(serde_saphyr::to_string(&named(path, &paused())).unwrap())).await;
     assert_eq!(third.expect(StatusCode::OK), first, "YAML is the same document");
     assert_eq!(put(path, &first).await.expect(StatusCode::OK), first, "so is what was read");
+    let unnamed = send(request(Method::PUT, path).json(&paused())).await;
+    assert_eq!(unnamed.expect(StatusCode::OK), first, "the path names it");
 }
 
 #[tokio::test]

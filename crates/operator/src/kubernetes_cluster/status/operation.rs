@@ -174,6 +174,7 @@ fn message(input: &StatusInput<'_>) -> String {
         pools.iter().fold((0, 0), |(ready, desired), pool| (ready + pool.ready, desired + pool.desired));
     if input.cluster.metadata.deletion_timestamp.is_some() {
         return match input.objects.machines.len() {
+            0 => "all machines are gone, its network and load balancer follow".to_owned(),
             1 => "1 machine remains".to_owned(),
             count => format!("{count} machines remain"),
         };
