@@ -6,6 +6,7 @@
 #![deny(missing_docs)]
 
 mod admission;
+pub mod audit;
 pub mod authentication;
 pub mod authentication_configuration;
 mod background;
@@ -32,3 +33,4 @@ pub mod tls;
 mod token;
 mod webhook_client;
 mod work_queue;
+mod write_timeout;

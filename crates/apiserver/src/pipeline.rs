@@ -21,7 +21,8 @@ use self::{
 };
 use crate::{
     admission::Warnings,
-    authentication::{User, authenticate},
+    audit::Trail,
+    authentication::{Caller, User, authenticate},
     plane::Plane,
     rbac,
     registry::ServedResource,
@@ -41,6 +42,7 @@ mod definition_write;
 mod delete;
 mod discovery;
 mod escalation;
+mod flow_control;
 mod get;
 mod impersonation;
 mod list;
@@ -66,6 +68,8 @@ pub(crate) use bulk_create::{create_all, create_all_as};
 pub(crate) use controller_write::change_object;
 pub(crate) use definition_write::CLEANUP_FINALIZER;
 pub(crate) use delete::{DeleteOptions, Preconditions, delete_object};
+pub(crate) use flow_control::FlowControl;
+pub use flow_control::RequestLimits;
 pub(crate) use impersonation::service_account_groups;
 pub(crate) use non_resource::Metrics;
 pub(crate) use object_write::WriteScope;
@@ -150,14 +154,22 @@ pub(crate) async fn handle(server: Server, request: Request<Body>) -> Response<B
 /// Answers a request whose path, without the plane's prefix, is `path`.
 pub(crate) async fn handle_in_plane(plane: &Plane, path: &str, request: Request<Body>) -> Response<Body> {
     let (parts, body) = request.into_parts();
+    let body = body::limited(body, plane.server.flow_control().limits().body_bytes);
     let mut warnings = Vec::new();
-    let (verb, result) = route(plane, path, &parts, body, &mut warnings).await;
-    let mut response = result.unwrap_or_else(|error| {
-        if error.code() >= 500 && error.code() != 504 {
-            tracing::error!(plane = %plane.name(), path, %error, "request failed");
+    let is_own = matches!(parts.extensions.get::<Caller>(), Some(Caller::InProcess));
+    let log = plane.server.audit_log().filter(|_| !is_own);
+    let mut trail = Trail::begin(log, &parts, Timestamp::now());
+    let (verb, result) = route(plane, path, &parts, body, &mut warnings, &mut trail).await;
+    let (mut response, error) = match result {
+        Ok(response) => (response, None),
+        Err(error) => {
+            if error.code() >= 500 && error.code() != 504 {
+                tracing::error!(plane = %plane.name(), path, %error, "request failed");
+            }
+            (error_response(&error), Some(error))
         }
-        error_response(&error)
-    });
+    };
+    response = trail.end(error.as_ref(), response);
     for warning in warnings {
         if let Some(value) = answer::warning_header(&warning) {
             response.headers_mut().append(header::WARNING, value);
@@ -175,14 +187,17 @@ async fn route(
     parts: &Parts,
     body: Body,
     warnings: &mut Vec<String>,
+    trail: &mut Trail,
 ) -> (&'static str, Result<Response<Body>, ApiError>) {
     if let Some(response) = non_resource::public(plane, path, parts) {
+        trail.forget();
         return ("get", Ok(response));
     }
     let now = Timestamp::now();
     let Some(user) = authenticate(plane, parts, now.into()).await else {
         return ("get", Err(ApiError::unauthorized()));
     };
+    trail.user(&user);
     match request_path::parse(path) {
         RequestPath::Resource { group, version, namespace, resource, name, subresource, rest } => {
             let query = match Query::parse(&parts.uri) {
@@ -203,20 +218,28 @@ async fn route(
                 name: name.as_deref().or(selected).unwrap_or_default(),
                 path: None,
             };
-            let user = match admit_user(plane, user, parts, &attributes).await {
+            trail.attributes(&attributes, &version);
+            let user = match admit_user(plane, user, parts, &attributes, trail).await {
                 Ok(user) => user,
                 Err(error) => return (verb, Err(error)),
+            };
+            let permit = match plane.server.flow_control().admit(plane.name(), &user, verb).await {
+                Ok(permit) => permit,
+                Err(busy) => return (verb, Ok(busy.response())),
             };
             let Some(served) = plane.registry().find(&group, &version, &resource) else {
                 return (verb, Err(ApiError::unknown_path()));
             };
             let resolved = Resolved { served, namespace, name, subresource, rest, verb };
-            (verb, resource_request(plane, user, parts, query, resolved, body, now, warnings).await)
+            let answer = resource_request(plane, user, parts, query, resolved, body, now, warnings);
+            let answer = flow_control::in_time(plane.server.flow_control().limits(), answer).await;
+            (verb, answer.map(|response| permit.attach(response)))
         }
         document_path => {
             let verb = parts.method.as_str().to_ascii_lowercase();
             let attributes = Attributes { verb: &verb, path: Some(path), ..Attributes::default() };
-            let result = match admit_user(plane, user, parts, &attributes).await {
+            trail.attributes(&attributes, "");
+            let result = match admit_user(plane, user, parts, &attributes, trail).await {
                 Err(error) => Err(error),
                 Ok(_) if parts.method != Method::GET && parts.method != Method::HEAD => Err(ApiError::new(
                     405,
@@ -231,14 +254,22 @@ async fn route(
 }
 
 /// The user a request is made as, if that user may make it.
-async fn admit_user(plane: &Plane, user: User, parts: &Parts, attributes: &Attributes<'_>) -> Result<User, ApiError> {
+async fn admit_user(
+    plane: &Plane,
+    user: User,
+    parts: &Parts,
+    attributes: &Attributes<'_>,
+    trail: &mut Trail,
+) -> Result<User, ApiError> {
     let looks_at_rules = attributes.group == kogge_machinery::rbac::GROUP;
     if looks_at_rules || !user.is_master() {
         rbac::settle(plane, looks_at_rules).await?;
     }
     let user = impersonation::effective_user(plane, user, &parts.headers, attributes)?;
-    authorize(plane, &user, attributes)?;
-    Ok(user)
+    trail.effective_user(&user);
+    let authorized = authorize(plane, &user, attributes);
+    trail.decision(authorized.is_ok());
+    authorized.map(|()| user)
 }
 
 fn document(plane: &Plane, path: &RequestPath, parts: &Parts) -> Result<Response<Body>, ApiError> {

@@ -14,12 +14,13 @@ use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::{
+    audit::AuditLog,
     authentication_configuration::AuthenticationConfiguration,
     background,
     certificates::{CertificateError, ServerCertificates},
     custom_resource_definition_controller, namespace_content,
     open_id_connect::TrustedIssuers,
-    pipeline::{self, ListenerShutdown, Metrics, ServiceNetwork},
+    pipeline::{self, FlowControl, ListenerShutdown, Metrics, ServiceNetwork},
     plane::{PlaneState, options_metadata},
     store::{self, Store, StoreOptions},
     tls,
@@ -27,6 +28,8 @@ use crate::{
     webhook_client::WebhookClients,
 };
 pub use crate::{
+    audit::AuditOptions,
+    pipeline::RequestLimits,
     plane::{Plane, PlaneError, PlaneOptions},
     store::PlaneName,
     tls::ServeError,
@@ -77,10 +80,14 @@ pub struct ServerOptions {
     pub store: StoreOptions,
     /// Where the Services of webhooks are, as there is no Service network: `NAMESPACE/NAME:PORT` to `https://HOST:PORT`.
     pub webhook_services: ServiceAddresses,
+    /// What clients may ask at once.
+    pub limits: RequestLimits,
+    /// Where requests through listeners are logged; without it they are not.
+    pub audit: Option<AuditOptions>,
 }
 
 impl Default for ServerOptions {
-    /// In memory, version `v1.36.0`, without namespace content.
+    /// In memory, version `v1.36.0`, without namespace content and audit log, with the default limits.
     fn default() -> Self {
         Self {
             data: Storage::Memory,
@@ -91,6 +98,8 @@ impl Default for ServerOptions {
             namespace_content: false,
             store: StoreOptions::default(),
             webhook_services: ServiceAddresses::new(),
+            limits: RequestLimits::default(),
+            audit: None,
         }
     }
 }
@@ -129,6 +138,14 @@ pub enum OpenError {
     /// A plane could not be read.
     #[error(transparent)]
     Plane(#[from] PlaneError),
+    /// The audit log could not be opened.
+    #[error("failed to open the audit log {}: {source}", path.display())]
+    AuditLog {
+        /// Which file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
 }
 
 pub(crate) struct ServerState {
@@ -140,6 +157,8 @@ pub(crate) struct ServerState {
     planes: RwLock<BTreeMap<PlaneName, Arc<PlaneState>>>,
     metrics: Metrics,
     webhook_clients: Arc<WebhookClients>,
+    flow_control: FlowControl,
+    audit_log: Option<Arc<AuditLog>>,
     /// Definitions whose objects are being deleted right now.
     cleaning: Mutex<HashSet<(PlaneName, String)>>,
     /// Ends the background loops with the last handle.
@@ -177,7 +196,13 @@ impl Server {
         let service_account_tokens = ServiceAccountTokens::new(&certificates.service_account_key_pem)?;
         let trusted_issuers = TrustedIssuers::new(&options.authentication).map_err(OpenError::Issuer)?;
         let background = CancellationToken::new();
+        let audit_log = options.audit.clone().map(|audit| {
+            let path = audit.path.clone();
+            AuditLog::open(audit).map(Arc::new).map_err(|source| OpenError::AuditLog { path, source })
+        });
         let state = ServerState {
+            flow_control: FlowControl::new(options.limits.clone()),
+            audit_log: audit_log.transpose()?,
             store,
             options,
             certificates,
@@ -310,7 +335,7 @@ impl Server {
     pub async fn serve(&self, listener: TcpListener, shutdown: CancellationToken) -> Result<(), ServeError> {
         let config = tls::server_config(&self.state.certificates.serving)?;
         let router = self.router().layer(Extension(ListenerShutdown(shutdown.clone())));
-        tls::serve(listener, config, router, shutdown).await;
+        tls::serve(listener, config, router, self.state.options.limits.header_bytes, shutdown).await;
         Ok(())
     }
 
@@ -386,6 +411,14 @@ impl Server {
 
     pub(crate) fn metrics(&self) -> &Metrics {
         &self.state.metrics
+    }
+
+    pub(crate) fn flow_control(&self) -> &FlowControl {
+        &self.state.flow_control
+    }
+
+    pub(crate) fn audit_log(&self) -> Option<&Arc<AuditLog>> {
+        self.state.audit_log.as_ref()
     }
 
     pub(crate) fn downgrade(&self) -> WeakServer {

@@ -7,6 +7,7 @@
 //! at the same time. Reads are served from redb's snapshots, not from memory: an idle plane is a few map entries.
 
 mod counts;
+mod encryption;
 mod file;
 mod key;
 mod reader;
@@ -32,6 +33,7 @@ use serde_json::Value;
 use tokio::sync::oneshot;
 
 use self::counts::Counts;
+pub use self::encryption::{EncryptionKeyError, EncryptionKeys};
 use self::file::FilledFile;
 use self::reader::NewestSnapshot;
 pub use self::reader::{ListError, ReadError};
@@ -71,6 +73,8 @@ pub struct StoreOptions {
     pub watch_queue: usize,
     /// So many bytes of changes wait in memory per watch, or one change that is larger.
     pub watch_queue_bytes: usize,
+    /// Keys that Secrets are encrypted with in the file; without them they are not.
+    pub encryption: Option<Arc<EncryptionKeys>>,
     /// The time.
     pub clock: Clock,
 }
@@ -85,13 +89,14 @@ impl std::fmt::Debug for StoreOptions {
             .field("history_changes", &self.history_changes)
             .field("watch_queue", &self.watch_queue)
             .field("watch_queue_bytes", &self.watch_queue_bytes)
+            .field("encryption", &self.encryption)
             .finish_non_exhaustive()
     }
 }
 
 impl Default for StoreOptions {
     /// Immediate durability, 32 MiB cache, 5 minutes and 10,000 changes of history, 1,024 waiting events and 4 MiB of
-    /// them a watch, the system's clock.
+    /// them a watch, no encryption, the system's clock.
     fn default() -> Self {
         StoreOptions {
             durability: Durability::Immediate,
@@ -100,6 +105,7 @@ impl Default for StoreOptions {
             history_changes: 10_000,
             watch_queue: 1024,
             watch_queue_bytes: 4 << 20,
+            encryption: None,
             clock: Arc::new(Timestamp::now),
         }
     }
@@ -118,6 +124,15 @@ pub enum OpenError {
         found: u64,
         /// This program's.
         expected: u64,
+    },
+    /// Secrets in the file are encrypted, and their key is not among those that were given.
+    #[error(
+        "the secrets in the store are encrypted with the key {id:016x}, which is not among the encryption keys that were \
+         given"
+    )]
+    EncryptionKey {
+        /// The key's id: the first 8 bytes of its SHA-256 digest.
+        id: u64,
     },
     /// The file could not be read, is not a store, or is damaged.
     #[error("failed to open the store: {0}")]
@@ -197,13 +212,31 @@ impl std::fmt::Debug for Store {
 impl Store {
     /// Opens the store in the file at `path`, making it if there is none, with at least the management plane in it.
     ///
-    /// Blocks while the file is read: after a crash redb checks the whole file, about a second per gigabyte.
+    /// Blocks while the file is read: after a crash redb checks the whole file, about a second per gigabyte. With another
+    /// encryption key than before the file is written anew, which needs as much space again.
     ///
     /// # Errors
     /// [`OpenError::InUse`] if any process has it open; otherwise see [`OpenError`].
     pub fn open(path: impl AsRef<Path>, options: StoreOptions) -> Result<Self, OpenError> {
-        let file = open_file(path.as_ref()).map_err(|error| OpenError::Open(error.to_string()))?;
-        Self::with_backend(FilledFile::new(file).map_err(open_error)?, options)
+        let path = path.as_ref();
+        let database = open_database(path, &options)?;
+        let Some(keys) = options.encryption.clone() else { return Self::start(database, options) };
+        if !tables::must_be_encrypted(&database, &keys)? {
+            return Self::start(database, options);
+        }
+        let failed = |error: std::io::Error| OpenError::Open(error.to_string());
+        let mut name = path.as_os_str().to_owned();
+        name.push(".encrypting");
+        let copy = Path::new(&name);
+        if copy.exists() {
+            // Left by a process that ended in the middle.
+            std::fs::remove_file(copy).map_err(failed)?;
+        }
+        let encrypted = open_database(copy, &options)?;
+        tables::copy_encrypted(&database, &encrypted, &keys)?;
+        drop((database, encrypted));
+        std::fs::rename(copy, path).map_err(failed)?;
+        Self::start(open_database(path, &options)?, options)
     }
 
     /// Opens an empty store in memory.
@@ -227,7 +260,7 @@ impl Store {
     }
 
     fn start(database: Database, options: StoreOptions) -> Result<Self, OpenError> {
-        let planes = tables::initialise(&database)?;
+        let planes = tables::initialise(&database, options.encryption.as_deref())?;
         let shared = Arc::new(Shared {
             newest: RwLock::default(),
             database,
@@ -500,6 +533,12 @@ impl PlaneStore {
     pub fn watch(&self, scope: Scope, since: u64) -> Result<Watch, WatchError> {
         Watch::subscribe(Arc::clone(&self.inner), Arc::clone(&self.state), scope, since)
     }
+}
+
+fn open_database(path: &Path, options: &StoreOptions) -> Result<Database, OpenError> {
+    let file = open_file(path).map_err(|error| OpenError::Open(error.to_string()))?;
+    let file = FilledFile::new(file).map_err(open_error)?;
+    redb::Builder::new().set_cache_size(options.cache_bytes).create_with_backend(file).map_err(open_error)
 }
 
 /// Opens or makes the file, for its owner alone: there are secrets in it.

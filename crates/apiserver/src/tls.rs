@@ -20,12 +20,16 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::Service as _;
 
 use crate::{
+    audit::Peer,
     authentication::{Caller, PresentedChain},
     certificates::CertificateAndKey,
+    write_timeout::WriteTimeout,
 };
 
 /// How long a client may take for its TLS handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a client may read nothing of what is sent to it.
+const WRITE_TIMEOUT: Duration = Duration::from_mins(2);
 /// How long connections may finish their requests after shutdown began.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -105,12 +109,18 @@ pub(crate) fn server_config(serving: &CertificateAndKey) -> Result<ServerConfig,
 
 /// Serves `router` until `shutdown`, then lets open requests finish for a few seconds. Watches end at `shutdown` by
 /// themselves, as they hold the same token.
-pub(crate) async fn serve(listener: TcpListener, config: ServerConfig, router: Router, shutdown: CancellationToken) {
+pub(crate) async fn serve(
+    listener: TcpListener,
+    config: ServerConfig,
+    router: Router,
+    header_bytes: u32,
+    shutdown: CancellationToken,
+) {
     let acceptor = TlsAcceptor::from(Arc::new(config));
     let connections = TaskTracker::new();
     let abort = CancellationToken::new();
     loop {
-        let (stream, _) = tokio::select! {
+        let (stream, address) = tokio::select! {
             () = shutdown.cancelled() => break,
             accepted = listener.accept() => match accepted {
                 Ok(accepted) => accepted,
@@ -123,7 +133,9 @@ pub(crate) async fn serve(listener: TcpListener, config: ServerConfig, router: R
             },
         };
         let _ = stream.set_nodelay(true);
-        let connection = serve_connection(stream, acceptor.clone(), router.clone(), shutdown.clone());
+        let stream = WriteTimeout::new(stream, WRITE_TIMEOUT);
+        let router = router.clone().layer(axum::Extension(Peer(address)));
+        let connection = serve_connection(stream, acceptor.clone(), router, header_bytes, shutdown.clone());
         connections.spawn(abort.clone().run_until_cancelled_owned(connection));
     }
     drop(listener);
@@ -136,9 +148,10 @@ pub(crate) async fn serve(listener: TcpListener, config: ServerConfig, router: R
 }
 
 async fn serve_connection(
-    stream: tokio::net::TcpStream,
+    stream: WriteTimeout<tokio::net::TcpStream>,
     acceptor: TlsAcceptor,
     router: Router,
+    header_bytes: u32,
     shutdown: CancellationToken,
 ) {
     let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await else { return };
@@ -154,11 +167,16 @@ async fn serve_connection(
     });
     let mut builder = auto::Builder::new(TokioExecutor::new());
     // No header timeout: it would also close connections kept alive, which clients can notice too late.
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(None);
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(None)
+        .max_buf_size(usize::try_from(header_bytes).unwrap_or(usize::MAX).max(16 << 10));
     builder
         .http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(1000)
+        .max_header_list_size(header_bytes)
         .keep_alive_interval(Duration::from_secs(30))
         .keep_alive_timeout(Duration::from_secs(20));
     let connection = builder.serve_connection(TokioIo::new(stream), service);

@@ -2,12 +2,25 @@
 
 use axum::body::Body;
 use bytes::Bytes;
+use futures::StreamExt as _;
 use kogge_machinery::{negotiation::BodyEncoding, protobuf, status_error::ApiError};
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
-/// Largest body of a write, in bytes (the real server's `MaxRequestBodyBytes`).
-pub(crate) const LIMIT: usize = 3 * 1024 * 1024;
+/// A body is longer than the limit.
+#[derive(Debug, thiserror::Error)]
+#[error("limit is {0}")]
+struct TooLarge(usize);
+
+/// The body, which fails once it is longer than the limit (the real server's `MaxRequestBodyBytes`).
+pub(crate) fn limited(body: Body, limit: usize) -> Body {
+    let mut length = 0_usize;
+    Body::from_stream(body.into_data_stream().map(move |chunk| {
+        let chunk = chunk?;
+        length = length.saturating_add(chunk.len());
+        if length > limit { Err(axum::Error::new(TooLarge(limit))) } else { Ok(chunk) }
+    }))
+}
 
 /// A decoded body.
 #[derive(Debug)]
@@ -17,13 +30,13 @@ pub(crate) struct Decoded {
     pub(crate) duplicates: Vec<String>,
 }
 
-/// Reads a body of at most [`LIMIT`] bytes.
+/// Reads a body to its end.
 pub(crate) async fn read(body: Body) -> Result<Bytes, ApiError> {
-    axum::body::to_bytes(body, LIMIT).await.map_err(|error| {
+    axum::body::to_bytes(body, usize::MAX).await.map_err(|error| {
         let mut source: Option<&(dyn std::error::Error + 'static)> = Some(&error);
         while let Some(cause) = source {
-            if cause.is::<http_body_util::LengthLimitError>() {
-                return ApiError::request_entity_too_large(format!("limit is {LIMIT}"));
+            if let Some(too_large) = cause.downcast_ref::<TooLarge>() {
+                return ApiError::request_entity_too_large(too_large.to_string());
             }
             source = cause.source();
         }

@@ -24,6 +24,7 @@ use super::{
     reviews,
 };
 use crate::{
+    audit::ObjectName,
     registry::ServedResource,
     store::{Change, Expected, WriteError},
 };
@@ -47,8 +48,11 @@ pub(crate) async fn create(context: &mut RequestContext<'_>, body: Body) -> Resu
     }
     place(&context.served, &context.namespace, &mut object)?;
     let writer = Writer::of(context)?;
+    let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
     let written = create_object(context, Merged::Untracked(object), &writer).await?;
-    object_response(context, written.code, written.object)
+    let mut response = object_response(context, written.code, written.object)?;
+    response.extensions_mut().insert(ObjectName(name));
+    Ok(response)
 }
 
 /// Puts the namespace of the path into the object.

@@ -1,5 +1,6 @@
 //! Reading from redb's snapshots: single objects, lists now or at an older revision, and the indices.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::iter::Peekable;
 use std::sync::Arc;
@@ -8,6 +9,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use redb::{ReadOnlyTable, ReadableDatabase};
 
+use super::encryption::{self, EncryptionKeys};
 use super::record::Record;
 use super::tables::{DEPENDENTS, OBJECTS, RECORDS, REVISIONS, TERMINATING, UIDS};
 use super::{Facts, ListPage, ObjectKey, PlaneState, Scope, Shared, StoredObject, key, lock_read, lock_write};
@@ -66,6 +68,7 @@ pub(super) struct SnapshotTables {
     uids: ReadOnlyTable<&'static [u8], &'static [u8]>,
     dependents: ReadOnlyTable<&'static [u8], ()>,
     terminating: ReadOnlyTable<&'static [u8], ()>,
+    keys: Option<Arc<EncryptionKeys>>,
 }
 
 /// The newest snapshot, if somebody has read since the last commit.
@@ -93,6 +96,7 @@ impl SnapshotTables {
             uids: transaction.open_table(UIDS)?,
             dependents: transaction.open_table(DEPENDENTS)?,
             terminating: transaction.open_table(TERMINATING)?,
+            keys: shared.options.encryption.clone(),
         });
         let mut newest = lock_write(&shared.newest);
         // A commit in between has made this one old: good for who asked before it, but not for others.
@@ -148,8 +152,17 @@ impl Snapshot {
             key,
             revision,
             written_at: Timestamp::from_millisecond(record.milliseconds).unwrap_or_default(),
-            json: Bytes::copy_from_slice(record.json),
+            json: self.json(revision, &record)?,
         })
+    }
+
+    /// The JSON of a record of this plane.
+    pub(super) fn json(&self, revision: u64, record: &Record<'_>) -> Result<Bytes, ReadError> {
+        let json = encryption::json(self.tables.keys.as_deref(), self.plane, revision, record);
+        match json.ok_or_else(|| damaged("a secret that none of the keys opens"))? {
+            Cow::Borrowed(json) => Ok(Bytes::copy_from_slice(json)),
+            Cow::Owned(json) => Ok(json.into()),
+        }
     }
 
     /// The JSON and facts written at a revision.
@@ -157,7 +170,7 @@ impl Snapshot {
         let found = self.tables.records.get((self.plane, revision))?;
         let record = found.as_ref().and_then(|found| Record::decode(found.value()));
         let record = record.ok_or_else(|| damaged("a change without its version"))?;
-        Ok((Bytes::copy_from_slice(record.json), record.facts))
+        Ok((self.json(revision, &record)?, record.facts))
     }
 
     /// Calls `take` with each kept change from `first` to `last` until it returns false.

@@ -15,8 +15,13 @@ pub(super) struct Record<'a> {
     /// The object's key without the plane.
     pub(super) key: &'a [u8],
     pub(super) facts: Facts,
+    /// Whether `json` is encrypted.
+    pub(super) sealed: bool,
     pub(super) json: &'a [u8],
 }
+
+/// In the first byte: the JSON is encrypted.
+const SEALED: u8 = 0x80;
 
 impl Record<'_> {
     /// The record as bytes.
@@ -24,11 +29,12 @@ impl Record<'_> {
         let owners: usize = self.facts.owners.iter().map(|owner| owner.len() + 2).sum();
         let length = 24 + self.key.len() + self.facts.uid.len() + owners + self.json.len();
         let mut bytes = Vec::with_capacity(length);
-        bytes.push(match self.kind {
+        let kind = match self.kind {
             EventKind::Added => 0,
             EventKind::Modified => 1,
             EventKind::Deleted => 2,
-        });
+        };
+        bytes.push(if self.sealed { kind | SEALED } else { kind });
         bytes.push(u8::from(self.facts.terminating));
         bytes.extend_from_slice(&self.milliseconds.to_le_bytes());
         bytes.extend_from_slice(&self.previous.to_le_bytes());
@@ -45,7 +51,7 @@ impl Record<'_> {
     /// Reads a record; absent only if the file is damaged.
     pub(super) fn decode(bytes: &[u8]) -> Option<Record<'_>> {
         let (head, rest) = bytes.split_at_checked(18)?;
-        let kind = match head[0] {
+        let kind = match head[0] & !SEALED {
             0 => EventKind::Added,
             1 => EventKind::Modified,
             2 => EventKind::Deleted,
@@ -63,7 +69,7 @@ impl Record<'_> {
             rest = after;
         }
         let facts = Facts { uid: text(uid)?, owners, terminating: head[1] == 1 };
-        Some(Record { kind, milliseconds, previous, key, facts, json: rest })
+        Some(Record { kind, milliseconds, previous, key, facts, sealed: head[0] & SEALED != 0, json: rest })
     }
 }
 
@@ -102,10 +108,11 @@ mod tests {
             uid: String,
             owners: Vec<String>,
             terminating: bool,
+            sealed: bool,
             json: Vec<u8>,
         ) {
             let facts = Facts { uid, owners, terminating };
-            let record = Record { kind, milliseconds, previous, key: &key, facts, json: &json };
+            let record = Record { kind, milliseconds, previous, key: &key, facts, sealed, json: &json };
             let bytes = record.encode();
             prop_assert_eq!(Record::decode(&bytes), Some(record));
         }

@@ -7,13 +7,17 @@ use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use serde_json::{Value, json};
 
 use super::counts::Counts;
+use super::encryption::{self, EncryptionKeys};
+use super::record::Record;
 use super::watch::Hub;
 use super::{OpenError, PlaneName, PlaneState};
 
 /// The file's layout; raise it when the layout changes.
 const FORMAT: u64 = 1;
+/// The layout in which values may be encrypted; otherwise it is the first.
+const FORMAT_ENCRYPTED: u64 = 2;
 
-/// `format`, `next plane`.
+/// `format`, `next plane`, `encryption key`: the id of the key that encrypts.
 const META: TableDefinition<'static, &str, u64> = TableDefinition::new("meta");
 /// Plane name to JSON `{id, metadata}`.
 const PLANES: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("planes");
@@ -39,7 +43,7 @@ fn failed(error: impl std::fmt::Display) -> OpenError {
 
 /// Reads the planes of the file, making it a store if it is empty. A store is only read: what is not written need not
 /// be synced.
-pub(super) fn initialise(database: &Database) -> Result<Vec<PlaneState>, OpenError> {
+pub(super) fn initialise(database: &Database, keys: Option<&EncryptionKeys>) -> Result<Vec<PlaneState>, OpenError> {
     let found = match database.begin_read().map_err(failed)?.open_table(META) {
         Ok(meta) => meta.get("format").map_err(failed)?.map(|value| value.value()),
         Err(redb::TableError::TableDoesNotExist(_)) => None,
@@ -47,9 +51,10 @@ pub(super) fn initialise(database: &Database) -> Result<Vec<PlaneState>, OpenErr
     };
     match found {
         None => make(database).map_err(failed)?,
-        Some(FORMAT) => {}
-        Some(found) => return Err(OpenError::Format { found, expected: FORMAT }),
+        Some(FORMAT | FORMAT_ENCRYPTED) => {}
+        Some(found) => return Err(OpenError::Format { found, expected: FORMAT_ENCRYPTED }),
     }
+    check_key(database, keys)?;
     let transaction = database.begin_read().map_err(failed)?;
     let planes = transaction.open_table(PLANES).map_err(failed)?;
     let revisions = transaction.open_table(REVISIONS).map_err(failed)?;
@@ -64,6 +69,101 @@ pub(super) fn initialise(database: &Database) -> Result<Vec<PlaneState>, OpenErr
         states.push(plane_state(id, name, document["metadata"].take(), revision, oldest));
     }
     Ok(states)
+}
+
+/// The id of the key the file's Secrets are encrypted with; none if they are not, or it is not a store yet.
+fn key_id(database: &Database) -> Result<Option<u64>, OpenError> {
+    match database.begin_read().map_err(failed)?.open_table(META) {
+        Ok(meta) => Ok(meta.get("encryption key").map_err(failed)?.map(|value| value.value())),
+        Err(redb::TableError::TableDoesNotExist(_)) => Ok(None),
+        Err(error) => Err(failed(error)),
+    }
+}
+
+/// Refuses a store whose key is not there, and notes the key that encrypts from now on.
+fn check_key(database: &Database, keys: Option<&EncryptionKeys>) -> Result<(), OpenError> {
+    let known = key_id(database)?;
+    if let Some(id) = known
+        && !keys.is_some_and(|keys| keys.has(id))
+    {
+        return Err(OpenError::EncryptionKey { id });
+    }
+    let Some(keys) = keys.filter(|keys| known != Some(keys.id())) else { return Ok(()) };
+    let note = || -> Result<(), redb::Error> {
+        let transaction = database.begin_write()?;
+        {
+            let mut meta = transaction.open_table(META)?;
+            meta.insert("format", FORMAT_ENCRYPTED)?;
+            meta.insert("encryption key", keys.id())?;
+        }
+        Ok(transaction.commit()?)
+    };
+    note().map_err(failed)
+}
+
+/// Whether a store has Secrets that the first key has not encrypted.
+pub(super) fn must_be_encrypted(database: &Database, keys: &EncryptionKeys) -> Result<bool, OpenError> {
+    let known = key_id(database)?;
+    if known.is_some_and(|id| !keys.has(id)) {
+        // Opening it will say so.
+        return Ok(false);
+    }
+    let is_store =
+        !matches!(database.begin_read().map_err(failed)?.open_table(META), Err(redb::TableError::TableDoesNotExist(_)));
+    Ok(is_store && known != Some(keys.id()))
+}
+
+/// Copies a store into an empty file, with its Secrets encrypted with the first key. In a file of its own, as what was
+/// written unencrypted, or with the key of before, would stay in the free pages of the old one.
+pub(super) fn copy_encrypted(from: &Database, to: &Database, keys: &EncryptionKeys) -> Result<(), OpenError> {
+    let copy = || -> Result<(), redb::Error> {
+        let source = from.begin_read()?;
+        let target = to.begin_write()?;
+        copy_table(&source, &target, META)?;
+        copy_table(&source, &target, PLANES)?;
+        copy_table(&source, &target, REVISIONS)?;
+        copy_table(&source, &target, OBJECTS)?;
+        copy_table(&source, &target, UIDS)?;
+        copy_table(&source, &target, DEPENDENTS)?;
+        copy_table(&source, &target, TERMINATING)?;
+        {
+            let mut records = target.open_table(RECORDS)?;
+            for row in source.open_table(RECORDS)?.iter()? {
+                let (at, value) = row?;
+                let (plane, revision) = at.value();
+                let unreadable = || redb::Error::Corrupted(format!("record of plane {plane} at revision {revision}"));
+                let mut record = Record::decode(value.value()).ok_or_else(unreadable)?;
+                if !encryption::is_encrypted_key(record.key) {
+                    records.insert(at.value(), value.value())?;
+                    continue;
+                }
+                let json = encryption::json(Some(keys), plane, revision, &record).ok_or_else(unreadable)?;
+                let sealed = keys.seal(&encryption::place(plane, revision, record.key), &json);
+                let sealed = sealed.ok_or_else(unreadable)?;
+                record.sealed = true;
+                record.json = &sealed;
+                records.insert(at.value(), record.encode().as_slice())?;
+            }
+            let mut meta = target.open_table(META)?;
+            meta.insert("format", FORMAT_ENCRYPTED)?;
+            meta.insert("encryption key", keys.id())?;
+        }
+        Ok(target.commit()?)
+    };
+    copy().map_err(failed)
+}
+
+fn copy_table<K: redb::Key + 'static, V: redb::Value + 'static>(
+    source: &redb::ReadTransaction,
+    target: &redb::WriteTransaction,
+    definition: TableDefinition<'_, K, V>,
+) -> Result<(), redb::Error> {
+    let mut table = target.open_table(definition)?;
+    for row in source.open_table(definition)?.iter()? {
+        let (key, value) = row?;
+        table.insert(key.value(), value.value())?;
+    }
+    Ok(())
 }
 
 /// Makes all tables and the management plane, in one transaction.

@@ -285,3 +285,61 @@ async fn a_file_is_opened_once_and_by_its_format_and_keeps_its_planes() {
     std::fs::write(directory.path().join("other"), "not a store").unwrap();
     assert!(matches!(Store::open(directory.path().join("other"), options()), Err(OpenError::Open(_))));
 }
+
+fn keys(bytes: &[u8]) -> Option<Arc<EncryptionKeys>> {
+    use base64::Engine as _;
+    let lines = bytes.iter().map(|byte| base64::engine::general_purpose::STANDARD.encode([*byte; 32]));
+    Some(Arc::new(EncryptionKeys::parse(&lines.collect::<Vec<_>>().join("\n")).unwrap()))
+}
+
+#[tokio::test]
+async fn secrets_are_not_in_the_file_and_need_their_key() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("store.redb");
+    let secret = |name: &str| ObjectKey {
+        resource: GroupResource { group: String::new(), resource: "secrets".to_owned() },
+        namespace: "a".to_owned(),
+        name: name.to_owned(),
+    };
+    let content = |value: &str| Change::Put(json!({"data": {"password": value}}));
+    let open = |encryption| Store::open(&path, StoreOptions { encryption, ..options() });
+    let is_in_file = |text: &str| {
+        let file = std::fs::read(&path).unwrap();
+        file.windows(text.len()).any(|window| window == text.as_bytes())
+    };
+    let check = |store: &Store| {
+        let plane = store.management();
+        let listed = plane.list(&Scope::Plane, None, 0, None).unwrap().items;
+        assert_eq!(listed.len(), 3);
+        assert!(text(&plane.get(&secret("x")).unwrap().unwrap().json).contains("hunter3"));
+        let told = ready(&mut plane.watch(Scope::Plane, 1).unwrap());
+        assert!(told[0].contains("hunter2") && told[1].contains("hunter3"), "{told:?}");
+    };
+
+    let plane = open(None).unwrap().management();
+    plane.write(secret("x"), content("hunter2"), Expected::Absent).await.unwrap();
+    plane.write(secret("x"), content("hunter3"), Expected::Revision(2)).await.unwrap();
+    plane.write(key("ships", "a", "x"), content("public"), Expected::Absent).await.unwrap();
+    drop(plane);
+    assert!(is_in_file("hunter2") && is_in_file("hunter3"));
+
+    // What was there is encrypted when the first key is given, the log included.
+    let store = open(keys(&[1])).unwrap();
+    store.management().write(secret("y"), content("hunter4"), Expected::Absent).await.unwrap();
+    check(&store);
+    drop(store);
+    assert!(is_in_file("public") && !is_in_file("hunter"));
+    for wrong in [None, keys(&[2])] {
+        let error = open(wrong).unwrap_err();
+        assert!(matches!(error, OpenError::EncryptionKey { .. }), "{error}");
+    }
+    let both = open(keys(&[2, 1])).unwrap();
+    check(&both);
+    drop(both);
+    // With the second key in its place the first is not needed any more.
+    let store = open(keys(&[2])).unwrap();
+    check(&store);
+    drop(store);
+    assert!(matches!(open(keys(&[1])), Err(OpenError::EncryptionKey { .. })));
+    assert!(!is_in_file("hunter"));
+}

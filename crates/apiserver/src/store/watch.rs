@@ -256,9 +256,10 @@ impl Watch {
                 let before = (record.previous != 0).then(|| snapshot.state(record.previous)).transpose()?;
                 let (previous, previous_facts) =
                     before.map_or_else(Default::default, |(json, facts)| (Some(json), facts));
-                bytes += record.json.len() + previous.as_ref().map_or(0, bytes::Bytes::len);
-                let write = |line: &mut Vec<u8>| line.extend_from_slice(record.json);
-                let (line, json) = event_line(record.kind, record.json.len(), write);
+                let json = snapshot.json(revision, record)?;
+                bytes += json.len() + previous.as_ref().map_or(0, bytes::Bytes::len);
+                let write = |line: &mut Vec<u8>| line.extend_from_slice(&json);
+                let (line, json) = event_line(record.kind, json.len(), write);
                 events.push(Arc::new(Event {
                     kind: record.kind,
                     revision,

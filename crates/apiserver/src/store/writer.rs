@@ -297,7 +297,7 @@ impl Batch {
         jobs: &mut impl Iterator<Item = Job>,
         waiting: &mut Option<Job>,
     ) -> Result<(), redb::Error> {
-        let mut tables = Tables::open(transaction)?;
+        let mut tables = Tables::open(transaction, shared.options.encryption.as_deref())?;
         let now = (shared.options.clock)();
         let mut next = Some(first);
         while let Some(job) = next {

@@ -10,6 +10,7 @@ mod deletion;
 mod hostile;
 mod kube_runtime;
 mod kubectl;
+mod limits;
 mod lists;
 mod objects;
 mod ownership;

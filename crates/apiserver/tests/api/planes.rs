@@ -29,7 +29,7 @@ pub(crate) struct Listener {
 }
 
 impl Listener {
-    async fn stop(self) {
+    pub(crate) async fn stop(self) {
         drop(self.shutdown);
         self.serving.await.unwrap();
     }
@@ -47,7 +47,7 @@ pub(crate) async fn listen(server: &Server) -> Listener {
     Listener { url, shutdown: token.drop_guard(), serving }
 }
 
-async fn client_of(server: &Server, url: &str, user: Option<&CertificateAndKey>) -> Client {
+pub(crate) async fn client_of(server: &Server, url: &str, user: Option<&CertificateAndKey>) -> Client {
     let mut kubeconfig = Kubeconfig::from_yaml(&server.admin_kubeconfig(url)).unwrap();
     let auth = kubeconfig.auth_infos[0].auth_info.as_mut().unwrap();
     let encode = |text: &str| base64::engine::general_purpose::STANDARD.encode(text);
@@ -58,7 +58,9 @@ async fn client_of(server: &Server, url: &str, user: Option<&CertificateAndKey>)
         }
         None => *auth = AuthInfo::default(),
     }
-    let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
+    let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
+    // A refusal is to be seen, not waited for.
+    config.default_retry = false;
     Client::try_from(config).unwrap()
 }
 

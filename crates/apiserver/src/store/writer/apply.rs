@@ -7,6 +7,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use redb::{ReadableTable, Table, WriteTransaction};
 
+use super::super::encryption::{self, EncryptionKeys};
 use super::super::record::Record;
 use super::super::tables::{DEPENDENTS, OBJECTS, RECORDS, REVISIONS, TERMINATING, UIDS};
 use super::super::{Event, EventKind, Expected, Facts, PlaneState, StoredObject, TransactionError, WriteError, key};
@@ -15,6 +16,7 @@ use super::PreparedWrite;
 /// The tables a write touches, open in one transaction.
 pub(super) struct Tables<'txn> {
     transaction: &'txn WriteTransaction,
+    keys: Option<&'txn EncryptionKeys>,
     objects: Table<'txn, &'static [u8], u64>,
     records: Table<'txn, (u64, u64), &'static [u8]>,
     // The indices are opened by the first write that changes them: most updates change none.
@@ -36,9 +38,13 @@ fn opened<'table, 'txn, K: redb::Key + 'static, V: redb::Value + 'static>(
 }
 
 impl<'txn> Tables<'txn> {
-    pub(super) fn open(transaction: &'txn WriteTransaction) -> Result<Self, redb::Error> {
+    pub(super) fn open(
+        transaction: &'txn WriteTransaction,
+        keys: Option<&'txn EncryptionKeys>,
+    ) -> Result<Self, redb::Error> {
         Ok(Tables {
             transaction,
+            keys,
             objects: transaction.open_table(OBJECTS)?,
             records: transaction.open_table(RECORDS)?,
             uids: None,
@@ -91,7 +97,8 @@ impl<'txn> Tables<'txn> {
             let found = self.records.get((plane, replaced))?;
             let record = found.as_ref().and_then(|found| Record::decode(found.value()));
             let record = record.ok_or_else(|| damaged(plane, replaced))?;
-            previous = Some(Bytes::copy_from_slice(record.json));
+            let json = encryption::json(self.keys, plane, replaced, &record).ok_or_else(|| damaged(plane, replaced))?;
+            previous = Some(Bytes::copy_from_slice(&json));
             facts_before = record.facts;
         }
         let kind = match (write.delete, replaced) {
@@ -101,13 +108,22 @@ impl<'txn> Tables<'txn> {
         };
         let (line, json) = write.object.at_revision(kind, revision);
         let facts = write.object.facts.clone();
+        let sealed = match self.keys.filter(|_| encryption::is_encrypted(&write.key)) {
+            None => None,
+            Some(keys) => {
+                let place = encryption::place(plane, revision, &write.local_key);
+                let sealed = keys.seal(&place, &json);
+                Some(sealed.ok_or_else(|| redb::Error::Io(std::io::Error::other("a Secret could not be encrypted")))?)
+            }
+        };
         let record = Record {
             kind,
             milliseconds: now.as_millisecond(),
             previous: replaced.unwrap_or(0),
             key: &write.local_key,
             facts: facts.clone(),
-            json: &json,
+            sealed: sealed.is_some(),
+            json: sealed.as_deref().unwrap_or(&json),
         };
         self.records.insert((plane, revision), record.encode().as_slice())?;
         let facts_after = if write.delete { Facts::default() } else { facts.clone() };
