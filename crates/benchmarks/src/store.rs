@@ -55,6 +55,10 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         None => tempfile::tempdir()?,
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    // First, as memory that other measurements have given back would hide what planes take.
+    if arguments.planes > 0 {
+        runtime.block_on(planes::measure(&mut report, &directory.path().join("planes"), arguments.planes))?;
+    }
     if arguments.seconds > 0 {
         writes::sync(&mut report, directory.path())?;
         for writers in [1, 16, 128] {
@@ -62,9 +66,6 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
             runtime.block_on(writes::measure(&mut report, &path, arguments, writers))?;
         }
         runtime.block_on(watches::measure(&mut report, directory.path(), arguments))?;
-    }
-    if arguments.planes > 0 {
-        runtime.block_on(planes::measure(&mut report, &directory.path().join("planes"), arguments.planes))?;
     }
     drop(runtime);
     if arguments.objects > 0 {

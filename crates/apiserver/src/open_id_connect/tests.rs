@@ -76,7 +76,7 @@ impl Issuer {
         };
         let router = Router::new().route("/.well-known/openid-configuration", get(discovery)).route("/keys", get(keys));
         let config = tls::server_config(&certificates.serving).unwrap();
-        tokio::spawn(tls::serve(listener, config, router, shutdown));
+        tokio::spawn(tls::serve(listener, config, router, 128 << 10, shutdown));
         issuer
     }
 

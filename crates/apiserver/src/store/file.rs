@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io;
 use std::ops::Bound;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use redb::backends::FileBackend;
 use redb::{BackendError, DatabaseError, StorageBackend};
@@ -17,7 +18,9 @@ use super::lock;
 /// The file is looked at in parts of this size.
 const PART: u64 = 64 << 10;
 /// So much is filled ahead at least and at most; in between it is half of what the file holds before the place.
-const AHEAD: std::ops::RangeInclusive<u64> = (512 << 10)..=(8 << 20);
+const AHEAD: std::ops::RangeInclusive<u64> = (256 << 10)..=(2 << 20);
+/// Commits that write more than this are not helped: what they write is more than what they wait for.
+const SMALL_COMMIT: u64 = 128 << 10;
 /// What redb writes is made of pages of this size.
 const PAGE: usize = 4096;
 
@@ -27,6 +30,9 @@ pub(super) struct FilledFile {
     file: FileBackend,
     /// Which parts have all their blocks; those behind the end of the list do not.
     filled: Mutex<Vec<bool>>,
+    /// Bytes written since the last sync, and between the two last ones.
+    written: AtomicU64,
+    written_before: AtomicU64,
 }
 
 impl FilledFile {
@@ -34,7 +40,12 @@ impl FilledFile {
         let length = file.metadata()?.len();
         let whole_parts = usize::try_from(length / PART).unwrap_or_default();
         let filled = if has_holes(&file)? { Vec::new() } else { vec![true; whole_parts] };
-        Ok(Self { file: FileBackend::new(file)?, filled: Mutex::new(filled) })
+        Ok(Self {
+            file: FileBackend::new(file)?,
+            filled: Mutex::new(filled),
+            written: AtomicU64::new(0),
+            written_before: AtomicU64::new(0),
+        })
     }
 
     /// Makes sure that the parts from `offset` to `end` have their blocks.
@@ -102,11 +113,14 @@ impl StorageBackend for FilledFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
+        self.written_before.store(self.written.swap(0, Ordering::Relaxed), Ordering::Relaxed);
         self.file.sync_data()
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        if !data.is_empty() {
+        let before = self.written.fetch_add(data.len() as u64, Ordering::Relaxed);
+        let is_small = before.max(self.written_before.load(Ordering::Relaxed)) <= SMALL_COMMIT;
+        if is_small && !data.is_empty() {
             // Under the lock, so that no zero is put over what another thread writes to the same part.
             self.fill(&mut lock(&self.filled), offset, offset + data.len() as u64)?;
         }

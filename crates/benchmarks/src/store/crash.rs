@@ -61,7 +61,8 @@ async fn write_for_ever(plane: PlaneStore, writer: u64) -> anyhow::Result<()> {
 
 fn value_of(json: &[u8]) -> anyhow::Result<u64> {
     let object: Value = serde_json::from_slice(json)?;
-    object["spec"]["value"].as_u64().ok_or_else(|| anyhow::anyhow!("an object without its value"))
+    let value = object["data"]["a-value"].as_str().ok_or_else(|| anyhow::anyhow!("an object without its value"))?;
+    Ok(value.parse()?)
 }
 
 /// Kills the child so often, and looks after each time.

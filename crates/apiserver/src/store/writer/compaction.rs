@@ -17,7 +17,7 @@ use super::super::{Durability, EventKind, PlaneState, Shared};
 use super::{begin, commit, fail};
 
 /// A step looks at so many changes at most.
-const STEP: usize = 2000;
+const STEP: usize = 500;
 
 /// What is still to be compacted.
 #[derive(Default)]
