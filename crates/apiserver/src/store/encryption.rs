@@ -114,10 +114,7 @@ pub(super) fn is_encrypted_key(local_key: &[u8]) -> bool {
 
 /// What a ciphertext belongs to.
 pub(super) fn place(plane: u64, revision: u64, local_key: &[u8]) -> Vec<u8> {
-    let mut place = plane.to_be_bytes().to_vec();
-    place.extend_from_slice(&revision.to_be_bytes());
-    place.extend_from_slice(local_key);
-    place
+    [plane.to_be_bytes().as_slice(), &revision.to_be_bytes(), local_key].concat()
 }
 
 /// The JSON of a record; absent if it was encrypted with another key, for another place, or the file is damaged.

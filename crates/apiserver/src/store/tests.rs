@@ -145,7 +145,13 @@ async fn a_watch_replays_the_log_and_goes_on_live() {
 
 #[tokio::test]
 async fn a_slow_watch_reads_the_log_again_and_ends_only_when_that_has_forgotten() {
-    let store = Store::in_memory(StoreOptions { watch_queue: 3, ..options() }).unwrap();
+    for (watch_queue, watch_queue_bytes) in [(3, usize::MAX), (usize::MAX, 300)] {
+        slow_watch(StoreOptions { watch_queue, watch_queue_bytes, ..options() }).await;
+    }
+}
+
+async fn slow_watch(options: StoreOptions) {
+    let store = Store::in_memory(options).unwrap();
     let plane = store.management();
     let mut slow = plane.watch(Scope::Plane, 1).unwrap();
     for name in 0..1000 {
@@ -286,10 +292,10 @@ async fn a_file_is_opened_once_and_by_its_format_and_keeps_its_planes() {
     assert!(matches!(Store::open(directory.path().join("other"), options()), Err(OpenError::Open(_))));
 }
 
-fn keys(bytes: &[u8]) -> Option<Arc<EncryptionKeys>> {
+fn keys(bytes: &[u8]) -> Arc<EncryptionKeys> {
     use base64::Engine as _;
     let lines = bytes.iter().map(|byte| base64::engine::general_purpose::STANDARD.encode([*byte; 32]));
-    Some(Arc::new(EncryptionKeys::parse(&lines.collect::<Vec<_>>().join("\n")).unwrap()))
+    Arc::new(EncryptionKeys::parse(&lines.collect::<Vec<_>>().join("\n")).unwrap())
 }
 
 #[tokio::test]
@@ -324,22 +330,22 @@ async fn secrets_are_not_in_the_file_and_need_their_key() {
     assert!(is_in_file("hunter2") && is_in_file("hunter3"));
 
     // What was there is encrypted when the first key is given, the log included.
-    let store = open(keys(&[1])).unwrap();
+    let store = open(Some(keys(&[1]))).unwrap();
     store.management().write(secret("y"), content("hunter4"), Expected::Absent).await.unwrap();
     check(&store);
     drop(store);
     assert!(is_in_file("public") && !is_in_file("hunter"));
-    for wrong in [None, keys(&[2])] {
+    for wrong in [None, Some(keys(&[2]))] {
         let error = open(wrong).unwrap_err();
         assert!(matches!(error, OpenError::EncryptionKey { .. }), "{error}");
     }
-    let both = open(keys(&[2, 1])).unwrap();
+    let both = open(Some(keys(&[2, 1]))).unwrap();
     check(&both);
     drop(both);
     // With the second key in its place the first is not needed any more.
-    let store = open(keys(&[2])).unwrap();
+    let store = open(Some(keys(&[2]))).unwrap();
     check(&store);
     drop(store);
-    assert!(matches!(open(keys(&[1])), Err(OpenError::EncryptionKey { .. })));
+    assert!(matches!(open(Some(keys(&[1]))), Err(OpenError::EncryptionKey { .. })));
     assert!(!is_in_file("hunter"));
 }

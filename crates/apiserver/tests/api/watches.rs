@@ -58,6 +58,25 @@ async fn a_watch_begins_with_what_is_there_and_goes_on_with_every_change() {
 }
 
 #[tokio::test]
+async fn what_a_watch_begins_with_is_as_of_one_revision_however_slowly_it_is_read() {
+    let client = open().await;
+    for number in 0..600 {
+        client.post(CONFIG_MAPS, &config_map(&format!("c{number:03}"))).await.ok();
+    }
+    let query = "sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true&resourceVersion=";
+    let mut lines = Lines::open(&client, query, "application/json").await;
+    assert!(lines.short().await.starts_with("ADDED c000@"));
+    client.delete(&format!("{CONFIG_MAPS}/c599"), &json!({})).await.ok();
+    client.post(CONFIG_MAPS, &config_map("c599a")).await.ok();
+    for number in 1..600 {
+        assert!(lines.short().await.starts_with(&format!("ADDED c{number:03}@")));
+    }
+    assert!(lines.short().await.starts_with("BOOKMARK"));
+    assert!(lines.short().await.starts_with("DELETED c599@"));
+    assert!(lines.short().await.starts_with("ADDED c599a@"));
+}
+
+#[tokio::test]
 async fn a_streaming_list_ends_with_a_marked_bookmark() {
     let client = open().await;
     client.post(CONFIG_MAPS, &config_map("a")).await.ok();

@@ -111,8 +111,7 @@ impl<'txn> Tables<'txn> {
         let sealed = match self.keys.filter(|_| encryption::is_encrypted(&write.key)) {
             None => None,
             Some(keys) => {
-                let place = encryption::place(plane, revision, &write.local_key);
-                let sealed = keys.seal(&place, &json);
+                let sealed = keys.seal(&encryption::place(plane, revision, &write.local_key), &json);
                 Some(sealed.ok_or_else(|| redb::Error::Io(std::io::Error::other("a Secret could not be encrypted")))?)
             }
         };
