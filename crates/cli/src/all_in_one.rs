@@ -10,7 +10,8 @@ use std::sync::Arc;
 use crate::managers::Managers;
 use kogge_api::provider_profile::{ProviderProfile, simulation};
 pub use kogge_apiserver::authentication_configuration::AuthenticationConfiguration;
-use kogge_apiserver::server::{Server, ServerOptions, Storage};
+pub use kogge_apiserver::server::ServerOptions;
+use kogge_apiserver::server::{Server, Storage};
 use kogge_simulator::SimulatorOptions;
 use kogge_simulator::clock::Speed;
 use kogge_simulator::fault::FaultSpec;
@@ -43,6 +44,8 @@ pub struct AllInOneOptions {
     pub managers: Option<Managers>,
     /// Whether the simulated cloud runs. Not beside managers that bring Cluster API's own kinds.
     pub simulator: bool,
+    /// Limits, audit log and store of the embedded server; data directory, version and pod logs are set by the assembly.
+    pub api_server: ServerOptions,
 }
 
 /// A failed step of starting or running.
@@ -111,7 +114,7 @@ impl AllInOne {
             })),
             authentication: options.authentication,
             namespace_content: true,
-            ..ServerOptions::default()
+            ..options.api_server
         })
         .await
         .map_err(AllInOneError::OpenServer)?;

@@ -114,6 +114,53 @@ pub struct UpArguments {
     /// Stop once every cluster of the files is Ready, or has failed
     #[arg(long)]
     pub exit_when_ready: bool,
+    /// The Kubernetes-style API
+    #[command(flatten)]
+    pub api_server: ApiServerArguments,
+}
+
+/// How `kogge up` protects its Kubernetes-style API and what it keeps.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Kubernetes-style API")]
+pub struct ApiServerArguments {
+    /// File to log each request to the Kubernetes-style API in (who, what, when, the answer; no contents), or `none`
+    /// [default: audit.log in the data directory]
+    #[arg(long, value_name = "FILE")]
+    pub audit_log: Option<String>,
+    /// Size in MiB at which a file of the audit log is put aside and a new one begun
+    #[arg(long, value_name = "MIB", default_value_t = 100)]
+    pub audit_log_maxsize: u64,
+    /// How many audit log files that were put aside are kept
+    #[arg(long, value_name = "FILES", default_value_t = 10)]
+    pub audit_log_maxbackup: usize,
+    /// File with keys (32 bytes in base64, one a line) that Secrets are encrypted with on disk: the first encrypts, all
+    /// decrypt
+    #[arg(long, value_name = "FILE")]
+    pub encryption_key_file: Option<PathBuf>,
+    /// How many reads run at once; more wait, each user in a queue of their own. Administrators are exempt
+    #[arg(long, value_name = "REQUESTS", default_value_t = 400)]
+    pub max_requests_inflight: usize,
+    /// How many writes run at once; more wait, each user in a queue of their own. Administrators are exempt
+    #[arg(long, value_name = "REQUESTS", default_value_t = 200)]
+    pub max_mutating_requests_inflight: usize,
+    /// How many requests of one user may wait before more are refused with 429
+    #[arg(long, value_name = "REQUESTS", default_value_t = 100)]
+    pub max_waiting_requests_per_user: usize,
+    /// How many watches one user may have open in a cluster. Administrators are exempt
+    #[arg(long, value_name = "WATCHES", default_value_t = 5000)]
+    pub max_watches_per_user: usize,
+    /// Longest body of a request in bytes
+    #[arg(long, value_name = "BYTES", default_value_t = 3 << 20)]
+    pub max_request_bytes: usize,
+    /// Longest path and header fields of a request in bytes
+    #[arg(long, value_name = "BYTES", default_value_t = 128 << 10)]
+    pub max_header_bytes: u32,
+    /// How long changes are kept for watches that resume and for lists in pages, such as 5m
+    #[arg(long, value_name = "TIME", default_value = "5m")]
+    pub history_age: Duration,
+    /// How many changes are kept in each cluster at most
+    #[arg(long, value_name = "CHANGES", default_value_t = 10_000)]
+    pub history_changes: u64,
 }
 
 /// `kogge cluster ...`

@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use kogge::all_in_one::{AllInOne, AllInOneError, AllInOneOptions, AuthenticationConfiguration};
+use kogge::all_in_one::{AllInOne, AllInOneError, AllInOneOptions, AuthenticationConfiguration, ServerOptions};
 use kogge_simulator::clock::Speed;
 
 /// The token of every world.
@@ -21,6 +21,7 @@ pub fn options() -> AllInOneOptions {
         token: TOKEN.into(),
         speed: Speed::Max,
         faults: Vec::new(),
+        api_server: ServerOptions::default(),
     }
 }
 

@@ -1,15 +1,18 @@
 //! `kogge up`: everything on this machine, in the foreground, until interrupted.
 
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use kogge_apiserver::authentication_configuration::AuthenticationConfiguration;
+use kogge_apiserver::server::{AuditOptions, RequestLimits, ServerOptions};
+use kogge_apiserver::store::{EncryptionKeys, StoreOptions};
 use reqwest::Method;
 use serde_json::Value;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::all_in_one::{AllInOne, AllInOneOptions};
-use crate::arguments::{ConnectionArguments, UpArguments};
+use crate::arguments::{ApiServerArguments, ConnectionArguments, UpArguments};
 use crate::data_directory::{DataDirectory, DataDirectoryError, Endpoints};
 use crate::documents::{self, Document};
 use crate::managers::{Managers, configuration};
@@ -40,6 +43,7 @@ pub async fn run(connection: &ConnectionArguments, arguments: UpArguments) -> Re
     let specs = configuration::managers(&arguments.managers, &arguments.manager_files)
         .map_err(|error| CommandError::new(Exit::Refused, error.to_string()))?;
     let data = DataDirectory::locate(connection.data.as_deref()).map_err(|error| failed(&error))?;
+    let api_server = server_options(&arguments.api_server, &data)?;
     let _lock = data.lock().map_err(|error| failed(&error))?;
     // Before anybody can know that there is something to stop.
     let mut stop = StopSignals::new()?;
@@ -63,6 +67,7 @@ pub async fn run(connection: &ConnectionArguments, arguments: UpArguments) -> Re
         faults,
         managers,
         simulator,
+        api_server,
     })
     .await
     .map_err(|error| CommandError::new(Exit::Failed, error.to_string()))?;
@@ -101,6 +106,45 @@ fn read_authentication(path: Option<&Path>) -> Result<AuthenticationConfiguratio
     };
     let text = std::fs::read_to_string(path).map_err(|error| refused(&error))?;
     AuthenticationConfiguration::from_yaml(&text).map_err(|error| refused(&error))
+}
+
+/// What the arguments ask of the embedded server.
+fn server_options(arguments: &ApiServerArguments, data: &DataDirectory) -> Result<ServerOptions, CommandError> {
+    let audit = match arguments.audit_log.as_deref() {
+        Some("none") => None,
+        Some(path) => Some(PathBuf::from(path)),
+        None => Some(data.path().join("audit.log")),
+    };
+    let mut store = StoreOptions {
+        history_age: arguments.history_age.0,
+        history_changes: arguments.history_changes,
+        ..StoreOptions::default()
+    };
+    if let Some(path) = &arguments.encryption_key_file {
+        let refuse = |error: &dyn std::fmt::Display| {
+            CommandError::new(Exit::Refused, format!("--encryption-key-file {}: {error}", path.display()))
+        };
+        let text = std::fs::read_to_string(path).map_err(|error| refuse(&error))?;
+        store.encryption = Some(Arc::new(EncryptionKeys::parse(&text).map_err(|error| refuse(&error))?));
+    }
+    Ok(ServerOptions {
+        store,
+        audit: audit.map(|path| AuditOptions {
+            path,
+            file_bytes: arguments.audit_log_maxsize << 20,
+            older_files: arguments.audit_log_maxbackup,
+        }),
+        limits: RequestLimits {
+            reads: arguments.max_requests_inflight,
+            writes: arguments.max_mutating_requests_inflight,
+            waiting_per_user: arguments.max_waiting_requests_per_user,
+            watches_per_user: arguments.max_watches_per_user,
+            body_bytes: arguments.max_request_bytes,
+            header_bytes: arguments.max_header_bytes,
+            ..RequestLimits::default()
+        },
+        ..ServerOptions::default()
+    })
 }
 
 fn failed(error: &DataDirectoryError) -> CommandError {
