@@ -280,7 +280,7 @@ fn document(plane: &Plane, path: &RequestPath, parts: &Parts) -> Result<Response
         | RequestPath::GroupVersion { .. } => discovery::document(plane, path, parts),
         RequestPath::OpenApiV3Index => Ok(openapi::index(plane, parts)),
         RequestPath::OpenApiV3 { group, version } => openapi::document(plane, group, version, parts),
-        RequestPath::OpenApiV2 => Err(ApiError::not_acceptable(&["application/com.github.proto-openapi.spec.v3"])),
+        RequestPath::OpenApiV2 => openapi::version_two(plane, parts),
         RequestPath::NonResource(path) => non_resource::private(plane, path, parts),
         RequestPath::Resource { .. } => Err(ApiError::unknown_path()),
     }

@@ -13,7 +13,9 @@ use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header, request::Parts};
 use kogge_machinery::{openapi, resource::SharedResourceType, status_error::ApiError};
 
-use super::{answer::serialize, query::Query, response};
+use serde_json::json;
+
+use super::{answer::serialize, header_text, query::Query, response};
 use crate::{plane::Plane, registry::references};
 
 /// Answers `/openapi/v3`.
@@ -40,6 +42,50 @@ pub(crate) fn index(plane: &Plane, parts: &Parts) -> Response<Body> {
         }
     }
     response(StatusCode::OK, "application/json", serialize(&document))
+}
+
+/// Answers `/openapi/v2`: a document without definitions.
+///
+/// Clients read schemas from version 3, but kubectl and Helm ask for version 2 before they apply a `List`, and refuse to
+/// go on without a document. For kinds that are not in it they leave the validation to the server.
+///
+/// # Errors
+/// 406 for other types than JSON and the protobuf kubectl asks for.
+pub(crate) fn version_two(plane: &Plane, parts: &Parts) -> Result<Response<Body>, ApiError> {
+    const PROTOBUF: [&str; 2] = [
+        "application/com.github.proto-openapi.spec.v2@v1.0+protobuf",
+        "application/com.github.proto-openapi.spec.v2.v1.0+protobuf",
+    ];
+    const TITLE: &str = "Kubernetes";
+    let version = plane.kubernetes_version();
+    let accept = header_text(parts, &header::ACCEPT).unwrap_or("*/*");
+    let wanted = || accept.split(',').map(|part| part.split(';').next().unwrap_or_default().trim());
+    if wanted().any(|part| PROTOBUF.contains(&part)) {
+        // gnostic's Document: swagger = 1, info = 2 {title = 1, version = 2}, paths = 8, definitions = 9.
+        let mut info = Vec::new();
+        for (tag, text) in [(0x0a, TITLE), (0x12, version.as_str())] {
+            push_field(&mut info, tag, text.as_bytes());
+        }
+        let mut document = Vec::new();
+        for (tag, bytes) in [(0x0a, &b"2.0"[..]), (0x12, &info), (0x42, &[]), (0x4a, &[])] {
+            push_field(&mut document, tag, bytes);
+        }
+        // Clients cannot parse the name with the @ that they ask for.
+        return Ok(response(StatusCode::OK, PROTOBUF[1], document));
+    }
+    if wanted().any(|part| matches!(part, "application/json" | "application/*" | "*/*")) {
+        let info = json!({"title": TITLE, "version": *version});
+        let document = json!({"swagger": "2.0", "info": info, "paths": {}, "definitions": {}});
+        return Ok(response(StatusCode::OK, "application/json", serialize(&document)));
+    }
+    Err(ApiError::not_acceptable(&["application/json", PROTOBUF[0], PROTOBUF[1]]))
+}
+
+/// A length-delimited field shorter than 128 bytes.
+fn push_field(message: &mut Vec<u8>, tag: u8, bytes: &[u8]) {
+    let length = u8::try_from(bytes.len()).unwrap_or(u8::MAX).min(127);
+    message.extend([tag, length]);
+    message.extend_from_slice(&bytes[..usize::from(length)]);
 }
 
 /// Answers the document of one group version.

@@ -150,7 +150,13 @@ async fn openapi_describes_custom_and_built_in_kinds() {
     assert!(patch["parameters"].as_array().unwrap().iter().any(|parameter| parameter["name"] == "fieldValidation"));
     let core = client.get("/openapi/v3/api/v1").await.ok();
     assert!(core["components"]["schemas"]["io.k8s.api.core.v1.ConfigMap"].is_object());
-    assert_eq!(client.get("/openapi/v2").await.code, 406);
+    let two = client.get("/openapi/v2").await.ok();
+    assert_eq!(
+        (&two["swagger"], &two["definitions"]),
+        (&json!("2.0"), &json!({})),
+        "what kubectl needs to apply a List"
+    );
+    assert_eq!(client.get_as("/openapi/v2", "application/cbor").await.code, 406);
     assert_eq!(client.get("/openapi/v3/apis/none.example.com/v1").await.code, 404);
 }
 

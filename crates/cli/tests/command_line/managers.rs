@@ -144,9 +144,9 @@ fn cluster_apis_own_managers_take_a_cluster_through_its_life() {
     session.until("the cluster is upgraded", LIMIT, || is_settled(&session, 8, "v1.36.0"));
 
     // At rest nobody writes anything but events.
-    let revision = || -> u64 {
-        let list = json_of(&session, &["get", "--raw", "/api/v1/namespaces"]);
-        list["metadata"]["resourceVersion"].as_str().unwrap().parse().unwrap()
+    let revision = || -> String {
+        let list = session.kubectl(&["get", "--raw", "/api/v1/namespaces"]).unwrap().success().json();
+        list["metadata"]["resourceVersion"].as_str().unwrap().to_owned()
     };
     session.until("writes come to rest", LIMIT, || {
         let (before, events) = (revision(), json_of(&session, &["get", "events"]));
