@@ -19,6 +19,7 @@ use serde_json::{Map, Value};
 use crate::{authentication::User, plane::Plane, registry::ServedResource, store::ObjectKey};
 
 mod configurations;
+mod policies;
 mod webhooks;
 
 pub(crate) use configurations::{Configurations, is_configuration};
@@ -135,13 +136,16 @@ impl Attributes<'_> {
         }
     }
 
-    /// Asks the validating webhooks. `object` is absent for a delete.
+    /// Holds a request against policies, then asks the validating webhooks. `object` is absent for a delete.
     ///
     /// # Errors
     /// As [`Self::mutate`].
     pub(crate) async fn validate(&self, old: Option<&Value>, object: Option<&Value>) -> Result<(), ApiError> {
         match self.plane.admission().current() {
-            Some(configured) => webhooks::validate(self, configured.validating(), old, object).await,
+            Some(configured) => {
+                policies::validate(self, configured.policies(), old, object).await?;
+                webhooks::validate(self, configured.validating(), old, object).await
+            }
             None => Ok(()),
         }
     }

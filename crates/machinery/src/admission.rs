@@ -6,6 +6,7 @@
 use serde_json::Value;
 
 mod configuration;
+mod policy;
 mod review;
 mod rules;
 mod validation;
@@ -13,10 +14,13 @@ mod validation;
 #[cfg(test)]
 mod tests;
 
-pub use configuration::{MatchCondition, MatchResult, Webhook, WebhookKind, conditions_match, webhooks};
+pub use configuration::{
+    MatchCondition, MatchResources, MatchResult, Webhook, WebhookKind, conditions_match, webhooks,
+};
+pub use policy::{Decision, ParameterReference, Policy, PolicyBinding, denied_by_policy};
 pub use review::{Response, ReviewRequest, denied, dry_run_unsupported, response, review};
 pub use rules::{RequestedResource, Rule};
-pub use validation::validate_webhook_configuration;
+pub use validation::{validate_policy, validate_policy_binding, validate_webhook_configuration};
 
 /// The group of the configurations.
 pub const GROUP: &str = "admissionregistration.k8s.io";

@@ -7,13 +7,20 @@ use std::{
 
 use arc_swap::ArcSwapOption;
 use kogge_machinery::{
-    admission::{GROUP, RequestedResource, Webhook, webhooks},
+    admission::{GROUP, Policy, PolicyBinding, RequestedResource, Webhook, webhooks},
     resource::GroupResource,
 };
 use serde_json::Value;
 
 /// The resources this module is about, in the order of their entries.
-const RESOURCES: [&str; 2] = ["mutatingwebhookconfigurations", "validatingwebhookconfigurations"];
+const RESOURCES: [&str; 4] = [
+    "mutatingwebhookconfigurations",
+    "validatingwebhookconfigurations",
+    "validatingadmissionpolicies",
+    "validatingadmissionpolicybindings",
+];
+/// The place of the policies in [`RESOURCES`].
+const POLICIES: usize = 2;
 
 /// Whether requests for a resource are never put before webhooks: one could lock everybody out of repairing it.
 pub(crate) fn is_configuration(group: &str, plural: &str) -> bool {
@@ -34,9 +41,15 @@ pub(crate) fn is_configuration(group: &str, plural: &str) -> bool {
 pub(crate) struct Configured {
     mutating: Vec<Arc<Webhook>>,
     validating: Vec<Arc<Webhook>>,
+    /// Each binding with its policy.
+    policies: Vec<(Arc<Policy>, Arc<PolicyBinding>)>,
 }
 
 impl Configured {
+    pub(super) fn policies(&self) -> &[(Arc<Policy>, Arc<PolicyBinding>)] {
+        &self.policies
+    }
+
     pub(super) fn mutating(&self) -> &[Arc<Webhook>] {
         &self.mutating
     }
@@ -47,7 +60,8 @@ impl Configured {
 
     /// Whether any rule may be about a request.
     pub(super) fn may_concern(&self, request: &RequestedResource<'_>) -> bool {
-        self.mutating.iter().chain(&self.validating).any(|webhook| webhook.may_concern(request))
+        self.mutating.iter().chain(&self.validating).any(|webhook| webhook.matching.may_concern(request))
+            || self.policies.iter().any(|(policy, _)| policy.matching.may_concern(request))
     }
 }
 
@@ -55,8 +69,28 @@ impl Configured {
 #[derive(Debug)]
 struct Entry {
     revision: u64,
-    /// Empty once deleted: the revision stays, so that a late notice does not bring it back.
-    webhooks: Vec<Arc<Webhook>>,
+    /// Nothing once deleted: the revision stays, so that a late notice does not bring it back.
+    content: Content,
+}
+
+#[derive(Debug)]
+enum Content {
+    Nothing,
+    Webhooks(Vec<Arc<Webhook>>),
+    Policy(Arc<Policy>),
+    Binding(Arc<PolicyBinding>),
+}
+
+impl Content {
+    /// What an object of the resource with this index says.
+    fn of(index: usize, object: Option<&Value>) -> Self {
+        match (index, object) {
+            (_, None) => Self::Nothing,
+            (0 | 1, Some(configuration)) => Self::Webhooks(webhooks(configuration)),
+            (POLICIES, Some(policy)) => Self::Policy(Arc::new(Policy::from_json(policy))),
+            (_, Some(binding)) => Self::Binding(Arc::new(PolicyBinding::from_json(binding))),
+        }
+    }
 }
 
 /// The configurations of a plane.
@@ -87,13 +121,24 @@ impl Configurations {
         if known.get(&key).is_some_and(|entry| entry.revision >= revision) {
             return;
         }
-        known.insert(key, Entry { revision, webhooks: object.map(webhooks).unwrap_or_default() });
-        let all = |index: usize| -> Vec<Arc<Webhook>> {
-            let entries = known.iter().filter(|((of, _), _)| *of == index);
-            entries.flat_map(|(_, entry)| entry.webhooks.iter().cloned()).collect()
-        };
-        let configured = Configured { mutating: all(0), validating: all(1) };
-        let is_empty = configured.mutating.is_empty() && configured.validating.is_empty();
+        known.insert(key, Entry { revision, content: Content::of(index, object) });
+        let mut configured = Configured::default();
+        for ((index, _), entry) in known.iter() {
+            match (&entry.content, index) {
+                (Content::Webhooks(webhooks), 0) => configured.mutating.extend(webhooks.iter().cloned()),
+                (Content::Webhooks(webhooks), _) => configured.validating.extend(webhooks.iter().cloned()),
+                (Content::Binding(binding), _) => {
+                    // A policy without binding does nothing, nor does a binding without policy.
+                    let policy = known.get(&(POLICIES, binding.policy.clone()));
+                    if let Some(Entry { content: Content::Policy(policy), .. }) = policy {
+                        configured.policies.push((policy.clone(), binding.clone()));
+                    }
+                }
+                (Content::Nothing | Content::Policy(_), _) => {}
+            }
+        }
+        let Configured { mutating, validating, policies } = &configured;
+        let is_empty = mutating.is_empty() && validating.is_empty() && policies.is_empty();
         self.current.store((!is_empty).then(|| Arc::new(configured)));
     }
 }

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use futures::future::join_all;
 use kogge_machinery::{
-    admission::{self, MatchResult, Response, ReviewRequest, Webhook, WebhookKind, conditions_match},
+    admission::{self, MatchResources, MatchResult, Response, ReviewRequest, Webhook, WebhookKind, conditions_match},
     cel::Bindings,
     patch,
     status_error::{ApiError, quote},
@@ -23,15 +23,15 @@ enum CallError {
 }
 
 /// What selectors look at beside the object itself, read once a request.
-struct Surroundings {
+pub(super) struct Surroundings {
     /// The labels of the namespace, or why there are none to look at. No namespace matches every selector.
-    namespace_labels: Result<Option<Map<String, Value>>, ApiError>,
+    pub(super) namespace_labels: Result<Option<Map<String, Value>>, ApiError>,
     /// Other served versions of the resource.
     equivalents: Vec<Arc<ServedResource>>,
 }
 
 impl Surroundings {
-    fn of(attributes: &Attributes<'_>, object: Option<&Value>) -> Self {
+    pub(super) fn of(attributes: &Attributes<'_>, object: Option<&Value>) -> Self {
         let resource = &attributes.served.resource;
         let mut equivalents = attributes.plane.registry().versions(&resource.group_resource());
         equivalents.retain(|served| served.resource.version != resource.version);
@@ -40,32 +40,32 @@ impl Surroundings {
 }
 
 /// How a webhook is to be asked.
-struct Invocation {
+pub(super) struct Invocation {
     /// The version of the resource its rules are about, if not the requested one.
     equivalent: Option<Arc<ServedResource>>,
 }
 
 impl Invocation {
-    fn served<'a>(&'a self, attributes: &Attributes<'a>) -> &'a ServedResource {
+    pub(super) fn served<'a>(&'a self, attributes: &Attributes<'a>) -> &'a ServedResource {
         self.equivalent.as_deref().unwrap_or(attributes.served)
     }
 }
 
-/// Whether selectors and rules send a request to a webhook.
-fn invocation(
+/// Whether selectors and rules put a request before a webhook or a policy.
+pub(super) fn invocation(
     attributes: &Attributes<'_>,
     surroundings: &Surroundings,
-    webhook: &Webhook,
+    matching: &MatchResources,
     object: Option<&Value>,
     old: Option<&Value>,
 ) -> Result<Option<Invocation>, ApiError> {
     let resource = resource_of(&attributes.served.resource);
-    let equivalent = if webhook.rules.iter().any(|rule| rule.matches(&attributes.request(&resource))) {
+    let equivalent = if matching.rules.iter().any(|rule| rule.matches(&attributes.request(&resource))) {
         None
     } else {
         // Earlier rules count before earlier versions.
-        let other = webhook.match_equivalent.then(|| {
-            webhook.rules.iter().find_map(|rule| {
+        let other = matching.match_equivalent.then(|| {
+            matching.rules.iter().find_map(|rule| {
                 let others = surroundings.equivalents.iter();
                 others.clone().find(|other| rule.matches(&attributes.request(&resource_of(&other.resource)))).cloned()
             })
@@ -75,8 +75,12 @@ fn invocation(
             None => return Ok(None),
         }
     };
+    let excluded = resource_of(&equivalent.as_deref().unwrap_or(attributes.served).resource);
+    if matching.excluded.iter().any(|rule| rule.matches(&attributes.request(&excluded))) {
+        return Ok(None);
+    }
     // From here on the rules match, so what goes wrong counts.
-    match &webhook.namespace_selector {
+    match &matching.namespace_selector {
         Err(reason) => return Err(ApiError::internal(reason.clone())),
         Ok(selector) if selector.is_empty() => {}
         Ok(selector) => match &surroundings.namespace_labels {
@@ -85,7 +89,7 @@ fn invocation(
             Ok(_) => {}
         },
     }
-    match &webhook.object_selector {
+    match &matching.object_selector {
         Err(reason) => return Err(ApiError::internal(reason.clone())),
         Ok(selector) if selector.is_empty() => {}
         Ok(selector) if [object, old].into_iter().flatten().any(|object| selector.matches(object)) => {}
@@ -122,7 +126,7 @@ fn conditions_hold(
 }
 
 /// Calls `action` with what a review in the version of `served` tells.
-fn with_review<T>(
+pub(super) fn with_review<T>(
     attributes: &Attributes<'_>,
     served: &ServedResource,
     uid: &str,
@@ -227,7 +231,8 @@ pub(super) async fn mutate(
             if round == 1 && !wanted_again.contains(&index) {
                 continue;
             }
-            let Some(invocation) = invocation(attributes, &surroundings, webhook, Some(&current), old)? else {
+            let Some(invocation) = invocation(attributes, &surroundings, &webhook.matching, Some(&current), old)?
+            else {
                 continue;
             };
             let served = invocation.served(attributes);
@@ -304,7 +309,9 @@ pub(super) async fn mutate_delete(
     let surroundings = Surroundings::of(attributes, None);
     let mut versions = Versions::of(attributes.served, old);
     for webhook in webhooks {
-        let Some(invocation) = invocation(attributes, &surroundings, webhook, None, Some(old))? else { continue };
+        let Some(invocation) = invocation(attributes, &surroundings, &webhook.matching, None, Some(old))? else {
+            continue;
+        };
         let served = invocation.served(attributes);
         versions.prepare(served).await?;
         let old = Some(versions.in_version(served));
@@ -340,7 +347,7 @@ pub(super) async fn validate(
     let mut versions = object.map(|object| Versions::of(attributes.served, object));
     let mut invocations = Vec::new();
     for webhook in webhooks {
-        let Some(invocation) = invocation(attributes, &surroundings, webhook, object, old)? else { continue };
+        let Some(invocation) = invocation(attributes, &surroundings, &webhook.matching, object, old)? else { continue };
         let served = invocation.served(attributes);
         if attributes.body_kind.is_none() {
             for versions in [&mut versions, &mut old_versions].into_iter().flatten() {

@@ -5,7 +5,7 @@
 //! here, it refuses too, in the same words.
 
 use kogge_machinery::{
-    admission::validate_webhook_configuration,
+    admission::{validate_policy, validate_policy_binding, validate_webhook_configuration},
     resource::ResourceType,
     selector::LabelSelector,
     status_error::{FieldError, FieldErrorKind},
@@ -60,6 +60,10 @@ pub fn validate(resource: &ResourceType, object: &Value, old: Option<&Value>) ->
         ("autoscaling", "horizontalpodautoscalers") => autoscaler(object, &mut errors),
         ("admissionregistration.k8s.io", "mutatingwebhookconfigurations" | "validatingwebhookconfigurations") => {
             errors.extend(validate_webhook_configuration(object, old));
+        }
+        ("admissionregistration.k8s.io", "validatingadmissionpolicies") => errors.extend(validate_policy(object, old)),
+        ("admissionregistration.k8s.io", "validatingadmissionpolicybindings") => {
+            errors.extend(validate_policy_binding(object));
         }
         _ => {}
     }

@@ -1,6 +1,7 @@
 //! The API as clients see it: in process, over TLS, and with the real kubectl.
 
 mod access;
+mod admission_policies;
 mod admission_webhooks;
 mod certificate_requests;
 mod client;

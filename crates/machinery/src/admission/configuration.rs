@@ -79,6 +79,42 @@ pub fn conditions_match(conditions: &[MatchCondition], ignore_failures: bool, bi
     }
 }
 
+/// Which requests a webhook or a policy is about.
+#[derive(Debug)]
+pub struct MatchResources {
+    /// Any of these has to match.
+    pub rules: Vec<Rule>,
+    /// None of these may match.
+    pub excluded: Vec<Rule>,
+    /// Whether a request for another version of a resource in the rules is converted and counts, too.
+    pub match_equivalent: bool,
+    /// Labels of the object's namespace.
+    pub namespace_selector: Result<LabelSelector, String>,
+    /// Labels of the object, old or new.
+    pub object_selector: Result<LabelSelector, String>,
+}
+
+impl MatchResources {
+    /// From the JSON of a webhook (whose rules are in `rules`) or of a policy (`resourceRules`).
+    pub fn from_json(source: &Value, rules: &str) -> Self {
+        let list = |name: &str| source[name].as_array().into_iter().flatten().map(Rule::from_json).collect();
+        Self {
+            rules: list(rules),
+            excluded: list("excludeResourceRules"),
+            match_equivalent: source["matchPolicy"].as_str() != Some("Exact"),
+            namespace_selector: selector(&source["namespaceSelector"]),
+            object_selector: selector(&source["objectSelector"]),
+        }
+    }
+
+    /// Whether any rule may concern a request, in its version or, where that counts, in another one.
+    pub fn may_concern(&self, request: &RequestedResource<'_>) -> bool {
+        self.rules
+            .iter()
+            .any(|rule| rule.matches(request) || (self.match_equivalent && rule.may_match_another_version(request)))
+    }
+}
+
 /// One webhook of a configuration.
 #[derive(Debug)]
 pub struct Webhook {
@@ -87,13 +123,7 @@ pub struct Webhook {
     /// Name of the configuration.
     pub configuration: String,
     /// Which requests it is about.
-    pub rules: Vec<Rule>,
-    /// Whether a request for another version of a resource in the rules is converted and sent, too.
-    pub match_equivalent: bool,
-    /// Labels of the object's namespace.
-    pub namespace_selector: Result<LabelSelector, String>,
-    /// Labels of the object, old or new.
-    pub object_selector: Result<LabelSelector, String>,
+    pub matching: MatchResources,
     /// Conditions beyond the rules.
     pub match_conditions: Vec<MatchCondition>,
     /// Whether the request goes on when the webhook can not be called.
@@ -139,10 +169,7 @@ impl Webhook {
         Self {
             name: text("name").to_owned(),
             configuration: configuration.to_owned(),
-            rules: webhook["rules"].as_array().into_iter().flatten().map(Rule::from_json).collect(),
-            match_equivalent: text("matchPolicy") != "Exact",
-            namespace_selector: selector(&webhook["namespaceSelector"]),
-            object_selector: selector(&webhook["objectSelector"]),
+            matching: MatchResources::from_json(webhook, "rules"),
             match_conditions: MatchCondition::list_from_json(&webhook["matchConditions"]),
             ignore_failures: text("failurePolicy") == "Ignore",
             allows_dry_run: matches!(text("sideEffects"), "None" | "NoneOnDryRun"),
@@ -151,12 +178,5 @@ impl Webhook {
             review_version: webhook["admissionReviewVersions"].as_array().into_iter().flatten().find_map(known),
             client: ClientConfig::from_json(&webhook["clientConfig"]),
         }
-    }
-
-    /// Whether any rule may concern a request, in its version or, where the webhook wants that, in another one.
-    pub fn may_concern(&self, request: &RequestedResource<'_>) -> bool {
-        self.rules
-            .iter()
-            .any(|rule| rule.matches(request) || (self.match_equivalent && rule.may_match_another_version(request)))
     }
 }

@@ -15,6 +15,9 @@ const REVIEW_VERSIONS: [&str; 2] = ["v1", "v1beta1"];
 const OPERATIONS: [&str; 5] = ["*", "CONNECT", "CREATE", "DELETE", "UPDATE"];
 /// Variables of match conditions.
 const CONDITION_VARIABLES: [&str; 4] = ["authorizer", "object", "oldObject", "request"];
+/// Variables of policies.
+const POLICY_VARIABLES: [&str; 7] =
+    ["authorizer", "namespaceObject", "object", "oldObject", "params", "request", "variables"];
 const MAXIMUM_CONDITIONS: usize = 64;
 
 /// The wrong fields of a Mutating- or ValidatingWebhookConfiguration, completed with defaults. Expressions that `old`
@@ -33,6 +36,109 @@ pub fn validate_webhook_configuration(configuration: &Value, old: Option<&Value>
         }
     }
     errors
+}
+
+/// The wrong fields of a ValidatingAdmissionPolicy, completed with defaults. Expressions that `old` has are not judged
+/// again.
+pub fn validate_policy(policy: &Value, old: Option<&Value>) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    let spec = &policy["spec"];
+    let rules = &spec["matchConstraints"]["resourceRules"];
+    if !spec["matchConstraints"].is_object() {
+        errors.push(FieldError::required("spec.matchConstraints", ""));
+    } else if items(rules).is_empty() {
+        errors.push(FieldError::required("spec.matchConstraints.resourceRules", ""));
+    }
+    for (index, rule) in items(rules).iter().enumerate() {
+        rule_errors(rule, &format!("spec.matchConstraints.resourceRules[{index}]"), &mut errors);
+    }
+    if items(&spec["validations"]).is_empty() && items(&spec["auditAnnotations"]).is_empty() {
+        for field in ["validations", "auditAnnotations"] {
+            let detail = "validations or auditAnnotations must be non-empty";
+            errors.push(FieldError::required(format!("spec.{field}"), detail));
+        }
+    }
+    let old = old.map_or(&Value::Null, |old| &old["spec"]);
+    let known: BTreeSet<&str> = ["validations", "variables", "matchConditions"]
+        .iter()
+        .flat_map(|list| items(&old[*list]))
+        .flat_map(|item| [text(item, "expression"), text(item, "messageExpression")])
+        .collect();
+    for list in ["variables", "validations"] {
+        for (index, item) in items(&spec[list]).iter().enumerate() {
+            policy_expression_errors(item, &format!("spec.{list}[{index}]"), &known, &mut errors);
+        }
+    }
+    condition_errors(&spec["matchConditions"], "spec.matchConditions", &POLICY_VARIABLES, &known, &mut errors);
+    errors
+}
+
+/// The wrong fields of a ValidatingAdmissionPolicyBinding.
+pub fn validate_policy_binding(binding: &Value) -> Vec<FieldError> {
+    const ACTIONS: [&str; 3] = ["Audit", "Deny", "Warn"];
+    let mut errors = Vec::new();
+    let spec = &binding["spec"];
+    let policy = text(spec, "policyName");
+    if policy.is_empty() {
+        errors.push(FieldError::required("spec.policyName", ""));
+    } else {
+        for message in subdomain_messages(policy, 253) {
+            errors.push(FieldError::invalid("spec.policyName", &policy.into(), &message));
+        }
+    }
+    let reference = &spec["paramRef"];
+    if reference.is_object() {
+        match (text(reference, "name").is_empty(), reference["selector"].is_object()) {
+            (false, true) => {
+                let detail = "name and selector are mutually exclusive";
+                errors.push(FieldError::forbidden("spec.paramRef.name", detail));
+            }
+            (true, false) => {
+                let detail = "one of name or selector must be specified";
+                errors.push(FieldError::required("spec.paramRef", detail));
+            }
+            _ => {}
+        }
+    }
+    let actions = items(&spec["validationActions"]);
+    let path = "spec.validationActions";
+    for (index, action) in actions.iter().enumerate() {
+        if !ACTIONS.iter().any(|known| action == known) {
+            errors.push(FieldError::not_supported(format!("{path}[{index}]"), action, &ACTIONS));
+        }
+        if actions[..index].contains(action) {
+            errors.push(FieldError::duplicate(format!("{path}[{index}]"), action));
+        }
+    }
+    if ["Deny", "Warn"].iter().all(|both| actions.iter().any(|action| action == both)) {
+        let detail = "must not contain both Deny and Warn (repeating the same validation failure information in the API \
+                      response and headers serves no purpose)";
+        errors.push(FieldError::invalid(path, &spec["validationActions"], detail));
+    }
+    if actions.is_empty() {
+        errors.push(FieldError::required(path, "at least one validation action is required"));
+    }
+    errors
+}
+
+fn policy_expression_errors(item: &Value, path: &str, known: &BTreeSet<&str>, errors: &mut Vec<FieldError>) {
+    const REASONS: [&str; 3] = ["Forbidden", "Invalid", "RequestEntityTooLarge"];
+    for field in ["expression", "messageExpression"] {
+        let path = format!("{path}.{field}");
+        let expression = text(item, field).trim();
+        if expression.is_empty() {
+            if field == "expression" {
+                errors.push(FieldError::required(path, "expression is not specified"));
+            }
+        } else if !known.contains(text(item, field))
+            && let Some(reason) = expression_problem(expression, &POLICY_VARIABLES)
+        {
+            errors.push(FieldError::invalid(path, &expression.into(), &reason));
+        }
+    }
+    if let Some(reason) = item["reason"].as_str().filter(|reason| !REASONS.contains(reason)) {
+        errors.push(FieldError::not_supported(format!("{path}.reason"), &reason.into(), &REASONS));
+    }
 }
 
 fn items(list: &Value) -> &[Value] {

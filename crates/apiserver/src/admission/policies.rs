@@ -1,0 +1,188 @@
+//! Putting a request before ValidatingAdmissionPolicies: which are concerned, with which parameters.
+
+use std::sync::Arc;
+
+use kogge_machinery::{
+    admission::{Decision, MatchResources, ParameterReference, Policy, PolicyBinding, ReviewRequest, denied_by_policy},
+    cel::Bindings,
+    status_error::ApiError,
+};
+use serde_json::Value;
+
+use super::{
+    Attributes, Versions, resource_of,
+    webhooks::{Surroundings, invocation, with_review},
+};
+use crate::{
+    plane::list_error,
+    registry::ServedResource,
+    store::{ObjectKey, Scope},
+};
+
+/// Denies a request that breaks a policy, and warns where a binding only warns.
+pub(super) async fn validate(
+    attributes: &Attributes<'_>,
+    policies: &[(Arc<Policy>, Arc<PolicyBinding>)],
+    old: Option<&Value>,
+    object: Option<&Value>,
+) -> Result<(), ApiError> {
+    if policies.is_empty() {
+        return Ok(());
+    }
+    let surroundings = Surroundings::of(attributes, object);
+    let mut old_versions = old.map(|old| Versions::of(attributes.served, old));
+    let mut versions = object.map(|object| Versions::of(attributes.served, object));
+    let mut denied = None;
+    for (policy, binding) in policies {
+        let Some(asked) = invocation(attributes, &surroundings, &policy.matching, object, old)? else { continue };
+        let concerned = match &binding.matching {
+            None => true,
+            // Without rules of its own a binding leaves the policy's as they are.
+            Some(matching) if matching.rules.is_empty() => {
+                selectors_match(attributes, &surroundings, matching, object, old)?
+            }
+            Some(matching) => invocation(attributes, &surroundings, matching, object, old)?.is_some(),
+        };
+        if !concerned {
+            continue;
+        }
+        let served = asked.served(attributes);
+        if attributes.body_kind.is_none() {
+            for versions in [&mut versions, &mut old_versions].into_iter().flatten() {
+                versions.prepare(served).await?;
+            }
+        }
+        let object = versions.as_ref().map(|versions| versions.in_version(served));
+        let old = old_versions.as_ref().map(|versions| versions.in_version(served));
+        for decision in decisions(attributes, policy, binding, served, object, old)? {
+            if binding.warns {
+                attributes.requester.warnings.push(binding.warning(&decision));
+            }
+            if binding.denies && denied.is_none() {
+                let resource = attributes.served.resource.group_resource();
+                denied = Some(denied_by_policy(&resource, attributes.name, binding, &decision));
+            }
+        }
+    }
+    denied.map_or(Ok(()), Err)
+}
+
+/// What is wrong with a request, for all parameters of a binding.
+fn decisions(
+    attributes: &Attributes<'_>,
+    policy: &Policy,
+    binding: &PolicyBinding,
+    served: &ServedResource,
+    object: Option<&Value>,
+    old: Option<&Value>,
+) -> Result<Vec<Decision>, ApiError> {
+    Ok(match parameters(attributes, policy, binding)? {
+        Err(message) if policy.ignore_failures => {
+            tracing::warn!(policy = policy.name, binding = binding.name, message, "a policy can not be applied");
+            Vec::new()
+        }
+        Err(message) => {
+            let message = format!("failed to configure binding: {message}");
+            vec![Decision { message, reason: "Invalid".to_owned() }]
+        }
+        Ok(parameters) => parameters
+            .iter()
+            .flat_map(|parameters| policy.judge(&bindings(attributes, served, object, old, parameters)))
+            .collect(),
+    })
+}
+
+/// Whether the selectors of a binding without rules of its own match.
+fn selectors_match(
+    attributes: &Attributes<'_>,
+    surroundings: &Surroundings,
+    matching: &MatchResources,
+    object: Option<&Value>,
+    old: Option<&Value>,
+) -> Result<bool, ApiError> {
+    let of_namespace = matching.namespace_selector.as_ref().map_err(|reason| ApiError::internal(reason.clone()))?;
+    let of_object = matching.object_selector.as_ref().map_err(|reason| ApiError::internal(reason.clone()))?;
+    let resource = resource_of(&attributes.served.resource);
+    let excluded = matching.excluded.iter().any(|rule| rule.matches(&attributes.request(&resource)));
+    let labels = if of_namespace.is_empty() { None } else { surroundings.namespace_labels.clone()? };
+    let in_namespace = labels.is_none_or(|labels| of_namespace.matches_labels(Some(&labels)));
+    let is_object = of_object.is_empty() || [object, old].into_iter().flatten().any(|object| of_object.matches(object));
+    Ok(!excluded && in_namespace && is_object)
+}
+
+fn bindings(
+    attributes: &Attributes<'_>,
+    served: &ServedResource,
+    object: Option<&Value>,
+    old: Option<&Value>,
+    parameters: &Value,
+) -> Bindings {
+    let null = Value::Null;
+    let describe = |request: &ReviewRequest<'_>| request.description();
+    let request = with_review(attributes, served, "", object, old, &describe);
+    let namespace = match attributes.namespace {
+        "" => Value::Null,
+        _ => attributes.namespace_object().unwrap_or_default(),
+    };
+    Bindings::default()
+        .with("object", object.unwrap_or(&null))
+        .with("oldObject", old.unwrap_or(&null))
+        .with("request", &request)
+        .with("namespaceObject", &namespace)
+        .with("params", parameters)
+}
+
+/// The parameters to judge a request with: one null for a policy without any. The inner error says why there are none.
+fn parameters(
+    attributes: &Attributes<'_>,
+    policy: &Policy,
+    binding: &PolicyBinding,
+) -> Result<Result<Vec<Value>, String>, ApiError> {
+    let (Some((api_version, kind)), Some(reference)) = (&policy.parameter_kind, &binding.parameters) else {
+        return Ok(Ok(vec![Value::Null]));
+    };
+    let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+    let Some(served) = attributes.plane.registry().find_kind(group, kind) else {
+        return Ok(Err(format!("failed to find resource referenced by paramKind: '{group}/{version}, Kind={kind}'")));
+    };
+    let found = find(attributes, &served, reference)?;
+    Ok(match found {
+        Ok(found) if found.is_empty() && reference.deny_without => {
+            Err("no params found for policy binding with `Deny` parameterNotFoundAction".to_owned())
+        }
+        other => other,
+    })
+}
+
+fn find(
+    attributes: &Attributes<'_>,
+    served: &ServedResource,
+    reference: &ParameterReference,
+) -> Result<Result<Vec<Value>, String>, ApiError> {
+    let parse = |json: &[u8]| -> Result<Value, ApiError> {
+        serde_json::from_slice(json).map_err(|error| ApiError::internal(format!("stored object: {error}")))
+    };
+    let namespace = match (served.resource.namespaced, reference.namespace.as_str()) {
+        (false, _) => "",
+        (true, "") if attributes.namespace.is_empty() => {
+            let why = "cannot use namespaced paramRef in policy binding that matches cluster-scoped resources";
+            return Ok(Err(why.to_owned()));
+        }
+        (true, "") => attributes.namespace,
+        (true, namespace) => namespace,
+    };
+    if !reference.name.is_empty() {
+        let (resource, name) = (served.stored_as.clone(), reference.name.clone());
+        let key = ObjectKey { resource, namespace: namespace.to_owned(), name };
+        let found = attributes.plane.get(&key)?.map(|stored| parse(&stored.json)).transpose()?;
+        return Ok(Ok(found.into_iter().collect()));
+    }
+    let selector = match &reference.selector {
+        Ok(selector) => selector,
+        Err(reason) => return Ok(Err(reason.clone())),
+    };
+    let scope = Scope::of(&served.stored_as, Some(namespace));
+    let page = attributes.plane.store().list(&scope, None, 0, None).map_err(|error| list_error(&error))?;
+    let all = page.items.iter().map(|item| parse(&item.json)).collect::<Result<Vec<_>, _>>()?;
+    Ok(Ok(all.into_iter().filter(|object| selector.matches(object)).collect()))
+}
