@@ -53,7 +53,7 @@ pub struct ConnectionArguments {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run everything on this machine: Kubernetes-style API, REST API, operator and a simulated cloud
-    Up(UpArguments),
+    Up(Box<UpArguments>),
     /// Create, see and change clusters
     #[command(subcommand)]
     Cluster(ClusterCommand),

@@ -34,7 +34,7 @@ pub fn run(arguments: Arguments) -> Result<(), CommandError> {
         Command::Completions { shell } => commands::completions::run(shell),
         Command::Import(import) => runtime()?.block_on(commands::import::run(&connection, import)),
         Command::Guard { command } => managers::guard(&command),
-        Command::Up(up) => runtime()?.block_on(commands::up::run(&connection, up)),
+        Command::Up(up) => runtime()?.block_on(commands::up::run(&connection, *up)),
         Command::Cluster(command) => runtime()?.block_on(async move {
             let client = rest_client::RestClient::connect(&connection)?;
             match command {
