@@ -147,7 +147,7 @@ pub(crate) async fn handle(server: Server, request: Request<Body>) -> Response<B
     };
     match plane {
         Some(plane) => handle_in_plane(&plane, path, request).await,
-        None => error_response(&ApiError::unknown_path()),
+        None => error_response(&ApiError::page_not_found()),
     }
 }
 
@@ -201,7 +201,7 @@ async fn route(
     match request_path::parse(path) {
         RequestPath::Resource { group, version, namespace, resource, name, subresource, rest } => {
             let query = match Query::parse(&parts.uri) {
-                Ok(query) => query,
+                Ok(query) => query.of_method(&parts.method),
                 Err(error) => return ("get", Err(error)),
             };
             let verb = verb(&parts.method, name.is_some(), query.flag("watch"));
@@ -228,7 +228,7 @@ async fn route(
                 Err(busy) => return (verb, Ok(busy.response())),
             };
             let Some(served) = plane.registry().find(&group, &version, &resource) else {
-                return (verb, Err(ApiError::unknown_path()));
+                return (verb, Err(plane.registry().unknown_path(&group, &version)));
             };
             let resolved = Resolved { served, namespace, name, subresource, rest, verb };
             let answer = resource_request(plane, user, parts, query, resolved, body, now, warnings);
@@ -241,11 +241,9 @@ async fn route(
             trail.attributes(&attributes, "");
             let result = match admit_user(plane, user, parts, &attributes, trail).await {
                 Err(error) => Err(error),
-                Ok(_) if parts.method != Method::GET && parts.method != Method::HEAD => Err(ApiError::new(
-                    405,
-                    "MethodNotAllowed",
-                    "the server does not allow this method on the requested resource",
-                )),
+                Ok(_) if parts.method != Method::GET && parts.method != Method::HEAD => {
+                    Err(ApiError::method_not_allowed())
+                }
                 Ok(_) => document(plane, &document_path, parts),
             };
             ("get", result)
@@ -311,12 +309,21 @@ async fn resource_request(
     let resource = &served.resource;
     let misplaced = if resource.namespaced { namespace.is_none() && name.is_some() } else { namespace.is_some() };
     if misplaced || !rest.is_empty() {
-        return Err(ApiError::unknown_path());
+        return Err(plane.registry().unknown_path(&resource.group, &resource.version));
     }
     // `POST /api/v1/pods` without a namespace is no collection one can create in.
     let creates_nowhere = resource.namespaced && namespace.is_none() && verb == "create";
-    if creates_nowhere || (subresource.is_none() && !resource.verbs.iter().any(|known| known == verb)) {
-        return Err(ApiError::method_not_supported(&resource.group_resource(), verb));
+    // Built-in paths know their methods one by one; HEAD is none of them, and POST only one of collections.
+    let wrong_method = !resource.custom
+        && subresource.is_none()
+        && (parts.method == Method::HEAD || (verb == "create" && name.is_some()));
+    let unknown_verb = subresource.is_none() && !resource.verbs.iter().any(|known| known == verb);
+    if creates_nowhere || wrong_method || unknown_verb {
+        return Err(if resource.custom {
+            ApiError::method_not_supported(&resource.group_resource(), verb)
+        } else {
+            ApiError::method_not_allowed()
+        });
     }
     let answer = negotiation::negotiate_answer_at(
         Endpoint::Resource,

@@ -12,6 +12,7 @@ use arc_swap::ArcSwap;
 use kogge_machinery::{
     custom_resource_definition,
     resource::{GroupResource, ResourceType, SharedResourceType},
+    status_error::ApiError,
 };
 use serde_json::Value;
 
@@ -65,6 +66,15 @@ impl Types {
             .iter()
             .find(|served| served.resource.group == group && served.resource.version == version)
     }
+}
+
+/// Whether a built-in group and version has this kind.
+pub(crate) fn is_built_in_kind(group: &str, version: &str, kind: &str) -> bool {
+    let is_it = |served: &Arc<ServedResource>| {
+        let resource = &served.resource;
+        resource.group == group && resource.version == version && resource.kind == kind
+    };
+    BUILT_IN.by_plural.values().flatten().any(is_it)
 }
 
 static BUILT_IN: LazyLock<Types> = LazyLock::new(|| {
@@ -128,6 +138,17 @@ impl Registry {
             .find(group, version, plural)
             .cloned()
             .or_else(|| self.custom.load().types.find(group, version, plural).cloned())
+    }
+
+    /// 404 for a path that names nothing: built-in versions answer it themselves, any other path is nobody's.
+    pub(crate) fn unknown_path(&self, group: &str, version: &str) -> ApiError {
+        let built_in =
+            |served: &Arc<ServedResource>| served.resource.group == group && served.resource.version == version;
+        if group.is_empty() || BUILT_IN.by_plural.values().flatten().any(built_in) {
+            ApiError::unknown_path()
+        } else {
+            ApiError::page_not_found()
+        }
     }
 
     /// A type of this group and plural in its storage version.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use crate::{
+    discovery::compare_versions,
     resource::{PrinterColumn, ResourceType, ScalePaths},
     schema::{LazySchema, Schema},
     status_error::FieldError,
@@ -77,7 +78,36 @@ fn default_names(spec: &mut Map<String, Value>) {
 pub fn validate(definition: &Value, old: Option<&Value>) -> Vec<FieldError> {
     let mut errors = specification::errors(definition, old);
     errors.extend(stored_versions_errors(definition));
+    at_shared_fields(definition, &mut errors);
     errors
+}
+
+/// What all versions have in common stands in the real server's internal form outside of the versions, and that is where
+/// its errors point to.
+fn at_shared_fields(definition: &Value, errors: &mut Vec<FieldError>) {
+    let versions = definition.get("spec").map(versions).unwrap_or_default();
+    let Some((first, others)) = versions.split_first() else { return };
+    for (field, shared) in [
+        ("schema", "spec.validation"),
+        ("subresources", "spec.subresources"),
+        ("additionalPrinterColumns", "spec.additionalPrinterColumns"),
+        ("selectableFields", "spec.selectableFields"),
+    ] {
+        if others.iter().any(|other| other.get(field) != first.get(field)) {
+            continue;
+        }
+        let of_version = |error: &FieldError, number: usize| {
+            let rest = error.field.strip_prefix(&format!("spec.versions[{number}].{field}"))?;
+            rest.is_empty().then_some(()).or_else(|| rest.starts_with(['.', '[']).then_some(()))?;
+            Some(format!("{shared}{rest}"))
+        };
+        errors.retain(|error| (1..versions.len()).all(|number| of_version(error, number).is_none()));
+        for error in errors.iter_mut() {
+            if let Some(moved) = of_version(error, 0) {
+                error.field = moved;
+            }
+        }
+    }
 }
 
 /// The status after the naming and establishing controllers: acceptedNames, storedVersions, conditions
@@ -150,7 +180,7 @@ fn resource_type(definition: &Value, spec: &Value, version: &Value, storage_vers
     };
     let verbs = ["delete", "deletecollection", "get", "list", "patch", "create", "update", "watch"];
     Some(ResourceType {
-        deprecation_warning: deprecation_warning(version, &group, &version_name, &kind),
+        deprecation_warning: deprecation_warning(spec, version, &group, &version_name, &kind),
         group,
         version: version_name,
         list_kind: name("listKind"),
@@ -192,10 +222,20 @@ fn columns(version: &Value) -> Vec<PrinterColumn> {
         .collect()
 }
 
-fn deprecation_warning(version: &Value, group: &str, version_name: &str, kind: &str) -> Option<String> {
+/// The version's own words, or what to use instead: the best served version that is not deprecated, if it is better.
+fn deprecation_warning(spec: &Value, version: &Value, group: &str, version_name: &str, kind: &str) -> Option<String> {
     if version.get("deprecated").and_then(Value::as_bool) != Some(true) {
         return None;
     }
     let own = version.get("deprecationWarning").and_then(Value::as_str).map(str::to_owned);
-    Some(own.unwrap_or_else(|| format!("{group}/{version_name} {kind} is deprecated")))
+    let flag = |version: &Value, field: &str| version.get(field).and_then(Value::as_bool) == Some(true);
+    let mut better: Vec<&str> = versions(spec)
+        .iter()
+        .filter(|other| flag(other, "served") && !flag(other, "deprecated"))
+        .filter_map(|other| other.get("name").and_then(Value::as_str))
+        .filter(|other| compare_versions(other, version_name).is_gt())
+        .collect();
+    better.sort_by(|left, right| compare_versions(right, left));
+    let instead = better.first().map(|best| format!("; use {group}/{best} {kind}")).unwrap_or_default();
+    Some(own.unwrap_or_else(|| format!("{group}/{version_name} {kind} is deprecated{instead}")))
 }

@@ -7,7 +7,9 @@
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 
 use crate::resource::ResourceType;
 
@@ -141,8 +143,17 @@ fn subresources(resource: &ResourceType) -> Vec<SubresourceKind<'_>> {
             verbs: readable(),
         });
     }
-    all.sort_by(|left, right| left.name.cmp(right.name));
+    if !resource.custom {
+        all.sort_by(|left, right| left.name.cmp(right.name));
+    }
     all
+}
+
+/// Changes when objects of this kind come to be stored in another version (`StorageVersionHash`).
+fn storage_version_hash(resource: &ResourceType) -> String {
+    let stored = resource.storage_version.rsplit('/').next().unwrap_or_default();
+    let digest = Sha256::digest(format!("{}/{stored}/{}", resource.group, resource.kind));
+    STANDARD.encode(&digest[..8])
 }
 
 /// The resources of one group-version by name.
@@ -174,6 +185,10 @@ pub fn resource_list(group: &str, version: &str, resources: &[&ResourceType]) ->
         if !resource.categories.is_empty() {
             entry["categories"] = resource.categories.clone().into();
         }
+        // What cannot be watched is not stored.
+        if resource.verbs.iter().any(|verb| *verb == "watch") {
+            entry["storageVersionHash"] = storage_version_hash(resource).into();
+        }
         entries.push(entry);
         for subresource in subresources(resource) {
             let mut entry = json!({
@@ -198,10 +213,18 @@ pub fn resource_list(group: &str, version: &str, resources: &[&ResourceType]) ->
     }))
 }
 
+/// The kind an endpoint answers with. Built-in endpoints leave group and version out where they are their own.
+fn response_kind(resource: &ResourceType, group: &str, version: &str, kind: &str) -> Value {
+    if !resource.custom && group == resource.group && version == resource.version {
+        return json!({"group": "", "version": "", "kind": kind});
+    }
+    json!({"group": group, "version": version, "kind": kind})
+}
+
 fn aggregated_resource(resource: &ResourceType) -> Value {
     let mut entry = json!({
         "resource": resource.plural,
-        "responseKind": {"group": resource.group, "version": resource.version, "kind": resource.kind},
+        "responseKind": response_kind(resource, &resource.group, &resource.version, &resource.kind),
         "scope": if resource.namespaced { "Namespaced" } else { "Cluster" },
         "singularResource": resource.singular,
         "verbs": resource.verbs,
@@ -217,7 +240,8 @@ fn aggregated_resource(resource: &ResourceType) -> Value {
         .map(|subresource| {
             json!({
                 "subresource": subresource.name,
-                "responseKind": {"group": subresource.group, "version": subresource.version, "kind": subresource.kind},
+                "responseKind":
+                    response_kind(resource, subresource.group, subresource.version, subresource.kind),
                 "verbs": subresource.verbs,
             })
         })
@@ -244,10 +268,7 @@ pub fn aggregated(core: bool, discovery_version: &str, resources: &[&ResourceTyp
                     json!({"version": version, "resources": resources, "freshness": "Current"})
                 })
                 .collect();
-            let mut metadata = json!({"creationTimestamp": null});
-            if !group.is_empty() {
-                metadata["name"] = (*group).into();
-            }
+            let metadata = if group.is_empty() { json!({}) } else { json!({"name": group}) };
             json!({"metadata": metadata, "versions": versions})
         })
         .collect();

@@ -227,6 +227,9 @@ pub fn body_encoding(content_type: Option<&str>, patch: bool, custom: bool) -> R
         ],
     };
     known.iter().find(|(name, _)| *name == media_type).map(|(_, encoding)| *encoding).ok_or_else(|| {
+        if patch && !custom {
+            return ApiError::unroutable_media_type();
+        }
         let supported: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
         ApiError::unsupported_media_type(sent, &supported)
     })

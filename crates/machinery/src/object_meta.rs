@@ -114,6 +114,7 @@ pub fn prepare_create(resource: &ResourceType, object: &mut Value, uid: &str, no
     }
     metadata.insert("uid".to_owned(), uid.into());
     metadata.insert("creationTimestamp".to_owned(), now.into());
+    drop_empty_lists(metadata);
     if resource.custom || resource.has_generation {
         metadata.insert("generation".to_owned(), 1.into());
     }
@@ -129,7 +130,7 @@ pub fn prepare_create(resource: &ResourceType, object: &mut Value, uid: &str, no
 /// of the stored one; absent ones are filled in.
 ///
 /// # Errors
-/// 422 when a custom kind sends no resourceVersion, 409 when one differs.
+/// 422 when a custom kind sends no resourceVersion or the uid differs, 409 when the resourceVersion does.
 pub fn check_preconditions(resource: &ResourceType, old: &Value, new: &mut Value) -> Result<(), ApiError> {
     let old_metadata = metadata(old);
     let name = text(old_metadata, "name");
@@ -137,8 +138,8 @@ pub fn check_preconditions(resource: &ResourceType, old: &Value, new: &mut Value
     let new_metadata = metadata_mut(new)?;
     let uid = new_metadata.get("uid").and_then(Value::as_str).unwrap_or_default();
     if !uid.is_empty() && uid != current_uid {
-        let message = format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {current_uid}");
-        return Err(ApiError::conflict(&resource.group_resource(), name, &message));
+        let error = FieldError::invalid("metadata.uid", &uid.into(), "field is immutable");
+        return Err(ApiError::invalid(&resource.group, &resource.kind, name, &[error.clone(), error]));
     }
     match new_metadata.get("resourceVersion").and_then(Value::as_str).unwrap_or_default() {
         "" | "0" if resource.custom => {
@@ -156,6 +157,21 @@ pub fn check_preconditions(resource: &ResourceType, old: &Value, new: &mut Value
     Ok(())
 }
 
+/// Takes out lists and maps without content, which metadata never shows.
+fn drop_empty_lists(metadata: &mut Map<String, Value>) {
+    for key in ["labels", "annotations", "finalizers", "ownerReferences"] {
+        let empty = metadata.get(key).is_some_and(|value| match value {
+            Value::Null => true,
+            Value::Array(items) => items.is_empty(),
+            Value::Object(fields) => fields.is_empty(),
+            _ => false,
+        });
+        if empty {
+            metadata.remove(key);
+        }
+    }
+}
+
 /// Restores what an update may never change, and reports what it must not try to.
 fn guard_metadata(resource: &ResourceType, old: &Value, new: &mut Value) -> Result<(), ApiError> {
     check_preconditions(resource, old, new)?;
@@ -168,6 +184,7 @@ fn guard_metadata(resource: &ResourceType, old: &Value, new: &mut Value) -> Resu
             errors.push(FieldError::invalid(format!("metadata.{key}"), &value.into(), "field is immutable"));
         }
     }
+    drop_empty_lists(new_metadata);
     restore(new_metadata, old_metadata, "creationTimestamp");
     restore(new_metadata, old_metadata, "generation");
     new_metadata.remove("selfLink");
@@ -205,6 +222,8 @@ fn guard_metadata(resource: &ResourceType, old: &Value, new: &mut Value) -> Resu
     if errors.is_empty() {
         Ok(())
     } else {
+        // The real server asks twice, and so lists everything twice.
+        errors.extend(errors.clone());
         Err(ApiError::invalid(&resource.group, &resource.kind, text(old_metadata, "name"), &errors))
     }
 }

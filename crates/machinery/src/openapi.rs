@@ -28,13 +28,14 @@ static META_DEFINITIONS: LazyLock<Map<String, Value>> =
 pub fn group_version_document(group: &str, version: &str, resources: &[&ResourceType]) -> Value {
     let mut schemas = META_DEFINITIONS.clone();
     let mut paths = Map::new();
+    let custom = resources.iter().any(|resource| resource.custom && resource.group == group);
     for resource in resources.iter().filter(|resource| resource.group == group && resource.version == version) {
         let name = components::add(resource, &mut schemas);
         operations::add(resource, &name, &mut paths);
     }
     json!({
         "openapi": "3.0.0",
-        "info": {"title": "Kubernetes", "version": "unversioned"},
+        "info": {"title": if custom { "Kubernetes CRD Swagger" } else { "Kubernetes" }, "version": "unversioned"},
         "paths": paths,
         "components": {"schemas": schemas},
     })

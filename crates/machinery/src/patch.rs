@@ -14,7 +14,7 @@ use crate::status_error::ApiError;
 /// Operations a JSON patch may have, as in the real server.
 pub const MAXIMUM_JSON_PATCH_OPERATIONS: usize = 10_000;
 
-/// 422 in the words of the real server, and why, which it keeps to itself.
+/// 422 in the words of the real server, and why.
 fn unprocessable(why: &str) -> ApiError {
     ApiError::new(422, "Invalid", format!("the server rejected our request due to an error in our request: {why}"))
 }

@@ -170,6 +170,11 @@ impl Schema {
         defaulting::apply(&self.root, object);
     }
 
+    /// Whether there are CEL rules anywhere in it.
+    pub fn has_rules(&self) -> bool {
+        self.root.below.rules
+    }
+
     /// Types, required, enum, format, pattern, bounds, list uniqueness, then `x-kubernetes-validations`; these only
     /// when no error of the former is one the real server lets block them.
     ///

@@ -289,14 +289,31 @@ impl ApiError {
         Self::of_resource(404, "NotFound", resource, name, text)
     }
 
-    /// 404 of a path that names nothing served.
+    /// 404 of a path below a served group and version that names nothing.
     pub fn unknown_path() -> Self {
-        Self::new(404, "NotFound", "the server could not find the requested resource")
+        let message = "the server could not find the requested resource";
+        Self::with_details(404, "NotFound", message, details("", "", ""))
+    }
+
+    /// 404 of any other path. The real server answers it with a text and not with a `Status`: see [`Self::plain_text`].
+    pub fn page_not_found() -> Self {
+        Self::new(404, "", "404 page not found\n")
+    }
+
+    /// The body of an error that is no `Status` but this text.
+    pub fn plain_text(&self) -> Option<&str> {
+        (self.0.code == 404 && self.0.reason.is_empty()).then_some(self.0.message.as_str())
     }
 
     /// 409 of a create.
     pub fn already_exists(resource: &GroupResource, name: &str) -> Self {
         let text = format!("{resource} {} already exists", quote(name));
+        Self::of_resource(409, "AlreadyExists", resource, name, text)
+    }
+
+    /// 409 of a create while the object of that name is being deleted.
+    pub fn being_deleted(resource: &GroupResource, name: &str) -> Self {
+        let text = format!("object is being deleted: {resource} {} already exists", quote(name));
         Self::of_resource(409, "AlreadyExists", resource, name, text)
     }
 
@@ -345,6 +362,18 @@ impl ApiError {
         Self::with_details(422, "Invalid", message, status)
     }
 
+    /// 422 of a JSON patch that does not apply; the real server keeps to itself why.
+    pub fn unprocessable() -> Self {
+        let message = "the server rejected our request due to an error in our request";
+        Self::with_details(422, "Invalid", message, details("", "", ""))
+    }
+
+    /// 405 of a built-in path.
+    pub fn method_not_allowed() -> Self {
+        let message = "the server does not allow this method on the requested resource";
+        Self::with_details(405, "MethodNotAllowed", message, details("", "", ""))
+    }
+
     /// 405 `VERB is not supported on resources of kind "widgets.example.com"`.
     pub fn method_not_supported(resource: &GroupResource, verb: &str) -> Self {
         let text = format!("{verb} is not supported on resources of kind {}", quote(&resource.to_string()));
@@ -358,6 +387,11 @@ impl ApiError {
             "NotAcceptable",
             format!("only the following media types are accepted: {}", supported.join(", ")),
         )
+    }
+
+    /// 415 of a patch to a built-in path, which says only that.
+    pub fn unroutable_media_type() -> Self {
+        Self::with_details(415, "UnsupportedMediaType", "415: Unsupported Media Type", details("", "", ""))
     }
 
     /// 415 listing what can be read. `sent` is not repeated to the client, as in the real server.

@@ -157,12 +157,12 @@ pub fn table(
             object_of([("cells", cells.into()), ("object", embedded)])
         })
         .collect();
-    let definitions = if with_columns { column_definitions(columns) } else { Vec::new() };
+    let definitions = if with_columns { Value::from(column_definitions(columns)) } else { Value::Null };
     object_of([
         ("kind", "Table".into()),
         ("apiVersion", format!("meta.k8s.io/{version}").into()),
         ("metadata", list_metadata),
-        ("columnDefinitions", definitions.into()),
+        ("columnDefinitions", definitions),
         ("rows", rows.into()),
     ])
 }
@@ -269,7 +269,7 @@ mod tests {
         let one = &objects()[..1];
         let answer = table(&pod, one, json!({}), IncludeObject::Object, false, "v1beta1", 5);
         assert_eq!(answer["rows"][0]["cells"], json!(["a", "3@5"]));
-        assert_eq!((&answer["columnDefinitions"], &answer["rows"][0]["object"]), (&json!([]), &one[0]));
+        assert_eq!((&answer["columnDefinitions"], &answer["rows"][0]["object"]), (&Value::Null, &one[0]));
     }
 
     #[test]

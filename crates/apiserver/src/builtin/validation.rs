@@ -33,6 +33,14 @@ pub fn validate(resource: &ResourceType, object: &Value, old: Option<&Value>) ->
                 pods::validate_update(object, old, &mut errors);
             }
         }
+        ("", "events") => {
+            let (namespace, named) = (text(object, "/metadata/namespace"), text(object, "/involvedObject/namespace"));
+            let expected = if named.is_empty() { "default" } else { named };
+            if namespace != expected {
+                let detail = "does not match event.namespace";
+                errors.push(FieldError::invalid("involvedObject.namespace", &named.into(), detail));
+            }
+        }
         ("", "persistentvolumeclaims") => claim(object, old, &mut errors),
         ("apps", "deployments" | "replicasets" | "statefulsets" | "daemonsets") => {
             workload(&resource.kind, object, old, &mut errors);

@@ -61,6 +61,9 @@ pub(crate) fn document_response(
 /// The `Status` of an error.
 pub(crate) fn error_response(error: &ApiError) -> Response<Body> {
     let code = StatusCode::from_u16(error.code()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    if let Some(text) = error.plain_text() {
+        return response(code, "text/plain; charset=utf-8", text.to_owned());
+    }
     let mut answer = response(code, "application/json", serialize(&status_document(error)));
     let retry_after = error.status().details.as_ref().map_or(0, |details| details.retry_after_seconds);
     if retry_after > 0 {

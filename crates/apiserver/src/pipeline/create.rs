@@ -101,11 +101,7 @@ pub(crate) async fn create_object(
         .as_str()
         .is_some_and(|version| !version.is_empty() && version != "0")
     {
-        return Err(ApiError::new(
-            500,
-            "InternalError",
-            "Internal error occurred: resourceVersion should not be set on objects to be created",
-        ));
+        return Err(ApiError::new(500, "", "resourceVersion should not be set on objects to be created"));
     }
     if served.terminating {
         return Err(ApiError::method_not_supported(&resource.group_resource(), "create"));
@@ -163,7 +159,13 @@ pub(crate) async fn create_object(
                 return Ok(Written { object, code: StatusCode::CREATED });
             }
             Err(WriteError::Exists) if fixed_name.is_none() && attempt < attempts => {}
-            Err(WriteError::Exists) => return Err(ApiError::already_exists(&resource.group_resource(), &name)),
+            Err(WriteError::Exists) => {
+                let existing = context.plane.get(&context.key_of(&name))?;
+                let existing: Option<Value> = existing.and_then(|stored| serde_json::from_slice(&stored.json).ok());
+                let deleted = existing.is_some_and(|existing| existing["metadata"]["deletionTimestamp"].is_string());
+                let refuse = if deleted { ApiError::being_deleted } else { ApiError::already_exists };
+                return Err(refuse(&resource.group_resource(), &name));
+            }
             Err(error) => return Err(write_error(&error)),
         }
     }

@@ -46,7 +46,7 @@ pub(crate) fn mark_terminating(definition: &mut Value, now: &str) {
         "status": "True",
         "lastTransitionTime": now,
         "reason": "InstanceDeletionPending",
-        "message": "CustomResourceDefinition marked for deletion; CustomResource deletion will be initiated soon",
+        "message": "CustomResourceDefinition marked for deletion; CustomResource deletion will begin soon",
     });
     if definition["status"].is_null() {
         definition["status"] = json!({});

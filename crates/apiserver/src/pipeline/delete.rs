@@ -6,7 +6,12 @@
 use axum::body::Body;
 use futures::{StreamExt as _, TryStreamExt as _};
 use http::{Response, StatusCode};
-use kogge_machinery::{admission::Operation, negotiation, resource::GroupResource, status_error::ApiError};
+use kogge_machinery::{
+    admission::Operation,
+    negotiation,
+    resource::GroupResource,
+    status_error::{ApiError, FieldError, quote},
+};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -78,28 +83,23 @@ impl DeleteOptions {
 
     fn check(&self) -> Result<(), ApiError> {
         if let Some(other) = self.dry_run.iter().flatten().find(|stage| *stage != "All") {
-            return Err(unsupported_dry_run(other));
+            return Err(invalid_options(unsupported_dry_run(other)));
         }
-        if self.propagation_policy.is_some() && self.orphan_dependents.is_some() {
-            return Err(ApiError::new(
-                422,
-                "Invalid",
-                "DeleteOptions.meta.k8s.io \"\" is invalid: propagationPolicy: Invalid value: orphanDependents and \
-                 deletionPropagation cannot be both set",
-            ));
+        let Some(policy) = &self.propagation_policy else { return Ok(()) };
+        if self.orphan_dependents.is_some() {
+            let detail = "orphanDependents and deletionPropagation cannot be both set";
+            return Err(invalid_options(FieldError::invalid("propagationPolicy", &json!(policy), detail)));
         }
-        match self.propagation_policy.as_deref() {
-            None | Some("Background" | "Foreground" | "Orphan") => Ok(()),
-            Some(other) => Err(ApiError::new(
-                422,
-                "Invalid",
-                format!(
-                    "DeleteOptions.meta.k8s.io \"\" is invalid: propagationPolicy: Unsupported value: {other:?}: \
-                     supported values: \"Foreground\", \"Background\", \"Orphan\""
-                ),
-            )),
+        if !matches!(policy.as_str(), "Background" | "Foreground" | "Orphan") {
+            let supported = ["Foreground", "Background", "Orphan", "nil"];
+            return Err(invalid_options(FieldError::not_supported("propagationPolicy", &json!(policy), &supported)));
         }
+        Ok(())
     }
+}
+
+fn invalid_options(error: FieldError) -> ApiError {
+    ApiError::invalid("meta.k8s.io", "DeleteOptions", "", &[error])
 }
 
 /// The options of a request: those of the body, completed by the query.
@@ -112,7 +112,11 @@ async fn read_options(context: &RequestContext<'_>, request_body: Body) -> Resul
         let value = body::decode(&bytes, encoding)?.value;
         let kind = value["kind"].as_str().unwrap_or("DeleteOptions");
         if kind != "DeleteOptions" {
-            return Err(ApiError::bad_request(format!("the body of a delete is DeleteOptions, not {kind}")));
+            return Err(ApiError::bad_request(format!(
+                "no kind {} is registered for version {} in scheme \"pkg/runtime/scheme.go:111\"",
+                quote(kind),
+                quote(value["apiVersion"].as_str().unwrap_or_default())
+            )));
         }
         serde_json::from_value(value).map_err(|error| ApiError::bad_request(format!("DeleteOptions: {error}")))?
     };
@@ -229,7 +233,7 @@ pub(crate) async fn delete_object(
     loop {
         let stored = plane.get(key)?.ok_or_else(|| ApiError::not_found(&resource, &key.name))?;
         let object = present_value(served, &stored.json, stored.revision).await?;
-        check_preconditions(&resource, &object, options)?;
+        check_preconditions(served, &object, options)?;
         let now = jiff::Timestamp::now();
         let decision = decide(served, &object, options, now);
         if let Some(review) = &review {
@@ -260,19 +264,24 @@ pub(crate) async fn delete_object(
     }
 }
 
-fn check_preconditions(resource: &GroupResource, object: &Value, options: &DeleteOptions) -> Result<(), ApiError> {
+fn check_preconditions(served: &ServedResource, object: &Value, options: &DeleteOptions) -> Result<(), ApiError> {
     let Some(preconditions) = &options.preconditions else { return Ok(()) };
     let metadata = &object["metadata"];
-    for (wanted, field, label) in
-        [(&preconditions.uid, "uid", "UID"), (&preconditions.resource_version, "resourceVersion", "ResourceVersion")]
-    {
+    for (wanted, field, label, happened) in [
+        (&preconditions.uid, "uid", "UID", "deleted and then recreated"),
+        (&preconditions.resource_version, "resourceVersion", "ResourceVersion", "modified"),
+    ] {
         let found = metadata[field].as_str().unwrap_or_default();
         if let Some(wanted) = wanted
             && wanted != found
         {
-            let message =
-                format!("Precondition failed: {label} in precondition: {wanted}, {label} in object meta: {found}");
-            return Err(ApiError::conflict(resource, metadata["name"].as_str().unwrap_or_default(), &message));
+            let message = format!(
+                "the {label} in the precondition ({wanted}) does not match the {label} in record ({found}). The object \
+                 might have been {happened}"
+            );
+            // The real server names the kind in these two messages.
+            let kind = GroupResource { group: served.resource.group.clone(), resource: served.resource.kind.clone() };
+            return Err(ApiError::conflict(&kind, metadata["name"].as_str().unwrap_or_default(), &message));
         }
     }
     Ok(())
@@ -325,8 +334,15 @@ fn decide(served: &ServedResource, object: &Value, options: &DeleteOptions, now:
 fn mark(object: &mut Value, served: &ServedResource, grace: i64, now: jiff::Timestamp, first: bool) {
     let at = now.checked_add(jiff::SignedDuration::from_secs(grace)).unwrap_or(now);
     object["metadata"]["deletionTimestamp"] = timestamp(at).into();
-    object["metadata"]["deletionGracePeriodSeconds"] = grace.into();
-    if first && let Some(generation) = object["metadata"]["generation"].as_i64().filter(|generation| *generation > 0) {
+    // Namespaces and definitions are marked by code of their own, which sets the time alone.
+    let alone = served.is_core("namespaces") || definition_write::is_definition(served);
+    if !alone {
+        object["metadata"]["deletionGracePeriodSeconds"] = grace.into();
+    }
+    if first
+        && !alone
+        && let Some(generation) = object["metadata"]["generation"].as_i64().filter(|generation| *generation > 0)
+    {
         object["metadata"]["generation"] = (generation + 1).into();
     }
     if served.is_core("namespaces") {

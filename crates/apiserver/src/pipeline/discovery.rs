@@ -35,11 +35,10 @@ pub(crate) fn document(plane: &Plane, path: &RequestPath, parts: &Parts) -> Resu
         }
         RequestPath::CoreVersions => discovery::core_versions(&server_address(parts)),
         RequestPath::Groups => discovery::group_list(&all),
-        RequestPath::Group { group } => discovery::group(group, &all).ok_or_else(ApiError::unknown_path)?,
-        RequestPath::GroupVersion { group, version } => {
-            discovery::resource_list(group, version, &all).ok_or_else(ApiError::unknown_path)?
-        }
-        _ => return Err(ApiError::unknown_path()),
+        RequestPath::Group { group } => discovery::group(group, &all).ok_or_else(ApiError::page_not_found)?,
+        RequestPath::GroupVersion { group, version } => discovery::resource_list(group, version, &all)
+            .ok_or_else(|| plane.registry().unknown_path(group, version))?,
+        _ => return Err(ApiError::page_not_found()),
     };
     document_response(&answer, StatusCode::OK, Document::Value(document))
 }
@@ -61,6 +60,7 @@ fn with_entity_tag(
     };
     let value = HeaderValue::from_str(&tag).map_err(|error| ApiError::internal(error.to_string()))?;
     answer.headers_mut().insert(header::ETAG, value);
+    answer.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("public"));
     answer.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept"));
     Ok(answer)
 }

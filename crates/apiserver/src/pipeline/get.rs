@@ -7,12 +7,19 @@ use kogge_machinery::status_error::ApiError;
 use super::{
     RequestContext,
     answer::{Document, document_response},
+    list_options::parse_resource_version,
     presentation::{include_object, present, represent},
 };
 use crate::store::StoredObject;
 
 /// Answers a GET; also the GET of `/status`, which shows the whole object.
 pub(crate) async fn get(context: &RequestContext<'_>) -> Result<Response<Body>, ApiError> {
+    if let Some(wanted) = context.query.get("resourceVersion").map(parse_resource_version).transpose()? {
+        let current = context.plane.store().revision();
+        if wanted > current {
+            return Err(ApiError::resource_version_too_large(wanted, current));
+        }
+    }
     let stored = load(context)?;
     let object = present(&context.served, &stored.json, stored.revision).await?;
     object_response(context, StatusCode::OK, object)

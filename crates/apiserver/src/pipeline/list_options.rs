@@ -5,7 +5,7 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use kogge_machinery::{
     resource::ResourceType,
     selector::{FieldSelector, LabelSelector},
-    status_error::{ApiError, FieldError},
+    status_error::{ApiError, FieldError, quote},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -65,7 +65,8 @@ pub(crate) struct ListOptions {
 impl ListOptions {
     pub(crate) fn parse(query: &Query, watch: bool) -> Result<Self, ApiError> {
         let mut errors = Vec::new();
-        let resource_version = query.get("resourceVersion").map(parse_resource_version).transpose()?;
+        let parse_version = if watch { parse_resource_version } else { parse_list_version };
+        let resource_version = query.get("resourceVersion").map(parse_version).transpose()?;
         let match_text = query.get("resourceVersionMatch");
         let continue_text = query.get("continue");
         let initial = query.has("sendInitialEvents").then(|| query.flag("sendInitialEvents"));
@@ -77,13 +78,16 @@ impl ListOptions {
                 errors.push(FieldError::not_supported(
                     "resourceVersionMatch",
                     &Value::from(other),
-                    &["Exact", "NotOlderThan"],
+                    if watch { &["NotOlderThan"][..] } else { &["Exact", "NotOlderThan", ""][..] },
                 ));
                 None
             }
         };
         let mut forbid = |field: &str, detail: &str| errors.push(FieldError::forbidden(field, detail));
         if watch {
+            if continue_text.is_some() {
+                forbid("resourceVersionMatch", "resourceVersionMatch is forbidden when continue is provided");
+            }
             match (initial, version_match) {
                 (None, Some(_)) => {
                     forbid(
@@ -119,6 +123,10 @@ impl ListOptions {
                 }
             }
         }
+        if watch && version_match == Some(VersionMatch::Exact) {
+            let supported = &["NotOlderThan"];
+            errors.push(FieldError::not_supported("resourceVersionMatch", &Value::from("Exact"), supported));
+        }
         if !errors.is_empty() {
             return Err(ApiError::invalid("meta.k8s.io", "ListOptions", "", &errors));
         }
@@ -139,12 +147,18 @@ impl ListOptions {
     }
 }
 
-/// A `resourceVersion` parameter.
+/// A `resourceVersion` parameter of a get or a watch.
 pub(crate) fn parse_resource_version(text: &str) -> Result<u64, ApiError> {
-    text.parse().map_err(|_| {
-        let error = FieldError::invalid("resourceVersion", &Value::from(text), "must be a decimal number");
-        ApiError::invalid("meta.k8s.io", "ListOptions", "", &[error])
-    })
+    text.parse().map_err(|_| ApiError::new(500, "", not_a_version(text)))
+}
+
+fn parse_list_version(text: &str) -> Result<u64, ApiError> {
+    text.parse().map_err(|_| ApiError::bad_request(format!("invalid resource version: {}", not_a_version(text))))
+}
+
+fn not_a_version(text: &str) -> String {
+    let text = quote(text);
+    format!("resourceVersion: Invalid value: {text}: strconv.ParseUint: parsing {text}: invalid syntax")
 }
 
 /// Where the next page of a list begins.
@@ -172,7 +186,8 @@ impl ContinueToken {
     }
 
     fn decode(text: &str) -> Result<Self, ApiError> {
-        let not_valid = |why: &str| ApiError::bad_request(format!("continue key is not valid: {why}"));
+        let not_valid =
+            |why: &str| ApiError::bad_request(format!("invalid continue token: continue key is not valid: {why}"));
         let bytes =
             URL_SAFE_NO_PAD.decode(text.trim_end_matches('=')).map_err(|error| not_valid(&error.to_string()))?;
         let token: Self = serde_json::from_slice(&bytes).map_err(|error| not_valid(&error.to_string()))?;

@@ -69,9 +69,14 @@ fn health(plane: &Plane, endpoint: &str, only: Option<&str>, verbose: bool) -> R
 fn version(plane: &Plane) -> Response<Body> {
     let version = plane.kubernetes_version();
     let mut numbers = version.trim_start_matches('v').split('.');
+    let (major, minor) = (numbers.next().unwrap_or_default(), numbers.next().unwrap_or_default());
     let document = json!({
-        "major": numbers.next().unwrap_or_default(),
-        "minor": numbers.next().unwrap_or_default(),
+        "major": major,
+        "minor": minor,
+        "emulationMajor": major,
+        "emulationMinor": minor,
+        "minCompatibilityMajor": major,
+        "minCompatibilityMinor": minor.parse::<u32>().map_or_else(|_| minor.to_owned(), |minor| minor.saturating_sub(1).to_string()),
         "gitVersion": *version,
         "gitCommit": "",
         "gitTreeState": "clean",
@@ -138,7 +143,7 @@ pub(crate) fn private(plane: &Plane, path: &str, parts: &Parts) -> Result<Respon
             let text = plane.server.metrics().text(plane.store().revision());
             Ok(response(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", text))
         }
-        _ => Err(ApiError::unknown_path()),
+        _ => Err(ApiError::page_not_found()),
     }
 }
 

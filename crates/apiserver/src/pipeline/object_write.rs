@@ -6,7 +6,8 @@ use kogge_machinery::{
     admission::Operation,
     apply::{self, FieldManager},
     custom_resource_definition, object_meta,
-    status_error::{ApiError, FieldError, FieldErrorKind},
+    resource::{ResourceType, ScalePaths},
+    status_error::{ApiError, FieldError, FieldErrorKind, quote},
 };
 use serde_json::Value;
 
@@ -179,6 +180,26 @@ pub(crate) fn default_type(served: &ServedResource, object: &mut Value) {
     }
 }
 
+/// The words of the real server's decoder for an object of another type than the path's.
+fn wrong_built_in_type(resource: &ResourceType, api_version: &str, kind: &str) -> ApiError {
+    let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+    let package = |group: &str| group.split('.').next().filter(|name| !name.is_empty()).unwrap_or("core").to_owned();
+    let why = if crate::registry::is_built_in_kind(group, version, kind) {
+        format!("converting ({version}.{kind}) to ({}.{}): unknown conversion", package(&resource.group), resource.kind)
+    } else {
+        format!(
+            "no kind {} is registered for version {} in scheme \"pkg/runtime/scheme.go:111\"",
+            quote(kind),
+            quote(api_version)
+        )
+    };
+    ApiError::bad_request(format!(
+        "{kind} in version {} cannot be handled as a {}: {why}",
+        quote(version),
+        resource.kind
+    ))
+}
+
 /// Checks that an object is of the type its path names.
 ///
 /// # Errors
@@ -189,16 +210,32 @@ pub(crate) fn check_type(served: &ServedResource, object: &Value) -> Result<(), 
         return Err(ApiError::bad_request(format!("the request body is not an object of kind {}", resource.kind)));
     }
     let Some(kind) = object["kind"].as_str().filter(|kind| !kind.is_empty()) else {
-        return Err(ApiError::bad_request("Object 'Kind' is missing in the request body"));
+        let body = object.to_string();
+        let mut shown: String = body.chars().take(1024).collect();
+        if shown.len() < body.len() {
+            shown.push_str(" [truncated]");
+        }
+        return Err(ApiError::bad_request(format!(
+            "the object provided is unrecognized (must be of type {}): Object 'Kind' is missing in '{body}' ({shown})",
+            resource.kind
+        )));
     };
     let Some(api_version) = object["apiVersion"].as_str().filter(|version| !version.is_empty()) else {
         return Err(ApiError::bad_request("Object 'apiVersion' is missing in the request body"));
     };
     let expected = resource.api_version();
+    if !resource.custom && (api_version != expected || kind != resource.kind) {
+        return Err(wrong_built_in_type(resource, api_version, kind));
+    }
     if api_version != expected {
         return Err(ApiError::bad_request(format!(
             "the API version in the data ({api_version}) does not match the expected API version ({expected})"
         )));
+    }
+    if kind != resource.kind && resource.custom {
+        let name = object["metadata"]["name"].as_str().unwrap_or_default();
+        let error = FieldError::invalid("kind", &kind.into(), &format!("must be {}", resource.kind));
+        return Err(ApiError::invalid(&resource.group, kind, name, &[error]));
     }
     if kind != resource.kind {
         return Err(ApiError::bad_request(format!(
@@ -318,6 +355,10 @@ fn prepare_update(
         }
     } else if !resource.custom {
         strategy::prepare_update(plane, resource, old, object)?;
+        // Only `/finalize` changes the finalizers of a namespace.
+        if scope != WriteScope::Composed("finalize") && served.is_core("namespaces") && object["spec"].is_object() {
+            object["spec"]["finalizers"] = old["spec"]["finalizers"].clone();
+        }
     }
     Ok(())
 }
@@ -351,9 +392,34 @@ pub(crate) async fn complete_update(
     Ok(object)
 }
 
+/// The object of a request to one object has to say its name.
+pub(crate) fn nameless(name: &str) -> ApiError {
+    ApiError::bad_request(format!(
+        "the name of the object ({name} based on URL) was undeterminable: name must be provided"
+    ))
+}
+
 /// A patch may not turn an object into another one.
 fn check_unchanged_type(served: &ServedResource, old: &Value, new: &Value) -> Result<(), ApiError> {
+    let resource = &served.resource;
+    let given = |field: &str| new[field].as_str().unwrap_or_default();
+    if resource.custom && given("kind") == resource.kind && given("apiVersion") != resource.api_version() {
+        let detail = format!("must be {}", resource.api_version());
+        let error = FieldError::invalid("apiVersion", &new["apiVersion"], &detail);
+        let name = old["metadata"]["name"].as_str().unwrap_or_default();
+        return Err(ApiError::invalid(&resource.group, &resource.kind, name, &[error]));
+    }
     check_type(served, new)?;
+    if new["metadata"]["name"].as_str().is_none_or(str::is_empty) {
+        return Err(nameless(old["metadata"]["name"].as_str().unwrap_or_default()));
+    }
+    if new["metadata"]["namespace"].as_str().is_some_and(|namespace| !namespace.is_empty())
+        && new["metadata"]["namespace"] != old["metadata"]["namespace"]
+    {
+        return Err(ApiError::bad_request(
+            "the namespace of the provided object does not match the namespace sent on the request",
+        ));
+    }
     for (field, what) in [("name", "name"), ("namespace", "namespace")] {
         let (old, new) = (old["metadata"][field].as_str(), new["metadata"][field].as_str());
         if old != new {
@@ -370,23 +436,84 @@ fn check_unchanged_type(served: &ServedResource, old: &Value, new: &Value) -> Re
 fn validate(served: &ServedResource, object: &Value, old: Option<&Value>) -> Result<(), ApiError> {
     let resource = &served.resource;
     let mut errors: Vec<FieldError> = object_meta::validate_metadata(resource, object);
-    if let Some(schema) = resource.schema.get() {
-        errors.extend(schema.validate(object, old));
-        if resource.group == kogge_machinery::admission::GROUP {
-            // The kinds' own validation says these in better words.
-            errors.retain(|error| !matches!(error.kind, FieldErrorKind::Required | FieldErrorKind::Duplicate));
-        }
+    let of_schema = resource.schema.get().map(|schema| schema.validate(object, old)).unwrap_or_default();
+    if resource.custom {
+        errors.extend(of_schema);
+    } else {
+        // The real server has types here and no schema. What the kind's own code says, it says in better words; metadata
+        // and webhook configurations are covered by it altogether.
+        let own = own_errors(served, object, old);
+        let covered = |error: &FieldError| {
+            let weak = matches!(error.kind, FieldErrorKind::Required | FieldErrorKind::Duplicate);
+            error.field.starts_with("metadata")
+                || (weak && definition_write::is_definition(served))
+                || (weak && resource.group == kogge_machinery::admission::GROUP)
+                || (weak && own.iter().any(|other| other.field.starts_with(&error.field)))
+        };
+        errors.extend(of_schema.into_iter().filter(|error| !covered(error)));
+        errors.extend(own);
     }
-    if definition_write::is_definition(served) {
-        errors.extend(custom_resource_definition::validate(object, old));
-    } else if !resource.custom {
-        errors.extend(builtin::validation::validate(resource, object, old));
+    if resource.custom {
+        let blocks = |error: &FieldError| {
+            matches!(
+                error.kind,
+                FieldErrorKind::Required
+                    | FieldErrorKind::TooLong
+                    | FieldErrorKind::TooMany
+                    | FieldErrorKind::TypeInvalid
+            )
+        };
+        let has_rules = resource.schema.get().is_some_and(|schema| schema.has_rules());
+        if has_rules && errors.iter().any(blocks) && !errors.iter().any(|error| error.field == "<nil>") {
+            errors.push(FieldError::invalid("<nil>", &Value::Null, RULES_NOT_CHECKED));
+        }
+        errors.extend(resource.scale.as_ref().map(|paths| scale_errors(paths, object)).unwrap_or_default());
     }
     if errors.is_empty() {
         return Ok(());
     }
     let name = object["metadata"]["name"].as_str().unwrap_or_default();
     Err(ApiError::invalid(&resource.group, &resource.kind, name, &errors))
+}
+
+/// What the code of a built-in kind finds.
+fn own_errors(served: &ServedResource, object: &Value, old: Option<&Value>) -> Vec<FieldError> {
+    if !definition_write::is_definition(served) {
+        return builtin::validation::validate(&served.resource, object, old);
+    }
+    // A write of the status alone is not judged, so that stored versions can be migrated.
+    if old.is_some_and(|old| old["spec"] == object["spec"] && old["status"] != object["status"]) {
+        return Vec::new();
+    }
+    custom_resource_definition::validate(object, old)
+}
+
+const RULES_NOT_CHECKED: &str = "some validation rules were not checked because the object was invalid; correct the \
+                                 existing errors to complete validation";
+
+/// What is wrong with the numbers that `/scale` shows.
+fn scale_errors(paths: &ScalePaths, object: &Value) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    for path in [&paths.spec_replicas_path, &paths.status_replicas_path] {
+        let wrong = match object.pointer(&path.replace('.', "/")) {
+            None | Some(Value::Null) => continue,
+            Some(Value::Number(number)) => match number.as_i64() {
+                Some(negative @ ..0) => (negative, "should be a non-negative integer".to_owned()),
+                _ => continue,
+            },
+            Some(other) => {
+                let (shown, kind) = match other {
+                    Value::String(text) => (text.clone(), "string"),
+                    Value::Bool(flag) => (flag.to_string(), "bool"),
+                    Value::Array(_) => (other.to_string(), "[]interface {}"),
+                    _ => (other.to_string(), "map[string]interface {}"),
+                };
+                (0, format!("{path} accessor error: {shown} is of the type {kind}, expected int64"))
+            }
+        };
+        errors.push(FieldError::invalid(path.as_str(), &wrong.0.into(), &wrong.1));
+    }
+    errors
 }
 
 /// The result of a write.
@@ -439,9 +566,17 @@ pub(crate) async fn update_object(
         if dry_run {
             return Ok(Written { object: Document::Value(new), code: StatusCode::OK });
         }
-        let new = convert_to_stored(served, new).await?;
-        let change = if removed { Change::Delete(new) } else { Change::Put(new) };
+        // What goes is what was stored, as watches show it; who took the last finalizer sees what was left of it.
+        let (change, remains) = if removed {
+            (Change::Delete(convert_to_stored(served, old).await?), Some(new))
+        } else {
+            (Change::Put(convert_to_stored(served, new).await?), None)
+        };
         match context.plane.write(key.clone(), change, Expected::Revision(stored.revision)).await {
+            Ok(_) if remains.is_some() => {
+                let object = Document::Value(remains.unwrap_or_default());
+                return Ok(Written { object, code: StatusCode::OK });
+            }
             Ok(written) => {
                 let object = present(served, &written.json, written.revision).await?;
                 return Ok(Written { object, code: StatusCode::OK });
@@ -464,6 +599,10 @@ fn check_preconditions(
     let current = &old["metadata"];
     match metadata.get("resourceVersion").and_then(Value::as_str) {
         Some(named) if !named.is_empty() && named != "0" => {
+            if named.parse::<u64>().is_err() {
+                let message = format!("strconv.ParseUint: parsing {}: invalid syntax", quote(named));
+                return Err(ApiError::new(500, "", message));
+            }
             if Some(named) != current["resourceVersion"].as_str() {
                 return Err(modified(resource, current["name"].as_str().unwrap_or_default()));
             }
@@ -471,13 +610,6 @@ fn check_preconditions(
         _ => {
             metadata.insert("resourceVersion".to_owned(), current["resourceVersion"].clone());
         }
-    }
-    if let (Some(named), Some(uid)) = (metadata.get("uid").and_then(Value::as_str), current["uid"].as_str())
-        && !named.is_empty()
-        && named != uid
-    {
-        let message = format!("Precondition failed: UID in precondition: {named}, UID in object meta: {uid}");
-        return Err(ApiError::conflict(resource, current["name"].as_str().unwrap_or_default(), &message));
     }
     Ok(())
 }

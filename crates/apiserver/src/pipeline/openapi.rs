@@ -41,7 +41,8 @@ pub(crate) fn index(plane: &Plane, parts: &Parts) -> Response<Body> {
             }
         }
     }
-    response(StatusCode::OK, "application/json", serialize(&document))
+    // The real server gives the index no type and lets Go guess.
+    response(StatusCode::OK, "text/plain; charset=utf-8", serialize(&document))
 }
 
 /// Answers `/openapi/v2`: a document without definitions.
@@ -92,7 +93,9 @@ fn push_field(message: &mut Vec<u8>, tag: u8, bytes: &[u8]) {
 pub(crate) fn document(plane: &Plane, group: &str, version: &str, parts: &Parts) -> Result<Response<Body>, ApiError> {
     let resources = plane.registry().group_version(group, version);
     if resources.is_empty() {
-        return Err(ApiError::unknown_path());
+        let mut answer = response(StatusCode::NOT_FOUND, "text/plain", Body::empty());
+        answer.headers_mut().remove(header::CONTENT_TYPE);
+        return Ok(answer);
     }
     let hash = hash(plane, group, version);
     let bytes = if resources.iter().any(|resource| resource.custom) {
@@ -105,6 +108,7 @@ pub(crate) fn document(plane: &Plane, group: &str, version: &str, parts: &Parts)
     if let Ok(tag) = HeaderValue::from_str(&format!("{hash:?}")) {
         headers.insert(header::ETAG, tag);
     }
+    headers.insert(header::VARY, HeaderValue::from_static("Accept"));
     // With the hash in the address the document never changes.
     if Query::parse(&parts.uri)?.get("hash") == Some(&hash) {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public, immutable"));

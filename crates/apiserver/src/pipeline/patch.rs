@@ -14,9 +14,10 @@ use super::{
     RequestContext, body,
     create::{create_object, place},
     get::object_response,
-    object_write::{Merged, WriteScope, Writer, Written, check_type, clean_fields, modified, update_object},
+    object_write::{Merged, WriteScope, Writer, Written, check_type, clean_fields, modified, nameless, update_object},
     other_versions::ServedVersions,
 };
+use crate::registry::ServedResource;
 
 /// Answers a patch of the object itself.
 pub(crate) async fn patch(context: &mut RequestContext<'_>, body: Body) -> Result<Response<Body>, ApiError> {
@@ -60,6 +61,18 @@ async fn merge(
     let dry_run = context.query.dry_run()?;
     let validation = context.query.field_validation()?;
     let served = context.served.clone();
+    let kind = match &decoded.value {
+        Value::Array(_) => Some("array"),
+        Value::String(_) => Some("string"),
+        Value::Number(_) => Some("number"),
+        Value::Bool(_) => Some("bool"),
+        Value::Object(_) | Value::Null => None,
+    };
+    if let Some(kind) = kind.filter(|_| encoding != BodyEncoding::JsonPatch) {
+        return Err(ApiError::bad_request(format!(
+            "error decoding patch: json: cannot unmarshal {kind} into Go value of type map[string]interface {{}}"
+        )));
+    }
     let mut findings = Vec::new();
     let result = update_object(context, context.key(), scope, &writer, dry_run, |old, _| {
         let mut new = match encoding {
@@ -70,8 +83,8 @@ async fn merge(
             },
             _ => patch::merge_patch(old, &decoded.value),
         };
-        if !new.is_object() {
-            return Err(ApiError::bad_request("the patch does not leave an object"));
+        if !new.is_object() || (encoding == BodyEncoding::JsonPatch && new == Value::Object(serde_json::Map::new())) {
+            return Err(ApiError::unprocessable());
         }
         findings = clean_fields(&served, &mut new, &decoded.duplicates, validation)?;
         Ok(Merged::Untracked(new))
@@ -92,10 +105,11 @@ async fn server_side_apply(
         return Err(invalid_options(FieldError::required("fieldManager", "is required for apply patch")));
     }
     let mut applied = decoded.value;
-    check_type(&context.served, &applied)?;
+    check_applied_type(&context.served, &applied)?;
+    let names_namespace = applied["metadata"]["namespace"].as_str().is_some_and(|namespace| !namespace.is_empty());
     place(&context.served, &context.namespace, &mut applied)?;
     match applied["metadata"]["name"].as_str() {
-        None | Some("") => applied["metadata"]["name"] = context.name.as_str().into(),
+        None | Some("") => return Err(nameless(&context.name)),
         Some(name) if name == context.name => {}
         Some(name) => {
             return Err(ApiError::bad_request(format!(
@@ -115,12 +129,13 @@ async fn server_side_apply(
     let schema = context.served.resource.schema.get();
     let root = schema.as_deref().map(|schema| &*schema.root);
     let api_version = context.served.resource.api_version();
+    let blame = |error| blame_the_body(error, names_namespace);
     // A create can lose against another create, an update against a delete; then it is the other's turn.
     for _ in 0..8 {
         let served = context.served.clone();
         let updated = update_object(context, context.key(), scope, &writer, dry_run, |old, versions| {
             let manager = writer.field_manager(&served, &api_version, scope, versions);
-            apply::apply(Some(old), &applied, root, &manager, force).map(Merged::Applied).map_err(blame_the_body)
+            apply::apply(Some(old), &applied, root, &manager, force).map(Merged::Applied).map_err(blame)
         })
         .await;
         match updated {
@@ -134,7 +149,7 @@ async fn server_side_apply(
         }
         let versions = ServedVersions::of(context.plane, &served);
         let manager = writer.field_manager(&served, &api_version, scope, &versions);
-        let created = apply::apply(None, &applied, root, &manager, force).map_err(blame_the_body)?;
+        let created = apply::apply(None, &applied, root, &manager, force).map_err(blame)?;
         match create_object(context, Merged::Applied(created), &writer).await {
             Err(error) if error.status().reason == "AlreadyExists" => {}
             other => return other,
@@ -145,9 +160,37 @@ async fn server_side_apply(
 
 /// The real server answers a body of the wrong shape with 500. It is the client's error, and clients that retry on 5xx
 /// would do so for ever.
-fn blame_the_body(error: ApiError) -> ApiError {
+fn blame_the_body(error: ApiError, names_namespace: bool) -> ApiError {
     let wrong_shape = error.code() == 500 && error.status().message.starts_with("failed to create typed patch object");
-    if wrong_shape { ApiError::bad_request(error.to_string()) } else { error }
+    if !wrong_shape {
+        return error;
+    }
+    let mut message = error.to_string();
+    // The message names the object as the body does.
+    if !names_namespace
+        && let Some((start, rest)) = message.split_once(" (")
+        && let Some((_, name)) = rest.split_once('/')
+    {
+        message = format!("{start} (/{name}");
+    }
+    ApiError::bad_request(message)
+}
+
+/// Checks that what is applied is of the type the path names.
+fn check_applied_type(served: &ServedResource, applied: &Value) -> Result<(), ApiError> {
+    let text = |field: &str| applied[field].as_str().unwrap_or_default();
+    let (kind, api_version) = (text("kind"), text("apiVersion"));
+    if applied.is_null()
+        || (applied.is_object() && (kind.is_empty() || api_version.is_empty() || kind != served.resource.kind))
+    {
+        let version = if api_version.contains('/') || api_version.is_empty() {
+            if api_version.is_empty() { "/".to_owned() } else { api_version.to_owned() }
+        } else {
+            format!("/{api_version}")
+        };
+        return Err(ApiError::bad_request(format!("invalid object type: {version}, Kind={kind}")));
+    }
+    check_type(served, applied)
 }
 
 /// Fields the endpoint does not write are not applied, so that nobody comes to own them through it.

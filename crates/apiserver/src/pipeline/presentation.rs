@@ -123,7 +123,8 @@ pub(crate) fn include_object(query: &Query) -> Result<IncludeObject, ApiError> {
         Some("Object") => Ok(IncludeObject::Object),
         Some("None") => Ok(IncludeObject::None),
         Some(other) => Err(ApiError::bad_request(format!(
-            "unrecognized includeObject value: {other:?}: supported values: None, Metadata, Object"
+            "Unable to convert to Table as requested: includeObject: Invalid value: {other:?}: must be 'Metadata', 'Object', \
+             'None', or empty"
         ))),
     }
 }

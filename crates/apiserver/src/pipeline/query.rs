@@ -1,7 +1,11 @@
 //! Query parameters of the Kubernetes API.
 
-use http::Uri;
-use kogge_machinery::status_error::ApiError;
+use http::{Method, Uri};
+use kogge_machinery::{
+    object_meta::validate_field_manager,
+    status_error::{ApiError, FieldError},
+};
+use serde_json::json;
 
 /// What becomes of fields the schema does not know and of duplicate fields (`fieldValidation`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,9 +15,9 @@ pub(crate) enum FieldValidation {
     Strict,
 }
 
-/// Decoded query parameters, in order.
+/// Decoded query parameters, in order, and the kind of options they are.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Query(Vec<(String, String)>);
+pub(crate) struct Query(Vec<(String, String)>, &'static str);
 
 impl Query {
     pub(crate) fn parse(uri: &Uri) -> Result<Self, ApiError> {
@@ -21,8 +25,23 @@ impl Query {
             return Ok(Self::default());
         }
         axum::extract::Query::<Vec<(String, String)>>::try_from_uri(uri)
-            .map(|query| Self(query.0))
+            .map(|query| Self(query.0, ""))
             .map_err(|error| ApiError::bad_request(format!("invalid query: {error}")))
+    }
+
+    /// With the name of the options a request of this method takes, which errors name.
+    pub(crate) fn of_method(mut self, method: &Method) -> Self {
+        self.1 = match method.as_str() {
+            "POST" => "CreateOptions",
+            "PUT" => "UpdateOptions",
+            "PATCH" => "PatchOptions",
+            _ => "DeleteOptions",
+        };
+        self
+    }
+
+    fn invalid(&self, errors: &[FieldError]) -> ApiError {
+        ApiError::invalid("meta.k8s.io", self.1, "", errors)
     }
 
     /// The first value of a parameter; an empty value counts as absent, as in the real server.
@@ -50,9 +69,9 @@ impl Query {
     pub(crate) fn number(&self, name: &str) -> Result<Option<i64>, ApiError> {
         self.get(name)
             .map(|value| {
-                value.parse().map_err(|_| {
-                    ApiError::bad_request(format!("invalid value of query parameter {name}: {value:?} is not a number"))
-                })
+                value
+                    .parse()
+                    .map_err(|_| ApiError::bad_request(format!("strconv.ParseInt: parsing {value:?}: invalid syntax")))
             })
             .transpose()
     }
@@ -60,9 +79,9 @@ impl Query {
     /// Whether `dryRun=All` is asked for.
     pub(crate) fn dry_run(&self) -> Result<bool, ApiError> {
         let mut dry_run = false;
-        for (_, value) in self.0.iter().filter(|(key, value)| key == "dryRun" && !value.is_empty()) {
+        for (_, value) in self.0.iter().filter(|(key, _)| key == "dryRun") {
             if value != "All" {
-                return Err(unsupported_dry_run(value));
+                return Err(self.invalid(&[unsupported_dry_run(value)]));
             }
             dry_run = true;
         }
@@ -74,35 +93,22 @@ impl Query {
             None | Some("Warn") => Ok(FieldValidation::Warn),
             Some("Strict") => Ok(FieldValidation::Strict),
             Some("Ignore") => Ok(FieldValidation::Ignore),
-            Some(other) => Err(ApiError::new(
-                422,
-                "Invalid",
-                format!(
-                    "fieldValidation: Unsupported value: {other:?}: supported values: \"Ignore\", \"Strict\", \"Warn\""
-                ),
-            )),
+            Some(other) => Err(self.invalid(&[FieldError::not_supported(
+                "fieldValidation",
+                &other.into(),
+                &["", "Ignore", "Strict", "Warn"],
+            )])),
         }
     }
 
     /// `fieldManager`, checked.
     pub(crate) fn field_manager(&self) -> Result<Option<&str>, ApiError> {
         let manager = self.get("fieldManager");
-        if let Some(name) = manager {
-            let wrong = if name.chars().count() > 128 {
-                Some("may not be more than 128 bytes")
-            } else if name.chars().any(char::is_control) {
-                Some("should only contain printable characters")
-            } else {
-                None
-            };
-            if let Some(wrong) = wrong {
-                return Err(ApiError::new(422, "Invalid", format!("fieldManager: Invalid value: {name:?}: {wrong}")));
-            }
-        }
-        Ok(manager)
+        let errors = manager.map(|name| validate_field_manager("fieldManager", name)).unwrap_or_default();
+        if errors.is_empty() { Ok(manager) } else { Err(self.invalid(&errors)) }
     }
 }
 
-pub(crate) fn unsupported_dry_run(value: &str) -> ApiError {
-    ApiError::new(422, "Invalid", format!("dryRun: Unsupported value: {value:?}: supported values: \"All\""))
+pub(crate) fn unsupported_dry_run(value: &str) -> FieldError {
+    FieldError::not_supported("dryRun", &json!([value]), &["All"])
 }

@@ -25,6 +25,7 @@ pub(crate) fn prepare_create(plane: &Plane, resource: &ResourceType, object: &mu
             }
         }
         ("", "pods") => {
+            admit_pod(object);
             let class = quality_of_service(object);
             if let Some(status) = made(object, "status") {
                 status.insert("qosClass".to_owned(), class.into());
@@ -35,6 +36,30 @@ pub(crate) fn prepare_create(plane: &Plane, resource: &ResourceType, object: &mu
         _ => {}
     }
     Ok(())
+}
+
+/// What the real server's default admission plugins give a pod: its priority, and tolerations for nodes that are away for
+/// five minutes.
+fn admit_pod(object: &mut Value) {
+    let Some(spec) = made(object, "spec") else { return };
+    if spec.get("priorityClassName").is_none_or(is_empty) {
+        spec.entry("priority").or_insert_with(|| 0.into());
+        spec.entry("preemptionPolicy").or_insert_with(|| "PreemptLowerPriority".into());
+    }
+    let tolerations = spec.entry("tolerations").or_insert_with(|| json!([]));
+    let Some(tolerations) = tolerations.as_array_mut() else { return };
+    for key in ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"] {
+        let tolerated = tolerations.iter().any(|toleration| {
+            let is = |field: &str, wanted: &str| {
+                toleration[field].as_str().is_none_or(|text| text.is_empty() || text == wanted)
+            };
+            is("key", key) && is("effect", "NoExecute")
+        });
+        if !tolerated {
+            tolerations
+                .push(json!({"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300}));
+        }
+    }
 }
 
 /// Completes a changed object of a built-in kind: what was allocated stays where the change leaves it out.

@@ -29,7 +29,7 @@ pub(crate) async fn handle(
         }
         "scale" => match &resource.scale {
             Some(paths) => scale::handle(context, paths, verb, body).await,
-            None => Err(ApiError::unknown_path()),
+            None => Err(without_subresource(context)),
         },
         "finalize" if served.is_core("namespaces") && verb == "update" => finalize(context, body).await,
         "approval" if served.is("certificates.k8s.io", "certificatesigningrequests") => {
@@ -37,7 +37,17 @@ pub(crate) async fn handle(
         }
         "token" if served.is_core("serviceaccounts") && verb == "create" => token_request::create(context, body).await,
         _ if served.is_core("pods") => pod_subresources::handle(context, subresource, verb, body).await,
-        _ => Err(ApiError::unknown_path()),
+        _ => Err(without_subresource(context)),
+    }
+}
+
+/// 404: of a custom resource it is the object that is not found, of a built-in kind the path.
+fn without_subresource(context: &RequestContext<'_>) -> ApiError {
+    let resource = &context.served.resource;
+    if resource.custom {
+        ApiError::not_found(&resource.group_resource(), &context.name)
+    } else {
+        ApiError::unknown_path()
     }
 }
 

@@ -39,6 +39,11 @@ const EXTENDED_LIFETIME: i64 = 365 * 24 * 60 * 60;
 pub(crate) async fn create(context: &RequestContext<'_>, body: Body) -> Result<Response<Body>, ApiError> {
     let encoding = negotiation::body_encoding(context.content_type(), false, false)?;
     let mut request = body::decode(&body::read(body).await?, encoding)?.value;
+    for (field, value) in [("kind", KIND), ("apiVersion", "authentication.k8s.io/v1")] {
+        if request.is_object() && text(&request, &[field]).is_empty() {
+            request[field] = value.into();
+        }
+    }
     check_type(&request)?;
     for (field, path, what) in [("name", &context.name, "name"), ("namespace", &context.namespace, "namespace")] {
         let named = text(&request, &["metadata", field]);

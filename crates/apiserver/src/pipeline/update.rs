@@ -12,7 +12,7 @@ use super::{
     RequestContext, body,
     create::{create_object, place},
     get::object_response,
-    object_write::{Merged, WriteScope, Writer, check_type, clean_fields, default_type, update_object},
+    object_write::{Merged, WriteScope, Writer, check_type, clean_fields, default_type, nameless, update_object},
 };
 
 /// Answers an update of the object itself.
@@ -29,20 +29,21 @@ pub(crate) async fn update_scope(
     let object = read_object(context, body).await?;
     let resource = &context.served.resource;
     let versioned = object["metadata"]["resourceVersion"].as_str().is_some_and(|version| !version.is_empty());
-    if resource.custom && !versioned {
+    if !versioned && needs_revision(resource) {
         let error = FieldError::invalid("metadata.resourceVersion", &Value::from(0), "must be specified for an update");
-        let error =
-            FieldError { message: error.message.replacen("Invalid value: 0:", "Invalid value: 0x0:", 1), ..error };
         // A missing object is reported as missing, whatever else is wrong.
         super::get::load(context)?;
-        return Err(ApiError::invalid(&resource.group, &resource.kind, &context.name, &[error]));
+        // The real server names the resource, not the kind, in this one message.
+        return Err(ApiError::invalid(&resource.group, &resource.plural, &context.name, &[error]));
     }
     let writer = Writer::of(context)?;
     let dry_run = context.query.dry_run()?;
     let may_create = scope == WriteScope::Main && creates_on_update(&resource.group, &resource.plural);
-    let updated =
-        update_object(context, context.key(), scope, &writer, dry_run, |_, _| Ok(Merged::Untracked(object.clone())))
-            .await;
+    let updated = update_object(context, context.key(), scope, &writer, dry_run, |old, _| {
+        check_identity(context, old, &object)?;
+        Ok(Merged::Untracked(object.clone()))
+    })
+    .await;
     let written = match updated {
         Err(error) if error.code() == 404 && may_create => {
             let mut object = object;
@@ -54,6 +55,35 @@ pub(crate) async fn update_scope(
         other => other?,
     };
     object_response(context, written.code, written.object)
+}
+
+/// Kinds that cannot be updated unconditionally (`AllowUnconditionalUpdate`).
+fn needs_revision(resource: &kogge_machinery::resource::ResourceType) -> bool {
+    resource.custom
+        || matches!(
+            (resource.group.as_str(), resource.plural.as_str()),
+            ("coordination.k8s.io", "leases")
+                | ("apiextensions.k8s.io", "customresourcedefinitions")
+                | (kogge_machinery::admission::GROUP, _)
+        )
+}
+
+/// The uid a PUT names is a precondition of the store, and refused in the store's words.
+fn check_identity(context: &RequestContext<'_>, old: &Value, new: &Value) -> Result<(), ApiError> {
+    let uid = |object: &Value| object["metadata"]["uid"].as_str().unwrap_or_default().to_owned();
+    let (named, found) = (uid(new), uid(old));
+    if named.is_empty() || named == found {
+        return Ok(());
+    }
+    let resource = &context.served.resource;
+    let group = if resource.custom { format!("{}/", resource.group) } else { String::new() };
+    let namespace = if resource.namespaced { format!("{}/", context.namespace) } else { String::new() };
+    let message = format!(
+        "StorageError: invalid object, Code: 4, Key: /registry/{group}{}/{namespace}{}, ResourceVersion: 0, \
+         AdditionalErrorMsg: Precondition failed: UID in precondition: {named}, UID in object meta: {found}",
+        resource.plural, context.name
+    );
+    Err(ApiError::conflict(&resource.group_resource(), &context.name, &message))
 }
 
 /// The object of a PUT body, cleaned and checked to be the one the path names.
@@ -69,6 +99,9 @@ pub(crate) async fn read_object(context: &mut RequestContext<'_>, body: Body) ->
     }
     place(&context.served, &context.namespace, &mut object)?;
     let name = object["metadata"]["name"].as_str().unwrap_or_default();
+    if name.is_empty() {
+        return Err(nameless(&context.name));
+    }
     if name != context.name {
         return Err(ApiError::bad_request(format!(
             "the name of the object ({name}) does not match the name on the URL ({})",

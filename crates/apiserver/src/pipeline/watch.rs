@@ -379,7 +379,7 @@ impl Renderer {
     /// Says that everything up to `revision` was sent; `initial_end` marks the end of the initial events.
     fn bookmark(&mut self, revision: u64, initial_end: bool) -> Result<Bytes, ApiError> {
         let resource = &self.served.resource;
-        let mut metadata = json!({"resourceVersion": revision.to_string(), "creationTimestamp": null});
+        let mut metadata = json!({"resourceVersion": revision.to_string()});
         if initial_end {
             metadata["annotations"] = json!({"k8s.io/initial-events-end": "true"});
         }

@@ -38,6 +38,9 @@ impl Answer {
     /// Code, reason and message of an error, with its causes.
     #[track_caller]
     pub(crate) fn error(&self) -> String {
+        if let (404, Value::String(text)) = (self.code, &self.body) {
+            return format!("404: {text}");
+        }
         assert_eq!(self.body["kind"], "Status", "{:#}", self.body);
         assert_eq!(self.body["code"], self.code);
         let mut text = format!(

@@ -28,7 +28,7 @@ async fn a_definition_is_established_with_its_create_and_found_by_discovery() {
     let resources = client.get("/apis/example.com/v1").await.ok();
     let names: Vec<_> =
         resources["resources"].as_array().unwrap().iter().map(|resource| resource["name"].as_str().unwrap()).collect();
-    assert_eq!(names, ["widgets", "widgets/scale", "widgets/status"]);
+    assert_eq!(names, ["widgets", "widgets/status", "widgets/scale"]);
     let accept = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json";
     let aggregated = client.get_as("/apis", accept).await;
     assert!(aggregated.headers["content-type"].to_str().unwrap().contains("as=APIGroupDiscoveryList"));

@@ -69,7 +69,7 @@ async fn health_version_and_metrics_answer() {
     );
     let metrics = client.get("/metrics").await.ok();
     assert!(metrics.as_str().unwrap().contains("apiserver_request_total{verb=\"get\",code=\"2xx\"}"));
-    assert_eq!(client.get("/nothing").await.error(), "404 NotFound: the server could not find the requested resource");
+    assert_eq!(client.get("/nothing").await.error(), "404: 404 page not found\n");
     assert!(client.get("/").await.ok()["paths"].as_array().unwrap().contains(&json!("/api/v1")));
 }
 

@@ -65,6 +65,9 @@ pub fn validate_metadata(resource: &ResourceType, object: &Value) -> Vec<FieldEr
     validate_annotations(metadata.get("annotations"), &mut errors);
     validate_owner_references(metadata.get("ownerReferences"), &mut errors);
     validate_finalizers(metadata.get("finalizers"), &mut errors);
+    if !resource.custom {
+        unqualified_finalizers(metadata.get("finalizers"), &mut errors);
+    }
     validate_managed_fields(metadata.get("managedFields"), &mut errors);
     errors
 }
@@ -159,12 +162,21 @@ fn validate_owner_references(references: Option<&Value>, errors: &mut Vec<FieldE
                 let detail = format!(
                     "Only one reference can have Controller set to true. Found \"true\" in references for {first} and {this}"
                 );
-                errors.push(FieldError::invalid(FIELD, &Value::Array(references.clone()), &detail));
+                let shown: Vec<String> = references.iter().map(show_reference).collect();
+                let message = format!("Invalid value: [{}]: {detail}", shown.join(","));
+                errors.push(FieldError { kind: FieldErrorKind::Invalid, field: FIELD.to_owned(), message });
             } else {
                 controller = Some(this);
             }
         }
     }
+}
+
+/// A reference as JSON, in the order of the type's fields.
+fn show_reference(reference: &Value) -> String {
+    let fields = ["apiVersion", "kind", "name", "uid", "controller", "blockOwnerDeletion"];
+    let present = fields.iter().filter_map(|field| reference.get(*field).map(|value| format!("\"{field}\":{value}")));
+    format!("{{{}}}", present.collect::<Vec<_>>().join(","))
 }
 
 fn validate_finalizers(finalizers: Option<&Value>, errors: &mut Vec<FieldError>) {
@@ -188,6 +200,17 @@ fn validate_finalizers(finalizers: Option<&Value>, errors: &mut Vec<FieldError>)
     if list.iter().any(|finalizer| finalizer == ORPHAN) && list.iter().any(|finalizer| finalizer == FOREGROUND) {
         let detail = format!("finalizer {ORPHAN} and {FOREGROUND} cannot be both set");
         errors.push(FieldError::invalid(FIELD, &Value::Array(list.clone()), &detail));
+    }
+}
+
+/// Built-in kinds take no finalizer without a domain but those of Kubernetes itself.
+fn unqualified_finalizers(finalizers: Option<&Value>, errors: &mut Vec<FieldError>) {
+    for (index, finalizer) in finalizers.and_then(Value::as_array).into_iter().flatten().enumerate() {
+        let Some(text) = finalizer.as_str() else { continue };
+        if !text.contains('/') && !STANDARD_FINALIZERS.contains(&text) {
+            let detail = "name is neither a standard finalizer name nor is it fully qualified";
+            errors.push(invalid(&format!("metadata.finalizers[{index}]"), text, detail));
+        }
     }
 }
 

@@ -2,14 +2,16 @@
 
 use serde_json::Value;
 
-use super::{MAXIMUM_JSON_PATCH_OPERATIONS, unprocessable};
+use super::MAXIMUM_JSON_PATCH_OPERATIONS;
 use crate::status_error::ApiError;
 
 /// Applies all operations or none.
 pub(super) fn apply(object: &Value, patch: &Value) -> Result<Value, ApiError> {
-    let operations = patch
-        .as_array()
-        .ok_or_else(|| ApiError::bad_request("error decoding patch: a JSON patch is a list of operations"))?;
+    let operations = patch.as_array().ok_or_else(|| {
+        let kind = json_kind(patch);
+        let target = "Go value of type []handlers.jsonPatchOp";
+        ApiError::bad_request(format!("error decoding patch: json: cannot unmarshal {kind} into {target}"))
+    })?;
     if operations.len() > MAXIMUM_JSON_PATCH_OPERATIONS {
         return Err(ApiError::request_entity_too_large(format!(
             "The allowed maximum operations in a JSON patch is {MAXIMUM_JSON_PATCH_OPERATIONS}, got {}",
@@ -21,6 +23,18 @@ pub(super) fn apply(object: &Value, patch: &Value) -> Result<Value, ApiError> {
         apply_one(&mut document, operation)?;
     }
     Ok(document)
+}
+
+/// What Go's JSON decoder calls a value.
+fn json_kind(value: &Value) -> &'static str {
+    match value {
+        Value::Object(_) => "object",
+        Value::Array(_) => "array",
+        Value::String(_) => "string",
+        Value::Number(_) => "number",
+        Value::Bool(_) => "bool",
+        Value::Null => "null",
+    }
 }
 
 fn apply_one(document: &mut Value, operation: &Value) -> Result<(), ApiError> {
@@ -53,9 +67,9 @@ fn apply_one(document: &mut Value, operation: &Value) -> Result<(), ApiError> {
                 remove(document, &from).and_then(|value| add(document, &path, value))
             }
         }
-        other => return Err(ApiError::bad_request(format!("error decoding patch: unexpected kind: {other}"))),
+        _ => return Err(ApiError::unprocessable()),
     };
-    outcome.map_err(|why| unprocessable(&format!("{name} operation does not apply: {why}")))
+    outcome.map_err(|_| ApiError::unprocessable())
 }
 
 /// The decoded tokens of a JSON pointer (RFC 6901).

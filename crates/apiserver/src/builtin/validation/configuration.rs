@@ -19,6 +19,8 @@ fn required_keys(secret_type: &str) -> &'static [&'static str] {
         "kubernetes.io/dockerconfigjson" => &[".dockerconfigjson"],
         "kubernetes.io/dockercfg" => &[".dockercfg"],
         "kubernetes.io/ssh-auth" => &["ssh-privatekey"],
+        // One of the two is enough.
+        "kubernetes.io/basic-auth" => &["username", "password"],
         _ => &[],
     }
 }
@@ -44,16 +46,25 @@ pub(super) fn validate(object: &Value, old: Option<&Value>, errors: &mut Vec<Fie
         }
     }
     if bytes > MAX_BYTES {
-        errors.push(FieldError::too_long(if is_secret { "data" } else { "" }, MAX_BYTES));
+        errors.push(FieldError::too_long(if is_secret { "data" } else { "[]" }, MAX_BYTES));
+    }
+    for key in object.get("data").and_then(Value::as_object).into_iter().flat_map(serde_json::Map::keys) {
+        if object.get("binaryData").is_some_and(|binary| binary.get(key).is_some()) {
+            let detail = "duplicate of key present in binaryData";
+            errors.push(FieldError::invalid(format!("data[{key}]"), &key.as_str().into(), detail));
+        }
     }
     if is_secret {
+        let secret_type = text(object, "/type");
         let annotations = &object["metadata"]["annotations"];
-        if text(object, "/type") == secret::TYPE && annotations[secret::ACCOUNT_NAME].as_str().is_none_or(str::is_empty)
-        {
+        if secret_type == secret::TYPE && annotations[secret::ACCOUNT_NAME].as_str().is_none_or(str::is_empty) {
             let path = format!("metadata.annotations[{}]", secret::ACCOUNT_NAME);
             errors.push(FieldError::required(path, ""));
         }
-        for key in required_keys(text(object, "/type")) {
+        let has = |key: &str| object.get("data").is_some_and(|data| data.get(key).is_some());
+        let keys = required_keys(secret_type);
+        let one_is_enough = secret_type == "kubernetes.io/basic-auth" && keys.iter().any(|key| has(key));
+        for key in keys.iter().filter(|_| !one_is_enough) {
             if object.get("data").and_then(|data| data.get(*key)).is_none() {
                 errors.push(FieldError::required(format!("data[{key}]"), ""));
             }
