@@ -25,7 +25,7 @@ use crate::{
     authentication::{Caller, User, authenticate},
     plane::Plane,
     rbac,
-    registry::ServedResource,
+    registry::{Registry, ServedResource},
     server::Server,
     store::{ObjectKey, PlaneName},
 };
@@ -228,7 +228,7 @@ async fn route(
                 Err(busy) => return (verb, Ok(busy.response())),
             };
             let Some(served) = plane.registry().find(&group, &version, &resource) else {
-                return (verb, Err(plane.registry().unknown_path(&group, &version)));
+                return (verb, Err(Registry::unknown_path(&group, &version)));
             };
             let resolved = Resolved { served, namespace, name, subresource, rest, verb };
             let answer = resource_request(plane, user, parts, query, resolved, body, now, warnings);
@@ -309,7 +309,7 @@ async fn resource_request(
     let resource = &served.resource;
     let misplaced = if resource.namespaced { namespace.is_none() && name.is_some() } else { namespace.is_some() };
     if misplaced || !rest.is_empty() {
-        return Err(plane.registry().unknown_path(&resource.group, &resource.version));
+        return Err(Registry::unknown_path(&resource.group, &resource.version));
     }
     // `POST /api/v1/pods` without a namespace is no collection one can create in.
     let creates_nowhere = resource.namespaced && namespace.is_none() && verb == "create";

@@ -141,7 +141,7 @@ impl Registry {
     }
 
     /// 404 for a path that names nothing: built-in versions answer it themselves, any other path is nobody's.
-    pub(crate) fn unknown_path(&self, group: &str, version: &str) -> ApiError {
+    pub(crate) fn unknown_path(group: &str, version: &str) -> ApiError {
         let built_in =
             |served: &Arc<ServedResource>| served.resource.group == group && served.resource.version == version;
         if group.is_empty() || BUILT_IN.by_plural.values().flatten().any(built_in) {

@@ -42,7 +42,7 @@ pub(crate) fn prepare_create(plane: &Plane, resource: &ResourceType, object: &mu
 /// five minutes.
 fn admit_pod(object: &mut Value) {
     let Some(spec) = made(object, "spec") else { return };
-    if spec.get("priorityClassName").is_none_or(is_empty) {
+    if spec.get("priorityClassName").is_none_or(|name| name.is_null() || name == "") {
         spec.entry("priority").or_insert_with(|| 0.into());
         spec.entry("preemptionPolicy").or_insert_with(|| "PreemptLowerPriority".into());
     }
