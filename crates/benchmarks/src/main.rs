@@ -5,6 +5,7 @@
 mod cluster;
 mod faults;
 mod fleet;
+mod peer;
 mod report;
 mod server_process;
 mod start;
@@ -32,6 +33,8 @@ enum Scenario {
     Faults(faults::Arguments),
     /// The revision store: writes, reads, watches, planes, memory, and `kill -9` in the middle of writes
     Store(store::Arguments),
+    /// Kogge beside the real kube-apiserver with etcd: the same load on both, one table
+    Peer(peer::Arguments),
     /// Writes for ever and reports each acknowledged write; the scenario `store` kills it
     #[command(hide = true)]
     StoreCrashChild(store::crash::ChildArguments),
@@ -44,6 +47,7 @@ fn main() -> anyhow::Result<()> {
         Scenario::Fleet(arguments) => runtime()?.block_on(fleet::run(&arguments)),
         Scenario::Faults(arguments) => runtime()?.block_on(faults::run(&arguments)),
         Scenario::Store(arguments) => store::run(&arguments),
+        Scenario::Peer(arguments) => runtime()?.block_on(peer::run(&arguments)),
         Scenario::StoreCrashChild(arguments) => store::crash::child(&arguments),
     }
 }

@@ -35,6 +35,13 @@ impl Report {
         line(&format!("{what:<58} {value:>22}   {verdict} (bound: {bound})"))
     }
 
+    /// Prints a table of figures that was rendered elsewhere, and which of them miss their bounds.
+    pub(crate) fn table(&mut self, text: &str, figures: usize, missed: Vec<String>) -> anyhow::Result<()> {
+        self.figures += figures;
+        self.missed.extend(missed);
+        line(&format!("\n{text}"))
+    }
+
     /// Ends the report.
     ///
     /// # Errors

@@ -25,10 +25,20 @@ pub(crate) struct ServerProcess {
 impl ServerProcess {
     /// Starts the binary on a data directory at full speed, on free ports. Its output goes to `DATA/../up.log`.
     pub(crate) fn spawn(data: &Path) -> anyhow::Result<Self> {
+        Self::spawn_with(data, &["--speed", "max"])
+    }
+
+    /// Like [`Self::spawn`], without the simulated cloud: the server and what always runs beside it.
+    pub(crate) fn spawn_without_simulator(data: &Path) -> anyhow::Result<Self> {
+        Self::spawn_with(data, &["--no-simulator"])
+    }
+
+    fn spawn_with(data: &Path, options: &[&str]) -> anyhow::Result<Self> {
         let (api, portal) = (free_address()?, free_address()?);
         let log = File::create(data.with_extension("log"))?;
         let child = Command::new(binary()?)
-            .args(["up", "--speed", "max"])
+            .arg("up")
+            .args(options)
             .args(["--listen", &api.to_string(), "--portal-listen", &portal.to_string()])
             .arg("--data")
             .arg(data)
@@ -68,11 +78,16 @@ impl ServerProcess {
 
     /// A client of the Kubernetes-style API, over TLS with the admin's certificate.
     pub(crate) async fn kubernetes(&self) -> anyhow::Result<kube::Client> {
-        self.announced().await?;
-        let kubeconfig = kube::config::Kubeconfig::read_from(self.data.join("kubeconfig"))?;
+        let kubeconfig = kube::config::Kubeconfig::read_from(self.kubeconfig().await?)?;
         let options = kube::config::KubeConfigOptions::default();
         let config = kube::Config::from_custom_kubeconfig(kubeconfig, &options).await?;
         Ok(kube::Client::try_from(config)?)
+    }
+
+    /// The file with the admin's kubeconfig, once it is written.
+    pub(crate) async fn kubeconfig(&self) -> anyhow::Result<PathBuf> {
+        self.announced().await?;
+        Ok(self.data.join("kubeconfig"))
     }
 
     /// The addresses are announced last, after the credentials.

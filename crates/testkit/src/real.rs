@@ -63,6 +63,11 @@ impl Process {
         Self { child: Mutex::new(child), log }
     }
 
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.lock().unwrap_or_else(PoisonError::into_inner).id()
+    }
+
     /// Whether it has ended by itself.
     pub fn has_ended(&self) -> bool {
         let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);

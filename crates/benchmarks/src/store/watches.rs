@@ -126,7 +126,7 @@ async fn pace<W: AsyncFn(String, u64) -> anyhow::Result<()>>(
     let figure = format!("{median:.1?} / {late:.1?}");
     report.figure(&format!("watch delay, {watching} watchers of the {what}, {rate}: p50 / p99"), &figure)?;
     if let (Some(before), Some(after)) = (before, processor_time()) {
-        let share = (after - before).as_secs_f64() / begin.elapsed().as_secs_f64();
+        let share = after.saturating_sub(before).as_secs_f64() / begin.elapsed().as_secs_f64();
         report.figure("  processors used", &format!("{share:.2}"))?;
     }
     Ok(())

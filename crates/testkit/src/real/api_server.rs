@@ -1,7 +1,7 @@
 //! A real kube-apiserver with its etcd and the controllers every cluster has.
 //!
-//! It runs on free ports with fresh certificates, keeps its data in a temporary directory without syncing it, and ends
-//! with its handle. kube-controller-manager runs only what an API needs to behave as users know it: garbage collection,
+//! It runs on free ports with fresh certificates, keeps its data in a temporary directory, without syncing it unless a
+//! benchmark asks for that, and ends with its handle. kube-controller-manager runs only what an API needs to behave as users know it: garbage collection,
 //! namespace deletion and the aggregation of cluster roles.
 
 use std::path::{Path, PathBuf};
@@ -22,7 +22,7 @@ pub struct RealApiServer {
     url: String,
     kubeconfig: PathBuf,
     /// Stopped in this order.
-    _processes: Vec<Process>,
+    processes: Vec<Process>,
     directory: TempDir,
 }
 
@@ -39,6 +39,18 @@ impl RealApiServer {
     /// # Panics
     /// If they do not start.
     pub async fn start(skipped: &str) -> Option<Self> {
+        Self::start_with(skipped, &["--unsafe-no-fsync"]).await
+    }
+
+    /// Like [`Self::start`], with every acknowledged write synced to disk, as etcd does by default.
+    ///
+    /// # Panics
+    /// If they do not start.
+    pub async fn start_synced(skipped: &str) -> Option<Self> {
+        Self::start_with(skipped, &[]).await
+    }
+
+    async fn start_with(skipped: &str, etcd_options: &[&str]) -> Option<Self> {
         let [etcd, api_server, controller_manager] =
             files(["kubernetes/etcd", "kubernetes/kube-apiserver", "kubernetes/kube-controller-manager"], skipped)?;
         let directory = tempfile::Builder::new().prefix("kogge-real-").tempdir().expect("a temporary directory");
@@ -52,7 +64,8 @@ impl RealApiServer {
         let peer_url = format!("http://127.0.0.1:{peer_port}");
         let etcd = Process::start(
             Command::new(etcd)
-                .args(["--name=etcd", "--log-level=warn", "--unsafe-no-fsync"])
+                .args(["--name=etcd", "--log-level=warn"])
+                .args(etcd_options)
                 .arg(format!("--data-dir={}", path("etcd").display()))
                 .arg(format!("--listen-client-urls={client_url}"))
                 .arg(format!("--advertise-client-urls={client_url}"))
@@ -90,7 +103,7 @@ impl RealApiServer {
                 .arg(format!("--secure-port={}", free_port())),
             path("kube-controller-manager.log"),
         );
-        Some(Self { url, kubeconfig, _processes: vec![controllers, api_server, etcd], directory })
+        Some(Self { url, kubeconfig, processes: vec![controllers, api_server, etcd], directory })
     }
 
     /// Its address, such as `https://127.0.0.1:40123`.
@@ -101,6 +114,11 @@ impl RealApiServer {
     /// The file with the kubeconfig of an administrator (`system:masters`).
     pub fn kubeconfig(&self) -> &Path {
         &self.kubeconfig
+    }
+
+    /// The ids of kube-controller-manager, kube-apiserver and etcd, in this order.
+    pub fn process_ids(&self) -> Vec<u32> {
+        self.processes.iter().map(Process::id).collect()
     }
 
     /// The folder of its data, certificates and logs (`etcd.log`, `kube-apiserver.log`, ...).
@@ -125,7 +143,7 @@ async fn wait_until_ready(kubeconfig: &Path, processes: &[&Process]) {
         }
         let logs = || processes.iter().map(|process| process.log()).collect::<Vec<_>>().join("\n");
         assert!(start.elapsed() < START_TIMEOUT, "not ready after {START_TIMEOUT:?}:\n{}", logs());
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
 
