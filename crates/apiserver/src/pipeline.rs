@@ -41,6 +41,7 @@ mod create;
 mod definition_write;
 mod delete;
 mod discovery;
+mod ephemeral_containers;
 mod escalation;
 mod flow_control;
 mod get;

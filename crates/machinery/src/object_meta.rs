@@ -112,6 +112,7 @@ pub fn prepare_create(resource: &ResourceType, object: &mut Value, uid: &str, no
     for key in ["resourceVersion", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "generation"] {
         metadata.remove(key);
     }
+    omit_empty(metadata);
     metadata.insert("uid".to_owned(), uid.into());
     metadata.insert("creationTimestamp".to_owned(), now.into());
     drop_empty_lists(metadata);
@@ -249,6 +250,7 @@ fn equal_outside_metadata(left: &Map<String, Value>, right: &Map<String, Value>)
 /// custom kind; 400 for a body that is no object.
 pub fn prepare_update(resource: &ResourceType, old: &Value, new: &mut Value) -> Result<(), ApiError> {
     guard_metadata(resource, old, new)?;
+    omit_empty(metadata_mut(new)?);
     let Some(old_object) = old.as_object() else { return Ok(()) };
     if let Some(new_object) = new.as_object_mut()
         && resource.status_subresource
@@ -270,6 +272,20 @@ pub fn prepare_update(resource: &ResourceType, old: &Value, new: &mut Value) -> 
         bump_generation(metadata_mut(new)?);
     }
     Ok(())
+}
+
+/// Empty lists and maps of metadata are as good as absent and left out, as `omitempty` does upstream.
+fn omit_empty(metadata: &mut Map<String, Value>) {
+    for field in ["labels", "annotations", "finalizers", "ownerReferences"] {
+        let is_empty = match metadata.get(field) {
+            Some(Value::Object(entries)) => entries.is_empty(),
+            Some(Value::Array(items)) => items.is_empty(),
+            _ => false,
+        };
+        if is_empty {
+            metadata.remove(field);
+        }
+    }
 }
 
 fn bump_generation(metadata: &mut Map<String, Value>) {
@@ -308,6 +324,7 @@ pub fn prepare_status_update(resource: &ResourceType, old: &Value, new: &mut Val
     let old_metadata = metadata(old);
     if takes_metadata {
         restore(&mut new_metadata, old_metadata, "ownerReferences");
+        omit_empty(&mut new_metadata);
     } else {
         let managed_fields = new_metadata.remove("managedFields");
         new_metadata = old_metadata

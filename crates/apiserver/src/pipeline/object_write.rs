@@ -15,7 +15,7 @@ use super::{
     RequestContext,
     admission::Review,
     answer::Document,
-    certificate_request, definition_write, escalation,
+    certificate_request, definition_write, ephemeral_containers, escalation,
     other_versions::ServedVersions,
     presentation::{convert_to_stored, present},
     query::FieldValidation,
@@ -39,7 +39,8 @@ pub(crate) enum WriteScope {
     Main,
     /// `/status` or a subresource that, like it, changes only the status (`/approval`).
     Status(&'static str),
-    /// A subresource whose handler has put together the new object (`/scale`, `/finalize`, `/binding`).
+    /// A subresource that changes only what its handler lets through (`/scale`, `/finalize`, `/binding`), or
+    /// the preparation of the update (`/ephemeralcontainers`).
     Composed(&'static str),
 }
 
@@ -345,6 +346,9 @@ fn prepare_update(
     now: &str,
 ) -> Result<(), ApiError> {
     let resource = &served.resource;
+    if scope == WriteScope::Composed(ephemeral_containers::SUBRESOURCE) {
+        ephemeral_containers::prepare_update(old, object)?;
+    }
     match scope {
         WriteScope::Status(_) => object_meta::prepare_status_update(resource, old, object)?,
         WriteScope::Main | WriteScope::Composed(_) => object_meta::prepare_update(resource, old, object)?,

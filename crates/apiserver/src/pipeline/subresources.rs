@@ -1,11 +1,11 @@
-//! What lies below an object: status, scale, finalize and approval here; those of pods in their own module.
+//! What lies below an object: status, scale, finalize and approval here; those of pods that are no part of one in their own module.
 
 use axum::body::Body;
 use http::Response;
 use kogge_machinery::status_error::ApiError;
 
 use super::{
-    RequestContext, get,
+    RequestContext, ephemeral_containers, get,
     get::object_response,
     object_write::{Merged, WriteScope, Writer, update_object},
     patch, pod_subresources, scale, token_request, update,
@@ -36,6 +36,9 @@ pub(crate) async fn handle(
             whole_object(context, verb, body, WriteScope::Status("approval")).await
         }
         "token" if served.is_core("serviceaccounts") && verb == "create" => token_request::create(context, body).await,
+        ephemeral_containers::SUBRESOURCE if served.is_core("pods") => {
+            whole_object(context, verb, body, WriteScope::Composed(ephemeral_containers::SUBRESOURCE)).await
+        }
         _ if served.is_core("pods") => pod_subresources::handle(context, subresource, verb, body).await,
         _ => Err(without_subresource(context)),
     }

@@ -41,6 +41,49 @@ async fn a_bound_pod_is_deleted_by_its_kubelet_and_at_once_by_force() {
 }
 
 #[tokio::test]
+async fn a_pod_takes_ephemeral_containers_and_keeps_each_of_them() {
+    let client = open().await;
+    bound(&client, "a").await;
+    let path = format!("{PODS}/a/ephemeralcontainers");
+    assert_eq!(client.get(&path).await.ok()["kind"], "Pod");
+    let debug = json!({"name": "debugger", "image": "busybox", "targetContainerName": "main"});
+    let patch = json!({"metadata": {"labels": {"not": "taken"}}, "spec": {"ephemeralContainers": [debug], "nodeName": "other"}});
+    let pod = client.patch(&path, "strategic-merge", &patch).await.ok();
+    let added = &pod["spec"]["ephemeralContainers"];
+    assert_eq!((&added[0]["name"], added.as_array().unwrap().len()), (&json!("debugger"), 1));
+    assert_eq!((&pod["spec"]["nodeName"], &pod["metadata"]["labels"]), (&json!("n"), &json!({"app": "a"})));
+
+    let mut refused = Vec::new();
+    for (index, list) in [
+        json!([{"name": "debugger", "image": "alpine"}]),
+        json!([]),
+        json!([added[0], {"name": "main", "image": "x"}, {"image": "x"}, {"name": "none"}]),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mut changed = pod.clone();
+        changed["spec"]["ephemeralContainers"] = list;
+        let answer = client.put(&path, &changed).await;
+        assert_eq!(answer.code, 422, "{index}");
+        refused.push(answer.error());
+    }
+    insta::assert_snapshot!(refused.join("\n"));
+    assert_eq!(client.get(&format!("{PODS}/a")).await.ok()["spec"]["ephemeralContainers"], *added);
+}
+
+#[tokio::test]
+async fn metadata_that_became_empty_is_left_out() {
+    let client = open().await;
+    let mut created = pod("a");
+    created["metadata"]["annotations"] = json!({});
+    let created = client.post(PODS, &created).await.ok();
+    assert_eq!(created["metadata"].get("annotations"), None);
+    let bare = client.patch(&format!("{PODS}/a"), "merge", &json!({"metadata": {"labels": {"app": null}}})).await.ok();
+    assert_eq!(bare["metadata"].get("labels"), None);
+}
+
+#[tokio::test]
 async fn an_eviction_respects_the_disruption_budget() {
     let client = open().await;
     bound(&client, "a").await;
