@@ -4,7 +4,7 @@
 //! flag such as `quota-exhausted:count=10` is short for creating one. Everything here is pure: the controllers ask
 //! [`Faults`] what the cloud answers, in the words OpenStack uses.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, ops::RangeInclusive, str::FromStr};
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -47,6 +47,17 @@ impl FaultKind {
         (Self::CloudAPIErrors, "cloud-api-errors"),
         (Self::CredentialsExpired, "credentials-expired"),
     ];
+
+    /// Its parameter, if it has one.
+    fn parameter(self) -> &'static str {
+        match self {
+            Self::QuotaExhausted | Self::NodeLost => "count",
+            Self::ImageMissing => "image",
+            Self::CloudAPISlow => "seconds",
+            Self::CloudAPIErrors => "status",
+            Self::ZoneDown | Self::MachineNeverBoots | Self::CredentialsExpired => "",
+        }
+    }
 
     /// The kind as flags spell it, e.g. `quota-exhausted`.
     pub fn flag_name(self) -> &'static str {
@@ -120,8 +131,12 @@ pub enum FaultParseError {
     NotAPair { given: String },
     #[error("unknown key {key:?}; known: namespace, cluster, zone, machine, pool, count, seconds, status, image")]
     UnknownKey { key: String },
-    #[error("value {value:?} of {key} is not a whole number in range")]
-    NotANumber { key: String, value: String },
+    #[error("value {value:?} of {key} is not a whole number from {least} to {most}")]
+    NotANumber { key: String, value: String, least: u32, most: u32 },
+    #[error("{key} is given twice")]
+    Twice { key: String },
+    #[error("{kind} has no parameter {key}{}", if accepted.is_empty() { "; it has none".to_owned() } else { format!("; it has: {accepted}") })]
+    NotOfKind { kind: &'static str, key: String, accepted: &'static str },
 }
 
 impl FromStr for FaultSpec {
@@ -140,10 +155,22 @@ impl FromStr for FaultSpec {
                 known: FaultKind::ALL.map(|(_, flag)| flag).join(", "),
             })?;
         let mut spec = Self { kind, target: FaultTarget::default(), parameters: FaultParameters::default() };
+        let mut given = Vec::new();
         for pair in rest.split([',', ':']).filter(|pair| !pair.is_empty()) {
             let Some((key, value)) = pair.split_once('=').filter(|(_, value)| !value.is_empty()) else {
                 return Err(FaultParseError::NotAPair { given: pair.to_owned() });
             };
+            if given.contains(&key) {
+                return Err(FaultParseError::Twice { key: key.to_owned() });
+            }
+            given.push(key);
+            if ["image", "count", "seconds", "status"].contains(&key) && key != kind.parameter() {
+                return Err(FaultParseError::NotOfKind {
+                    kind: kind.flag_name(),
+                    key: key.to_owned(),
+                    accepted: kind.parameter(),
+                });
+            }
             let text = Some(value.to_owned());
             match key {
                 "namespace" => spec.target.namespace = text,
@@ -152,9 +179,9 @@ impl FromStr for FaultSpec {
                 "machine" => spec.target.machine = text,
                 "pool" => spec.target.pool = text,
                 "image" => spec.parameters.image = text,
-                "count" => spec.parameters.count = Some(number(key, value)?),
-                "seconds" => spec.parameters.seconds = Some(number(key, value)?),
-                "status" => spec.parameters.status = Some(number(key, value)?),
+                "count" => spec.parameters.count = Some(number(key, value, 0..=u32::MAX)?),
+                "seconds" => spec.parameters.seconds = Some(number(key, value, 0..=u32::MAX)?),
+                "status" => spec.parameters.status = Some(number(key, value, ERROR_STATUS)?),
                 _ => return Err(FaultParseError::UnknownKey { key: key.to_owned() }),
             }
         }
@@ -162,8 +189,20 @@ impl FromStr for FaultSpec {
     }
 }
 
-fn number<N: FromStr>(key: &str, value: &str) -> Result<N, FaultParseError> {
-    value.parse().map_err(|_| FaultParseError::NotANumber { key: key.to_owned(), value: value.to_owned() })
+/// Statuses that tell of a failure of the cloud, the only ones it can fail with.
+const ERROR_STATUS: RangeInclusive<u16> = 400..=599;
+
+fn number<N: FromStr + PartialOrd + Copy + Into<u32>>(
+    key: &str,
+    value: &str,
+    range: RangeInclusive<N>,
+) -> Result<N, FaultParseError> {
+    value.parse().ok().filter(|number| range.contains(number)).ok_or_else(|| FaultParseError::NotANumber {
+        key: key.to_owned(),
+        value: value.to_owned(),
+        least: (*range.start()).into(),
+        most: (*range.end()).into(),
+    })
 }
 
 impl FaultSpec {
@@ -190,6 +229,8 @@ pub struct Scope<'a> {
     pub machine: &'a str,
     /// Pool of the machine, or `control-plane`; empty if none is meant.
     pub pool: &'a str,
+    /// Node image of the machine, empty if none is meant.
+    pub image: &'a str,
 }
 
 impl FaultTarget {
@@ -307,7 +348,8 @@ impl Faults {
             }
         }
         if let Some(fault) = self.first(FaultKind::ImageMissing, scope) {
-            let image = fault.spec.parameters.image.as_deref().unwrap_or("node image");
+            let of_machine = Some(scope.image).filter(|image| !image.is_empty());
+            let image = fault.spec.parameters.image.as_deref().or(of_machine).unwrap_or("node image");
             return Some(CloudError {
                 reason: "ImageNotFound",
                 message: format!("No image matching {image:?} was found (HTTP 404)"),
@@ -367,6 +409,10 @@ mod tests {
     #[case("zone-down:zone=")]
     #[case("quota-exhausted:count=-1")]
     #[case("quota-exhausted:colour=red")]
+    #[case("cloud-api-errors:status=200")]
+    #[case("zone-down:count=1")]
+    #[case("image-missing:count=1")]
+    #[case("zone-down:zone=a,zone=b")]
     fn a_fault_flag_is_read_or_refused_with_what_would_be_accepted(#[case] flag: &str) {
         let shown = match flag.parse::<FaultSpec>() {
             Ok(spec) => serde_json::to_string(&spec.object()).unwrap(),
@@ -382,7 +428,16 @@ mod tests {
             object["metadata"]["creationTimestamp"] = json!("2026-01-01T00:00:00Z");
             Faults::read(&[Object::new(object)])
         };
-        let scope = Scope { namespace: "default", cluster: "first", zone: "zone-a", machine: "m", pool: "default" };
+        let scope = Scope {
+            namespace: "default",
+            cluster: "first",
+            zone: "zone-a",
+            machine: "m",
+            pool: "default",
+            image: "node-1",
+        };
+        let missing = faults("image-missing").create_refusal(&scope, |_| 0).unwrap();
+        assert_eq!(missing.message, "No image matching \"node-1\" was found (HTTP 404)");
         let quota = faults("quota-exhausted:count=10");
         assert_eq!(quota.create_refusal(&scope, |_| 9), None);
         assert_eq!(

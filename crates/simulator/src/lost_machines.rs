@@ -50,6 +50,7 @@ fn hit(fault: &Fault, machines: &[Object]) -> Vec<String> {
                 pool: machine
                     .label(TOPOLOGY_DEPLOYMENT_LABEL)
                     .unwrap_or(if machine.label(CONTROL_PLANE_LABEL).is_some() { "control-plane" } else { "" }),
+                ..Scope::default()
             };
             let has_node = !machine.text("/status/nodeRef/name").is_empty();
             !machine.deleting() && has_node && fault.spec.target.matches(&scope)

@@ -258,7 +258,14 @@ impl ClusterState {
         } else {
             machine.label(TOPOLOGY_DEPLOYMENT_LABEL).unwrap_or_default()
         };
-        Scope { namespace: self.namespace(), cluster: self.name(), zone, machine: machine.name(), pool }
+        Scope {
+            namespace: self.namespace(),
+            cluster: self.name(),
+            zone,
+            machine: machine.name(),
+            pool,
+            ..Scope::default()
+        }
     }
 
     /// Where faults look for the cluster as a whole.

@@ -65,7 +65,8 @@ pub fn advance(
         status = json!({});
     }
     let zone = zone(state, machine, instance, &status, indices);
-    let scope = Scope { zone: &zone, ..state.scope(machine) };
+    let image = instance.text("/spec/image");
+    let scope = Scope { zone: &zone, image, ..state.scope(machine) };
     let mut progress = Progress {
         stage: InstanceStage::of(Some(instance)),
         since: instance.time("/status/stageSince").unwrap_or(context.now),

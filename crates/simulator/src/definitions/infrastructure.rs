@@ -169,6 +169,13 @@ fn machine_template() -> Definition {
     }
 }
 
+fn failure_status() -> Value {
+    let mut schema = described(integer(), "CloudAPIErrors: HTTP status of the answer, 400 to 599. Default: 503.");
+    schema["minimum"] = json!(400);
+    schema["maximum"] = json!(599);
+    schema
+}
+
 fn fault() -> Definition {
     let kinds = json!({"type": "string", "enum": [
         "QuotaExhausted", "ImageMissing", "ZoneDown", "MachineNeverBoots", "NodeLost", "CloudAPISlow", "CloudAPIErrors",
@@ -200,7 +207,7 @@ fn fault() -> Definition {
                 object(&[
                     ("count", count("QuotaExhausted: instances that fit. NodeLost: how many machines are lost.")),
                     ("seconds", count("CloudAPISlow: how much longer each request takes.")),
-                    ("status", count("CloudAPIErrors: HTTP status of the answer.")),
+                    ("status", failure_status()),
                     ("image", described(string(), "ImageMissing: name of the image.")),
                 ]),
             ),
