@@ -309,8 +309,14 @@ pub fn problems(findings: &[Finding], previous: &[ClusterProblem], now: Timestam
     by_code.into_iter().filter_map(problem).collect()
 }
 
+/// A message in one line: Cluster API lists what it rolls up as bullets, also a single one.
+fn plain(message: &str) -> String {
+    let points: Vec<&str> = message.lines().map(|line| line.trim().trim_start_matches("* ")).collect();
+    points.into_iter().filter(|point| !point.is_empty()).collect::<Vec<_>>().join("; ").replace(":;", ":")
+}
+
 fn message(findings: &[&Finding]) -> String {
-    let first = findings.first().map(|finding| finding.message.clone()).unwrap_or_default();
+    let first = findings.first().map(|finding| plain(&finding.message)).unwrap_or_default();
     match findings.len() {
         0 | 1 => first,
         count => format!("{first} ({count} objects)"),
@@ -376,6 +382,15 @@ mod tests {
         #[case] expected: Option<ProblemCode>,
     ) {
         assert_eq!(classify(reason, message), expected);
+    }
+
+    #[rstest]
+    #[case("* Node.Ready: Kubelet stopped posting node status.", "Node.Ready: Kubelet stopped posting node status.")]
+    #[case("* Node.Ready: unknown\n* Node.Disk: full", "Node.Ready: unknown; Node.Disk: full")]
+    #[case("* MachineDeployment a:\n  * 1 of 2 machines", "MachineDeployment a: 1 of 2 machines")]
+    #[case("2 * 3 is not 7", "2 * 3 is not 7")]
+    fn bullets_of_cluster_api_become_one_line(#[case] given: &str, #[case] expected: &str) {
+        assert_eq!(plain(given), expected);
     }
 
     #[test]

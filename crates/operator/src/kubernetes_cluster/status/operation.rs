@@ -13,6 +13,9 @@ pub(super) fn next(input: &StatusInput<'_>, previous: &KubernetesClusterStatus, 
     let known = previous.operation.clone();
     let is_deleting = input.cluster.metadata.deletion_timestamp.is_some();
     let running = known.as_ref().filter(|operation| operation.finished_at.is_none());
+    if input.cluster.spec.paused && !is_deleting && input.objects.cluster.is_some() {
+        return known.map(|operation| held(operation, input));
+    }
     let operation_type = if is_deleting {
         OperationType::Delete
     } else if !input.refusals.is_empty() && input.objects.cluster.is_none() {
@@ -62,6 +65,15 @@ pub(super) fn next(input: &StatusInput<'_>, previous: &KubernetesClusterStatus, 
         operation.estimate = estimate(operation.started_at, input.now, operation.progress);
     }
     Some(operation)
+}
+
+/// An operation of a paused cluster: one that is over stays as it ended, one under way waits where it is. To pause is
+/// itself none, as nothing of the cluster changes.
+fn held(operation: Operation, input: &StatusInput<'_>) -> Operation {
+    if operation.finished_at.is_some() {
+        return operation;
+    }
+    Operation { state: OperationState::Pending, estimate: None, message: message(input), ..operation }
 }
 
 fn begin(operation_type: OperationType, now: Timestamp) -> Operation {

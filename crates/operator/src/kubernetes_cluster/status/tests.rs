@@ -206,6 +206,20 @@ fn progress_counts_milestones_and_machines_and_never_goes_back() {
 }
 
 #[test]
+fn to_pause_is_no_operation_and_one_under_way_waits_where_it_is() {
+    let mut moment = Moment::settled().after(Phase::Ready, OperationType::Create, OperationState::Succeeded);
+    moment.cluster.spec.paused = true;
+    moment.executed = true;
+    let known = moment.cluster.status.clone().unwrap().operation;
+    assert_eq!(moment.status().operation, known);
+
+    let mut moment = Moment::settled().after(Phase::Updating, OperationType::Scale, OperationState::Running);
+    moment.cluster.spec.paused = true;
+    moment.workers().replicas.ready = 1;
+    insta::assert_snapshot!(moment.text(), @"Paused | Scale Pending 40% 3 of 3 control plane and 1 of 2 worker machines ready | Ready=False Paused | ");
+}
+
+#[test]
 fn a_problem_blocks_the_operation_and_is_the_reason_for_not_being_ready() {
     let mut moment = Moment::settled().after(Phase::Ready, OperationType::Scale, OperationState::Running);
     moment.workers().replicas.ready = 1;
