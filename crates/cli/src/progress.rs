@@ -186,11 +186,26 @@ pub async fn follow(
     result
 }
 
+/// Who has to do something before it goes on.
+fn what_follows(name: &str, last: Option<&KubernetesCluster>) -> String {
+    let status = last.and_then(|cluster| cluster.status.as_ref());
+    if status.is_some_and(|status| status.phase == Some(Phase::Paused)) {
+        return format!(
+            "it is paused: nothing happens until somebody sets spec.paused of {name} to false, such as with \
+             `kubectl patch kubernetescluster {name} --type merge -p '{{\"spec\":{{\"paused\":false}}}}'`"
+        );
+    }
+    if status.is_some_and(|status| !status.problems.is_empty()) {
+        return format!("it goes on when the problem is solved; `kogge cluster diagnose {name}` says more");
+    }
+    format!("it goes on by itself; `kogge cluster watch {name}` follows it")
+}
+
 fn timed_out(name: &str, goal: Goal, limit: Duration, last: Option<&KubernetesCluster>) -> CommandError {
     let goal = if goal == Goal::Gone { "gone" } else { "Ready" };
     let mut error =
         CommandError::new(Exit::TimedOut, format!("{name} is not {goal} after {}", crate::duration::Duration(limit)))
-            .hint(format!("it goes on by itself; `kogge cluster watch {name}` follows it"));
+            .hint(what_follows(name, last));
     if let Some(cluster) = last {
         error.details.push(summary(cluster));
         let problems = cluster.status.iter().flat_map(|status| &status.problems);
@@ -263,5 +278,34 @@ impl View {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kogge_api::kubernetes_cluster::KubernetesClusterStatus;
+
+    use super::*;
+
+    #[test]
+    fn who_waited_in_vain_learns_who_has_to_act() {
+        let cluster = |phase, problems| KubernetesCluster {
+            status: Some(KubernetesClusterStatus { phase: Some(phase), problems, ..Default::default() }),
+            ..serde_json::from_value(serde_json::json!({
+                "apiVersion": "kogge.dev/v1alpha1", "kind": "KubernetesCluster", "metadata": {"name": "first"},
+                "spec": {"provider": {"profile": "sim"}, "kubernetes": {"version": "1.35"}},
+            }))
+            .unwrap()
+        };
+        let hints = [
+            what_follows("first", None),
+            what_follows("first", Some(&cluster(Phase::Paused, Vec::new()))),
+            what_follows("first", Some(&cluster(Phase::Updating, vec![ClusterProblem::default()]))),
+        ];
+        insta::assert_snapshot!(hints.join("\n"), @r#"
+        it goes on by itself; `kogge cluster watch first` follows it
+        it is paused: nothing happens until somebody sets spec.paused of first to false, such as with `kubectl patch kubernetescluster first --type merge -p '{"spec":{"paused":false}}'`
+        it goes on when the problem is solved; `kogge cluster diagnose first` says more
+        "#);
     }
 }
