@@ -44,11 +44,11 @@ async fn a_bound_pod_is_deleted_by_its_kubelet_and_at_once_by_force() {
 async fn a_pod_takes_ephemeral_containers_and_keeps_each_of_them() {
     let client = open().await;
     bound(&client, "a").await;
-    let path = format!("{PODS}/a/ephemeralcontainers");
-    assert_eq!(client.get(&path).await.ok()["kind"], "Pod");
+    let endpoint = format!("{PODS}/a/ephemeralcontainers");
+    assert_eq!(client.get(&endpoint).await.ok()["kind"], "Pod");
     let debug = json!({"name": "debugger", "image": "busybox", "targetContainerName": "main"});
     let patch = json!({"metadata": {"labels": {"not": "taken"}}, "spec": {"ephemeralContainers": [debug], "nodeName": "other"}});
-    let pod = client.patch(&path, "strategic-merge", &patch).await.ok();
+    let pod = client.patch(&endpoint, "strategic-merge", &patch).await.ok();
     let added = &pod["spec"]["ephemeralContainers"];
     assert_eq!((&added[0]["name"], added.as_array().unwrap().len()), (&json!("debugger"), 1));
     assert_eq!((&pod["spec"]["nodeName"], &pod["metadata"]["labels"]), (&json!("n"), &json!({"app": "a"})));
@@ -64,7 +64,7 @@ async fn a_pod_takes_ephemeral_containers_and_keeps_each_of_them() {
     {
         let mut changed = pod.clone();
         changed["spec"]["ephemeralContainers"] = list;
-        let answer = client.put(&path, &changed).await;
+        let answer = client.put(&endpoint, &changed).await;
         assert_eq!(answer.code, 422, "{index}");
         refused.push(answer.error());
     }
