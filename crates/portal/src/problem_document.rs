@@ -179,6 +179,8 @@ impl From<kube::Error> for ProblemDocument {
                 let causes = status.details.as_ref().map(|details| details.causes.clone()).unwrap_or_default();
                 let errors: Vec<FieldError> = causes
                     .into_iter()
+                    // That more may be found once the other causes are mended is true of every refusal.
+                    .filter(|cause| !cause.message.contains("some validation rules were not checked"))
                     .map(|mut cause| {
                         // A refusal of the whole object names this field.
                         if cause.field == "<nil>" {
