@@ -1,7 +1,7 @@
 //! From an HTTP request to its answer: which plane, who, what, may they, then the verb.
 //!
 //! The same function answers in-process clients, the TLS listener and tests. A write goes through fixed stages, each a
-//! function of its own: decode ([`body`]), merge ([`patch`] or [`update`]), complete ([`object_write`]: prune, default,
+//! function of its own: decode ([`body`]), merge ([`patch`] or [`update`]), complete ([`object_completion`]: prune, default,
 //! metadata, strategy, ownership), admit ([`admission`]), validate, commit.
 
 use axum::body::Body;
@@ -49,6 +49,9 @@ mod impersonation;
 mod list;
 mod list_options;
 mod non_resource;
+mod object_completion;
+mod object_type;
+mod object_validation;
 mod object_write;
 mod openapi;
 mod other_versions;

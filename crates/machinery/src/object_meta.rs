@@ -12,8 +12,10 @@ use serde_json::{Map, Value};
 use crate::resource::ResourceType;
 use crate::status_error::{ApiError, FieldError, FieldErrorKind};
 
-pub(crate) use names::{dns_1035_messages, path_segment_messages, subdomain_messages};
-pub use names::{generate_name, label_key_messages, label_value_messages, validate_name};
+pub use names::{
+    dns_1035_messages, dns_1123_label_messages, generate_name, label_key_messages, label_value_messages,
+    path_segment_messages, subdomain_messages, validate_name,
+};
 pub use validation::{finalizer_warnings, validate_field_manager, validate_metadata};
 pub(crate) use validation::{validate_annotations, validate_labels};
 

@@ -8,7 +8,8 @@ use serde_json::Value;
 use super::{
     admission::admit,
     create::place,
-    object_write::{Merged, Writer, begin_create, clean_fields, finish_create, timestamp, write_error},
+    object_completion::{begin_create, clean_fields, finish_create},
+    object_write::{Merged, Writer, timestamp, write_error},
     presentation::convert_to_stored,
     query::FieldValidation,
 };

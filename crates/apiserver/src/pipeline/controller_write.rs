@@ -6,9 +6,8 @@ use serde_json::Value;
 
 use super::{
     admission::Review,
-    object_write::{
-        ATTEMPTS, Merged, WriteScope, Writer, complete_update, is_last_finalizer_gone, modified, timestamp, write_error,
-    },
+    object_completion::complete_update,
+    object_write::{ATTEMPTS, Merged, WriteScope, Writer, is_last_finalizer_gone, modified, timestamp, write_error},
     presentation::{convert_to_stored, present_value},
 };
 use crate::{

@@ -16,10 +16,9 @@ use super::{
     answer::Document,
     body, certificate_request, escalation,
     get::object_response,
-    object_write::{
-        Merged, WriteScope, Writer, Written, begin_create, check_type, clean_fields, default_type, finish_create,
-        write_error,
-    },
+    object_completion::{begin_create, clean_fields, finish_create},
+    object_type::{check_type, default_type},
+    object_write::{Merged, WriteScope, Writer, Written, write_error},
     presentation::{convert_to_stored, present},
     reviews,
 };

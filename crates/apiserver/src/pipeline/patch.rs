@@ -14,7 +14,9 @@ use super::{
     RequestContext, body,
     create::{create_object, place},
     get::object_response,
-    object_write::{Merged, WriteScope, Writer, Written, check_type, clean_fields, modified, nameless, update_object},
+    object_completion::clean_fields,
+    object_type::{check_type, nameless},
+    object_write::{Merged, WriteScope, Writer, Written, modified, update_object},
     other_versions::ServedVersions,
 };
 use crate::registry::ServedResource;

@@ -9,7 +9,8 @@ use super::{
     RequestContext,
     answer::{Document, document_response},
     authorization::{Attributes, decide},
-    object_write::{WriteScope, Writer, timestamp, track_update},
+    object_completion::track_update,
+    object_write::{WriteScope, Writer, timestamp},
 };
 use crate::{
     authentication::{self, User},

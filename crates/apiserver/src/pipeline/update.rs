@@ -12,7 +12,9 @@ use super::{
     RequestContext, body,
     create::{create_object, place},
     get::object_response,
-    object_write::{Merged, WriteScope, Writer, check_type, clean_fields, default_type, nameless, update_object},
+    object_completion::clean_fields,
+    object_type::{check_type, default_type, nameless},
+    object_write::{Merged, WriteScope, Writer, update_object},
 };
 
 /// Answers an update of the object itself.

@@ -15,8 +15,6 @@ enum NameRule {
     Subdomain(usize),
     /// DNS-1123 label.
     Label,
-    /// DNS-1035 label.
-    Dns1035Label,
     /// Anything that can stand in a path.
     PathSegment,
 }
@@ -26,8 +24,7 @@ fn rule(resource: &ResourceType) -> NameRule {
         return NameRule::Subdomain(253);
     }
     match (resource.group.as_str(), resource.kind.as_str()) {
-        ("", "Namespace") => NameRule::Label,
-        ("", "Service") => NameRule::Dns1035Label,
+        ("", "Namespace" | "Service") | ("apps", "StatefulSet") => NameRule::Label,
         // a Job's name gets an 11 character suffix, and must itself fit in 63
         ("batch", "CronJob") => NameRule::Subdomain(52),
         ("", "Event") | ("rbac.authorization.k8s.io" | "apiregistration.k8s.io", _) => NameRule::PathSegment,
@@ -67,7 +64,7 @@ fn too_many_bytes(limit: usize) -> String {
 }
 
 /// What is wrong with `text` as a DNS-1123 subdomain.
-pub(crate) fn subdomain_messages(text: &str, limit: usize) -> Vec<String> {
+pub fn subdomain_messages(text: &str, limit: usize) -> Vec<String> {
     let mut messages = Vec::new();
     if text.len() > limit {
         messages.push(too_long(limit));
@@ -79,7 +76,7 @@ pub(crate) fn subdomain_messages(text: &str, limit: usize) -> Vec<String> {
 }
 
 /// What is wrong with `text` as a DNS-1123 label.
-pub(super) fn label_messages(text: &str) -> Vec<String> {
+pub fn dns_1123_label_messages(text: &str) -> Vec<String> {
     let mut messages = Vec::new();
     if text.len() > 63 {
         messages.push(too_long(63));
@@ -94,7 +91,8 @@ pub(super) fn label_messages(text: &str) -> Vec<String> {
     messages
 }
 
-pub(crate) fn dns_1035_messages(text: &str) -> Vec<String> {
+/// What is wrong with `text` as a DNS-1035 label.
+pub fn dns_1035_messages(text: &str) -> Vec<String> {
     let mut messages = Vec::new();
     if text.len() > 63 {
         messages.push(too_long(63));
@@ -106,7 +104,7 @@ pub(crate) fn dns_1035_messages(text: &str) -> Vec<String> {
 }
 
 /// What is wrong with `text` as a segment of a path (Kubernetes' `IsPathSegmentName`).
-pub(crate) fn path_segment_messages(text: &str, prefix: bool) -> Vec<String> {
+pub fn path_segment_messages(text: &str, prefix: bool) -> Vec<String> {
     if !prefix && matches!(text, "." | "..") {
         return vec![format!("may not be '{text}'")];
     }
@@ -180,14 +178,13 @@ pub(super) fn name_messages(resource: &ResourceType, name: &str, prefix: bool) -
     };
     match rule(resource) {
         NameRule::Subdomain(limit) => subdomain_messages(&masked, limit),
-        NameRule::Label => label_messages(&masked),
-        NameRule::Dns1035Label => dns_1035_messages(&masked),
+        NameRule::Label => dns_1123_label_messages(&masked),
         NameRule::PathSegment => path_segment_messages(name, prefix),
     }
 }
 
-/// What is wrong with a name, or None: DNS-1123 subdomain for most kinds, DNS-1123 label for namespaces, DNS-1035 label
-/// for services, any path segment for RBAC kinds, at most 52 characters for CronJobs.
+/// What is wrong with a name, or None: DNS-1123 subdomain for most kinds, DNS-1123 label for namespaces,
+/// services and stateful sets, any path segment for RBAC kinds, at most 52 characters for CronJobs.
 pub fn validate_name(resource: &ResourceType, name: &str) -> Option<String> {
     if name.is_empty() {
         return Some("name or generateName is required".to_owned());

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::names::{label_key_messages, label_messages, label_value_messages, name_messages};
+use super::names::{dns_1123_label_messages, label_key_messages, label_value_messages, name_messages};
 use crate::resource::ResourceType;
 use crate::status_error::{FieldError, FieldErrorKind, quote};
 
@@ -77,7 +77,8 @@ fn validate_namespace(resource: &ResourceType, namespace: &str, errors: &mut Vec
         if namespace.is_empty() {
             errors.push(FieldError::required("metadata.namespace", ""));
         }
-        for message in Some(namespace).filter(|text| !text.is_empty()).map(label_messages).unwrap_or_default() {
+        for message in Some(namespace).filter(|text| !text.is_empty()).map(dns_1123_label_messages).unwrap_or_default()
+        {
             errors.push(invalid("metadata.namespace", namespace, &message));
         }
     } else if !namespace.is_empty() {

@@ -1,0 +1,216 @@
+//! What is made of an object between decoding and committing: prune, default, metadata, strategy, ownership, admission.
+
+use kogge_machinery::{apply, custom_resource_definition, object_meta, status_error::ApiError};
+use serde_json::Value;
+
+use super::{
+    admission::Review,
+    definition_write, ephemeral_containers,
+    object_type::check_unchanged_type,
+    object_validation::validate,
+    object_write::{Merged, WriteScope, Writer},
+    other_versions::ServedVersions,
+    query::FieldValidation,
+    strategy,
+};
+use crate::{builtin, plane::Plane, registry::ServedResource};
+
+/// Records who owns what an update or create changed. As in the real server, a failing conversion between versions does
+/// not stop the write: the object is then stored without ownership.
+pub(crate) async fn track_update(
+    plane: &Plane,
+    served: &ServedResource,
+    old: Option<&Value>,
+    object: &mut Value,
+    scope: WriteScope,
+    writer: &Writer,
+) {
+    let schema = served.resource.schema.get();
+    let root = schema.as_deref().map(|schema| &*schema.root);
+    let api_version = served.resource.api_version();
+    let versions = ServedVersions::of(plane, served);
+    let manager = writer.field_manager(served, &api_version, scope, &versions);
+    let tracked = versions.run(|| apply::track_update(old, object, root, &manager)).await;
+    if let Err(error) = tracked {
+        tracing::warn!(%error, "an object is stored without managedFields");
+        if let Some(metadata) = object["metadata"].as_object_mut() {
+            metadata.remove("managedFields");
+        }
+    }
+}
+
+/// Removes unknown fields; warns of them and of duplicates, or refuses them.
+///
+/// # Errors
+/// 400 for unknown or duplicate fields with `fieldValidation=Strict`.
+pub(crate) fn clean_fields(
+    served: &ServedResource,
+    object: &mut Value,
+    duplicates: &[String],
+    validation: FieldValidation,
+) -> Result<Vec<String>, ApiError> {
+    let unknown = served.resource.schema.get().map(|schema| schema.prune(object)).unwrap_or_default();
+    if validation == FieldValidation::Ignore || (unknown.is_empty() && duplicates.is_empty()) {
+        return Ok(Vec::new());
+    }
+    let findings: Vec<String> = unknown
+        .iter()
+        .map(|path| format!("unknown field {path:?}"))
+        .chain(duplicates.iter().map(|path| format!("duplicate field {path:?}")))
+        .collect();
+    if validation == FieldValidation::Strict {
+        let resource = &served.resource;
+        return Err(ApiError::bad_request(format!(
+            "{kind} in version {version:?} cannot be handled as a {kind}: strict decoding error: {}",
+            findings.join(", "),
+            kind = resource.kind,
+            version = resource.version,
+        )));
+    }
+    Ok(findings)
+}
+
+/// The defaults of a kind: of its schema, and of its code.
+fn apply_defaults(served: &ServedResource, object: &mut Value) {
+    if let Some(schema) = served.resource.schema.get() {
+        schema.apply_defaults(object);
+    }
+    if definition_write::is_definition(served) {
+        custom_resource_definition::apply_defaults(object);
+    } else if !served.resource.custom {
+        builtin::defaults::apply(&served.resource, object);
+    }
+}
+
+/// Completes a new object as far as its sender is concerned: defaults and ownership. What the server adds comes later
+/// ([`finish_create`]), when admission has seen the object.
+pub(crate) async fn begin_create(plane: &Plane, served: &ServedResource, merged: Merged, writer: &Writer) -> Value {
+    let (mut object, tracked) = match merged {
+        Merged::Untracked(object) => (object, false),
+        Merged::Applied(object) => (object, true),
+    };
+    apply_defaults(served, &mut object);
+    if let Some(metadata) = object["metadata"].as_object_mut() {
+        for field in ["uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"] {
+            metadata.remove(field);
+        }
+    }
+    if !tracked {
+        track_update(plane, served, None, &mut object, WriteScope::Main, writer).await;
+    }
+    object
+}
+
+/// Completes a new object with what the server adds, except for committing it.
+///
+/// # Errors
+/// 422 with every wrong field.
+pub(crate) fn finish_create(
+    plane: &Plane,
+    served: &ServedResource,
+    mut object: Value,
+    now: &str,
+    uid: &str,
+) -> Result<Value, ApiError> {
+    let resource = &served.resource;
+    object_meta::prepare_create(resource, &mut object, uid, now)?;
+    if resource.custom {
+        // Nothing is written in code for custom kinds.
+    } else if definition_write::is_definition(served) {
+        definition_write::prepare(plane, &mut object, None, now);
+    } else {
+        if served.is_core("namespaces") {
+            // A label carries the name, which may have been generated.
+            builtin::defaults::apply(resource, &mut object);
+        }
+        strategy::prepare_create(plane, resource, &mut object)?;
+    }
+    validate(served, &object, None)?;
+    Ok(object)
+}
+
+/// Completes a changed object, except for putting it before admission, validating and committing it.
+///
+/// # Errors
+/// 409 for other identities.
+async fn begin_update(
+    plane: &Plane,
+    served: &ServedResource,
+    old: &Value,
+    merged: Merged,
+    scope: WriteScope,
+    writer: &Writer,
+) -> Result<Value, ApiError> {
+    let (mut object, tracked) = match merged {
+        Merged::Untracked(object) => (object, false),
+        Merged::Applied(object) => (object, true),
+    };
+    check_unchanged_type(served, old, &object)?;
+    apply_defaults(served, &mut object);
+    prepare_update(plane, served, old, &mut object, scope, &writer.now)?;
+    if !tracked {
+        track_update(plane, served, Some(old), &mut object, scope, writer).await;
+    }
+    Ok(object)
+}
+
+/// What the server adds to a changed object, and restores of what the endpoint does not change. May run again on an
+/// object that webhooks changed.
+fn prepare_update(
+    plane: &Plane,
+    served: &ServedResource,
+    old: &Value,
+    object: &mut Value,
+    scope: WriteScope,
+    now: &str,
+) -> Result<(), ApiError> {
+    let resource = &served.resource;
+    if scope == WriteScope::Composed(ephemeral_containers::SUBRESOURCE) {
+        ephemeral_containers::prepare_update(old, object)?;
+    }
+    match scope {
+        WriteScope::Status(_) => object_meta::prepare_status_update(resource, old, object)?,
+        WriteScope::Main | WriteScope::Composed(_) => object_meta::prepare_update(resource, old, object)?,
+    }
+    if definition_write::is_definition(served) {
+        if scope == WriteScope::Main {
+            definition_write::prepare(plane, object, Some(old), now);
+        }
+    } else if !resource.custom {
+        strategy::prepare_update(plane, resource, old, object)?;
+        // Only `/finalize` changes the finalizers of a namespace.
+        if scope != WriteScope::Composed("finalize") && served.is_core("namespaces") && object["spec"].is_object() {
+            object["spec"]["finalizers"] = old["spec"]["finalizers"].clone();
+        }
+    }
+    Ok(())
+}
+
+/// Completes a changed object, except for committing it.
+///
+/// # Errors
+/// 422 with every wrong field, 409 for other identities, and what admission refuses.
+pub(crate) async fn complete_update(
+    plane: &Plane,
+    served: &ServedResource,
+    old: &Value,
+    merged: Merged,
+    scope: WriteScope,
+    writer: &Writer,
+    review: Option<&Review<'_>>,
+) -> Result<Value, ApiError> {
+    let mut object = begin_update(plane, served, old, merged, scope, writer).await?;
+    if let Some(review) = review {
+        let mutated = review.mutate(Some(old), object).await?;
+        object = mutated.object;
+        if mutated.patched {
+            check_unchanged_type(served, old, &object)?;
+            prepare_update(plane, served, old, &mut object, scope, &writer.now)?;
+        }
+    }
+    validate(served, &object, Some(old))?;
+    if let Some(review) = review {
+        review.validate(Some(old), &object).await?;
+    }
+    Ok(object)
+}

@@ -1,0 +1,127 @@
+//! Whether an object is of the type its path names, and keeps it.
+
+use kogge_machinery::{
+    resource::ResourceType,
+    status_error::{ApiError, FieldError, quote},
+};
+use serde_json::Value;
+
+use crate::registry::ServedResource;
+
+/// Gives an object of a built-in kind the type its path names where it says none itself. Custom resources have to.
+pub(crate) fn default_type(served: &ServedResource, object: &mut Value) {
+    let resource = &served.resource;
+    let Some(fields) = object.as_object_mut().filter(|_| !resource.custom) else { return };
+    for (field, value) in [("kind", resource.kind.clone()), ("apiVersion", resource.api_version())] {
+        if fields.get(field).is_none_or(|given| given.is_null() || given == "") {
+            fields.insert(field.to_owned(), value.into());
+        }
+    }
+}
+
+/// The words of the real server's decoder for an object of another type than the path's.
+fn wrong_built_in_type(resource: &ResourceType, api_version: &str, kind: &str) -> ApiError {
+    let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+    let package = |group: &str| group.split('.').next().filter(|name| !name.is_empty()).unwrap_or("core").to_owned();
+    let why = if crate::registry::is_built_in_kind(group, version, kind) {
+        format!("converting ({version}.{kind}) to ({}.{}): unknown conversion", package(&resource.group), resource.kind)
+    } else {
+        format!(
+            "no kind {} is registered for version {} in scheme \"pkg/runtime/scheme.go:111\"",
+            quote(kind),
+            quote(api_version)
+        )
+    };
+    ApiError::bad_request(format!(
+        "{kind} in version {} cannot be handled as a {}: {why}",
+        quote(version),
+        resource.kind
+    ))
+}
+
+/// Checks that an object is of the type its path names.
+///
+/// # Errors
+/// 400 where it is not an object, has no kind, or another one.
+pub(crate) fn check_type(served: &ServedResource, object: &Value) -> Result<(), ApiError> {
+    let resource = &served.resource;
+    if !object.is_object() {
+        return Err(ApiError::bad_request(format!("the request body is not an object of kind {}", resource.kind)));
+    }
+    let Some(kind) = object["kind"].as_str().filter(|kind| !kind.is_empty()) else {
+        let body = object.to_string();
+        let mut shown: String = body.chars().take(1024).collect();
+        if shown.len() < body.len() {
+            shown.push_str(" [truncated]");
+        }
+        return Err(ApiError::bad_request(format!(
+            "the object provided is unrecognized (must be of type {}): Object 'Kind' is missing in '{body}' ({shown})",
+            resource.kind
+        )));
+    };
+    let Some(api_version) = object["apiVersion"].as_str().filter(|version| !version.is_empty()) else {
+        return Err(ApiError::bad_request("Object 'apiVersion' is missing in the request body"));
+    };
+    let expected = resource.api_version();
+    if !resource.custom && (api_version != expected || kind != resource.kind) {
+        return Err(wrong_built_in_type(resource, api_version, kind));
+    }
+    if api_version != expected {
+        return Err(ApiError::bad_request(format!(
+            "the API version in the data ({api_version}) does not match the expected API version ({expected})"
+        )));
+    }
+    if kind != resource.kind && resource.custom {
+        let name = object["metadata"]["name"].as_str().unwrap_or_default();
+        let error = FieldError::invalid("kind", &kind.into(), &format!("must be {}", resource.kind));
+        return Err(ApiError::invalid(&resource.group, kind, name, &[error]));
+    }
+    if kind != resource.kind {
+        return Err(ApiError::bad_request(format!(
+            "the kind in the data ({kind}) does not match the expected kind ({})",
+            resource.kind
+        )));
+    }
+    Ok(())
+}
+
+/// The object of a request to one object has to say its name.
+pub(crate) fn nameless(name: &str) -> ApiError {
+    ApiError::bad_request(format!(
+        "the name of the object ({name} based on URL) was undeterminable: name must be provided"
+    ))
+}
+
+/// A patch may not turn an object into another one.
+pub(super) fn check_unchanged_type(served: &ServedResource, old: &Value, new: &Value) -> Result<(), ApiError> {
+    let resource = &served.resource;
+    let given = |field: &str| new[field].as_str().unwrap_or_default();
+    if resource.custom && given("kind") == resource.kind && given("apiVersion") != resource.api_version() {
+        let detail = format!("must be {}", resource.api_version());
+        let error = FieldError::invalid("apiVersion", &new["apiVersion"], &detail);
+        let name = old["metadata"]["name"].as_str().unwrap_or_default();
+        return Err(ApiError::invalid(&resource.group, &resource.kind, name, &[error]));
+    }
+    check_type(served, new)?;
+    if new["metadata"]["name"].as_str().is_none_or(str::is_empty) {
+        return Err(nameless(old["metadata"]["name"].as_str().unwrap_or_default()));
+    }
+    if new["metadata"]["namespace"].as_str().is_some_and(|namespace| !namespace.is_empty())
+        && new["metadata"]["namespace"] != old["metadata"]["namespace"]
+    {
+        return Err(ApiError::bad_request(
+            "the namespace of the provided object does not match the namespace sent on the request",
+        ));
+    }
+    for (field, what) in [("name", "name"), ("namespace", "namespace")] {
+        let (old, new) = (old["metadata"][field].as_str(), new["metadata"][field].as_str());
+        if old != new {
+            return Err(ApiError::bad_request(format!(
+                "the {what} of the object ({}) does not match the {what} on the URL ({})",
+                new.unwrap_or_default(),
+                old.unwrap_or_default()
+            )));
+        }
+    }
+    Ok(())
+}
