@@ -16,6 +16,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 pub mod configuration;
+pub mod file;
 mod guard;
 mod installation;
 pub mod manifests;
@@ -35,9 +36,9 @@ pub enum ManagerError {
     /// The manager's files or options are wrong.
     #[error(transparent)]
     Configuration(#[from] configuration::ConfigurationError),
-    /// The manifests cannot be read.
+    /// Manifests cannot be read.
     #[error(transparent)]
-    Manifests(#[from] manifests::ManifestError),
+    Manifests(#[from] file::FileError),
     /// Certificates could not be made.
     #[error("failed to make certificates for webhooks: {0}")]
     Certificates(#[from] CertificateError),

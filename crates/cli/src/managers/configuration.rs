@@ -5,25 +5,14 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use super::file::{self, FileError};
+
 /// A wrong option or file.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigurationError {
-    /// The file of `--managers` could not be read.
-    #[error("failed to read {}: {source}", .path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// The file of `--managers` is malformed.
-    #[error("{}: {message}", .path.display())]
-    Parse {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong, with the place.
-        message: String,
-    },
+    /// The file of `--managers`.
+    #[error(transparent)]
+    File(#[from] FileError),
     /// An option of `--manager` names no binary.
     #[error("--manager {0:?}: the path of a program is expected, then its arguments, separated by commas")]
     Option(String),
@@ -145,10 +134,8 @@ impl ManagerSpec {
 pub fn managers(options: &[String], files: &[PathBuf]) -> Result<Vec<ManagerSpec>, ConfigurationError> {
     let mut all = Vec::new();
     for path in files {
-        let text =
-            std::fs::read_to_string(path).map_err(|source| ConfigurationError::Read { path: path.clone(), source })?;
-        let file: ManagersFile = serde_saphyr::from_str(&text)
-            .map_err(|error| ConfigurationError::Parse { path: path.clone(), message: error.to_string() })?;
+        let file: ManagersFile =
+            file::read(path, |text| serde_saphyr::from_str(text).map_err(|error| error.to_string()))?;
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         for spec in file.managers {
             all.push(spec.complete(folder)?);

@@ -7,26 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-/// A manifest that cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum ManifestError {
-    /// A file or folder could not be read.
-    #[error("failed to read {}: {source}", .path.display())]
-    Read {
-        /// Which one.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// A file is no YAML.
-    #[error("{}: {message}", .path.display())]
-    Parse {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong, with the place.
-        message: String,
-    },
-}
+use super::file::{self, FileError};
 
 /// What manifests come down to.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -54,24 +35,21 @@ pub struct WebhookAddress {
 ///
 /// # Errors
 /// The first file that cannot be read.
-pub fn read(paths: &[PathBuf]) -> Result<Vec<Value>, ManifestError> {
+pub fn read(paths: &[PathBuf]) -> Result<Vec<Value>, FileError> {
     let mut documents = Vec::new();
     for path in paths {
         for file in files(path)? {
-            let failed = |source| ManifestError::Read { path: file.clone(), source };
-            let text = std::fs::read_to_string(&file).map_err(failed)?;
-            let parsed = parse(&text).map_err(|message| ManifestError::Parse { path: file.clone(), message })?;
-            documents.extend(parsed);
+            documents.extend(file::read(&file, parse)?);
         }
     }
     Ok(documents)
 }
 
-fn files(path: &Path) -> Result<Vec<PathBuf>, ManifestError> {
+fn files(path: &Path) -> Result<Vec<PathBuf>, FileError> {
     if !path.is_dir() {
         return Ok(vec![path.to_owned()]);
     }
-    let failed = |source| ManifestError::Read { path: path.to_owned(), source };
+    let failed = |source| FileError::Read { path: path.to_owned(), source };
     let mut files = Vec::new();
     for entry in std::fs::read_dir(path).map_err(failed)? {
         let file = entry.map_err(failed)?.path();

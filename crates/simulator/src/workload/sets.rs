@@ -50,15 +50,7 @@ pub fn daemon_sets(state: &PlaneState, now: Timestamp, decision: &mut PlaneDecis
                         updated += 1;
                     } else if !replacing && set.text("/spec/updateStrategy/type") != "OnDelete" {
                         replacing = true;
-                        told(
-                            Resource::DaemonSet,
-                            set,
-                            "SuccessfulDelete",
-                            format!("Deleted pod: {}", pod.name()),
-                            now,
-                            decision,
-                        );
-                        decision.delete(Resource::Pod, pod);
+                        delete_pod(set, pod, now, decision);
                     }
                 }
             }
@@ -66,15 +58,7 @@ pub fn daemon_sets(state: &PlaneState, now: Timestamp, decision: &mut PlaneDecis
         for pod in &pods {
             if !pod.deleting() && (is_finished(pod) || !nodes.iter().any(|it| it.name() == pod.text("/spec/nodeName")))
             {
-                told(
-                    Resource::DaemonSet,
-                    set,
-                    "SuccessfulDelete",
-                    format!("Deleted pod: {}", pod.name()),
-                    now,
-                    decision,
-                );
-                decision.delete(Resource::Pod, pod);
+                delete_pod(set, pod, now, decision);
             }
         }
         let status = json!({
@@ -84,6 +68,11 @@ pub fn daemon_sets(state: &PlaneState, now: Timestamp, decision: &mut PlaneDecis
         });
         decision.status(Resource::DaemonSet, set, &status);
     }
+}
+
+fn delete_pod(set: &Object, pod: &Object, now: Timestamp, decision: &mut PlaneDecision) {
+    told(Resource::DaemonSet, set, "SuccessfulDelete", format!("Deleted pod: {}", pod.name()), now, decision);
+    decision.delete(Resource::Pod, pod);
 }
 
 /// The template with its revision label, and the revision.
