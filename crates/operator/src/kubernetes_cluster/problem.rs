@@ -30,6 +30,9 @@ pub struct Finding {
 /// sibling, within these bounds; the upper one if there is no sibling yet. Replacing it is the health check's business
 /// and comes later.
 const BOOTED_WITHIN: (SignedDuration, SignedDuration) = (SignedDuration::from_secs(10), SignedDuration::from_mins(10));
+/// How long Cluster API may refuse a topology before that is a problem: its controllers read a Cluster and its ClusterClass
+/// from caches of their own, and may see the Cluster first.
+const TOPOLOGY_SETTLES_WITHIN: SignedDuration = SignedDuration::from_secs(5);
 /// How long nothing may happen while something should.
 const NO_PROGRESS_AFTER: SignedDuration = SignedDuration::from_mins(20);
 
@@ -45,7 +48,7 @@ pub fn findings(objects: &ClusterObjects, is_deleting: bool, now: Timestamp) -> 
         }
     }
     if let Some(cluster) = objects.cluster.as_deref() {
-        findings.extend(of_cluster(cluster, objects, is_deleting));
+        findings.extend(of_cluster(cluster, objects, is_deleting, now));
     }
     if is_deleting {
         findings.extend(deletion_blocked(objects, &findings));
@@ -217,7 +220,7 @@ pub fn still_not_booting(objects: &ClusterObjects, previous: &[ClusterProblem]) 
     })
 }
 
-fn of_cluster(cluster: &Value, objects: &ClusterObjects, is_deleting: bool) -> Vec<Finding> {
+fn of_cluster(cluster: &Value, objects: &ClusterObjects, is_deleting: bool, now: Timestamp) -> Vec<Finding> {
     let name = cluster["metadata"]["name"].as_str().unwrap_or_default();
     let conditions = conditions(cluster);
     let finding = |condition: &Condition, code| Finding {
@@ -233,6 +236,7 @@ fn of_cluster(cluster: &Value, objects: &ClusterObjects, is_deleting: bool) -> V
     if let Some(topology) = condition(&conditions, "TopologyReconciled")
         && topology.status == "False"
         && (topology.reason == "ReconcileFailed" || topology.reason == "ClusterClassNotReconciled")
+        && topology.since.is_none_or(|since| now.duration_since(since) > TOPOLOGY_SETTLES_WITHIN)
     {
         findings.push(finding(topology, ProblemCode::BackendRefused));
     }
