@@ -15,7 +15,7 @@ use std::{
 
 use axum::body::Body;
 use futures::StreamExt as _;
-use http::{Response, StatusCode, request::Parts};
+use http::{HeaderName, HeaderValue, Response, StatusCode, request::Parts};
 use jiff::Timestamp;
 use kogge_machinery::{rbac::Attributes, status_error::ApiError};
 use serde_json::{Value, json};
@@ -48,6 +48,17 @@ pub(crate) struct Peer(pub(crate) SocketAddr);
 /// The name of an object that was created, which its path does not tell; an extension of the answer.
 #[derive(Clone, Debug)]
 pub(crate) struct ObjectName(pub(crate) String);
+
+/// The name a request goes by in the audit log and in its answer: the client's own, or a new one.
+pub(crate) fn audit_id(parts: &Parts) -> HeaderValue {
+    const LONGEST: usize = 64;
+    let given = parts.headers.get(AUDIT_ID).filter(|id| !id.is_empty() && id.len() <= LONGEST && id.to_str().is_ok());
+    let made = || HeaderValue::from_str(&uuid::Uuid::new_v4().to_string()).ok();
+    given.cloned().or_else(made).unwrap_or_else(|| HeaderValue::from_static("unknown"))
+}
+
+/// The header with it.
+pub(crate) const AUDIT_ID: HeaderName = HeaderName::from_static("audit-id");
 
 /// The open log.
 pub(crate) struct AuditLog {
@@ -130,13 +141,13 @@ pub(crate) struct Trail {
 
 impl Trail {
     /// Begins with what every request has.
-    pub(crate) fn begin(log: Option<&Arc<AuditLog>>, parts: &Parts, now: Timestamp) -> Self {
+    pub(crate) fn begin(log: Option<&Arc<AuditLog>>, parts: &Parts, id: &HeaderValue, now: Timestamp) -> Self {
         let Some(log) = log else { return Self::default() };
         let mut event = json!({
             "apiVersion": "audit.k8s.io/v1",
             "kind": "Event",
             "level": "Metadata",
-            "auditID": uuid::Uuid::new_v4().to_string(),
+            "auditID": id.to_str().unwrap_or_default(),
             "requestURI": parts.uri.path_and_query().map_or("/", |path| path.as_str()),
             "verb": parts.method.as_str().to_ascii_lowercase(),
             "user": {},
@@ -206,10 +217,9 @@ impl Trail {
         }
     }
 
-    /// Ends with the answer: writes the line, for a watch a second one when it is over, and names the line in the answer.
+    /// Ends with the answer: writes the line, for a watch a second one when it is over.
     pub(crate) fn end(mut self, error: Option<&ApiError>, response: Response<Body>) -> Response<Body> {
         let Some(log) = self.log.take() else { return response };
-        let mut response = response;
         let code = response.status();
         let mut status = json!({"metadata": {}, "code": code.as_u16()});
         if let Some(error) = error {
@@ -225,9 +235,6 @@ impl Trail {
             && !name.is_empty()
         {
             self.event["objectRef"]["name"] = name.as_str().into();
-        }
-        if let Some(id) = self.event["auditID"].as_str().and_then(|id| id.parse().ok()) {
-            response.headers_mut().insert("Audit-Id", id);
         }
         if self.event["verb"] == "watch" && code == StatusCode::OK {
             self.stage("ResponseStarted");

@@ -206,6 +206,7 @@ fn has_generation(group: &str, plural: &str) -> bool {
 
 fn deprecation_warning(group: &str, plural: &str) -> Option<&'static str> {
     match (group, plural) {
+        ("", "componentstatuses") => Some("v1 ComponentStatus is deprecated in v1.19+"),
         ("", "endpoints") => Some("v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"),
         _ => None,
     }

@@ -8,7 +8,7 @@ use axum::body::Body;
 use http::{Method, Request, Response, StatusCode, header, request::Parts};
 use jiff::Timestamp;
 use kogge_machinery::{
-    negotiation::{self, Answer, Endpoint},
+    negotiation::{self, Answer, Endpoint, ErrorEncoding},
     request_path::{self, RequestPath},
     status_error::ApiError,
 };
@@ -21,7 +21,7 @@ use self::{
 };
 use crate::{
     admission::Warnings,
-    audit::Trail,
+    audit::{self, Trail},
     authentication::{Caller, User, authenticate},
     plane::Plane,
     rbac,
@@ -36,6 +36,7 @@ mod authorization;
 mod body;
 mod bulk_create;
 mod certificate_request;
+mod component_statuses;
 mod controller_write;
 mod create;
 mod definition_write;
@@ -151,7 +152,7 @@ pub(crate) async fn handle(server: Server, request: Request<Body>) -> Response<B
     };
     match plane {
         Some(plane) => handle_in_plane(&plane, path, request).await,
-        None => error_response(&ApiError::page_not_found()),
+        None => error_response(&ApiError::page_not_found(), ErrorEncoding::Json),
     }
 }
 
@@ -162,7 +163,8 @@ pub(crate) async fn handle_in_plane(plane: &Plane, path: &str, request: Request<
     let mut warnings = Vec::new();
     let is_own = matches!(parts.extensions.get::<Caller>(), Some(Caller::InProcess));
     let log = plane.server.audit_log().filter(|_| !is_own);
-    let mut trail = Trail::begin(log, &parts, Timestamp::now());
+    let id = audit::audit_id(&parts);
+    let mut trail = Trail::begin(log, &parts, &id, Timestamp::now());
     let (verb, result) = route(plane, path, &parts, body, &mut warnings, &mut trail).await;
     let (mut response, error) = match result {
         Ok(response) => (response, None),
@@ -170,10 +172,14 @@ pub(crate) async fn handle_in_plane(plane: &Plane, path: &str, request: Request<
             if error.code() >= 500 && error.code() != 504 {
                 tracing::error!(plane = %plane.name(), path, %error, "request failed");
             }
-            (error_response(&error), Some(error))
+            let encoding = ErrorEncoding::of(header_text(&parts, &header::ACCEPT));
+            (error_response(&error, encoding), Some(error))
         }
     };
     response = trail.end(error.as_ref(), response);
+    if !is_own {
+        response.headers_mut().insert(audit::AUDIT_ID, id);
+    }
     for warning in warnings {
         if let Some(value) = answer::warning_header(&warning) {
             response.headers_mut().append(header::WARNING, value);
@@ -203,12 +209,16 @@ async fn route(
     };
     trail.user(&user);
     match request_path::parse(path) {
-        RequestPath::Resource { group, version, namespace, resource, name, subresource, rest } => {
+        RequestPath::Resource { group, version, namespace, resource, name, subresource, rest, watch } => {
             let query = match Query::parse(&parts.uri) {
                 Ok(query) => query.of_method(&parts.method),
                 Err(error) => return ("get", Err(error)),
             };
-            let verb = verb(&parts.method, name.is_some(), query.flag("watch"));
+            let verb = match (verb(&parts.method, name.is_some(), query.flag("watch")), watch) {
+                ("get" | "list" | "watch", true) => "watch",
+                (_, true) => "unknown",
+                (verb, false) => verb,
+            };
             let of_collection = matches!(verb, "list" | "watch" | "deletecollection");
             let selected = query.selected_name().filter(|_| of_collection);
             let of_namespace = group.is_empty() && resource == "namespaces";
@@ -329,8 +339,13 @@ async fn resource_request(
             ApiError::method_not_allowed()
         });
     }
+    let endpoint = match verb {
+        _ if resource.custom => Endpoint::Custom,
+        "list" | "watch" => Endpoint::Collection,
+        _ => Endpoint::Object,
+    };
     let answer = negotiation::negotiate_answer_at(
-        Endpoint::Resource,
+        endpoint,
         header_text(parts, &header::ACCEPT),
         query.get("pretty"),
         header_text(parts, &header::USER_AGENT),
@@ -350,6 +365,7 @@ async fn resource_request(
     };
     let result = match &subresource {
         Some(subresource) => subresources::handle(&mut context, subresource, verb, body).await,
+        None if context.served.is_core("componentstatuses") => component_statuses::read(&context),
         None => match verb {
             "get" => get::get(&context).await,
             "list" => list::list(&context).await,
@@ -372,8 +388,8 @@ async fn resource_request(
 /// The API verb of a method, as authorization and discovery name it.
 fn verb(method: &Method, named: bool, watch: bool) -> &'static str {
     match (method.as_str(), named) {
-        ("GET" | "HEAD", _) if watch => "watch",
         ("GET" | "HEAD", true) => "get",
+        ("GET" | "HEAD", false) if watch => "watch",
         ("GET" | "HEAD", false) => "list",
         ("POST", _) => "create",
         ("PUT", true) => "update",

@@ -11,6 +11,7 @@ pub mod admission;
 pub mod apply;
 pub mod cel;
 pub mod conversion;
+pub mod custom_resource;
 pub mod custom_resource_definition;
 pub mod discovery;
 pub mod json_path;

@@ -21,16 +21,52 @@ pub enum Representation {
     AggregatedDiscovery,
 }
 
-/// What kind of path is asked: it decides which transformations a clause may ask for. A clause that asks for another is
-/// skipped, not refused.
+/// What kind of path is asked: it decides which transformations a clause may ask for, and who refuses in which words. A
+/// clause that asks for another transformation is skipped, not refused.
+///
+/// The real server looks twice. A router that knows only its registered paths (all but those of custom resources) holds
+/// the header against whole media types, so that `application/*` is nothing to it; then the encoder picks a clause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Endpoint {
-    /// Objects and collections: Table and PartialObjectMetadata.
-    Resource,
-    /// `/api` and `/apis`: APIGroupDiscoveryList.
+    /// Objects of built-in kinds: Table and PartialObjectMetadata.
+    Object,
+    /// Collections of built-in kinds, also when watched.
+    Collection,
+    /// Objects and collections of custom resources.
+    Custom,
+    /// `/api`, `/apis` and what is directly below: APIGroupDiscoveryList.
     Discovery,
     /// Any transformation is read; for callers that do not know yet.
     Any,
+}
+
+impl Endpoint {
+    /// The media types the router knows for paths of this kind; none where no router looks.
+    fn routed(self) -> &'static [&'static str] {
+        match self {
+            Self::Object | Self::Discovery => &[JSON, YAML, PROTOBUF],
+            Self::Collection => &[
+                JSON,
+                YAML,
+                PROTOBUF,
+                "application/json;stream=watch",
+                "application/vnd.kubernetes.protobuf;stream=watch",
+            ],
+            Self::Custom | Self::Any => &[],
+        }
+    }
+}
+
+/// Whether the router sends a request with this `Accept` header on to a path that answers in `available`.
+///
+/// # Errors
+/// 406 listing `available`.
+pub fn check_routed(accept: &str, available: &[&str]) -> Result<(), ApiError> {
+    let known = accept.split(',').any(|clause| {
+        let media_type = clause.split(';').next().unwrap_or_default().trim();
+        media_type == "*/*" || available.contains(&media_type)
+    });
+    if known { Ok(()) } else { Err(ApiError::unroutable_answer(available)) }
 }
 
 /// The negotiated answer.
@@ -132,12 +168,12 @@ fn transformation(clause: &Clause<'_>, endpoint: Endpoint) -> Option<(Representa
         ("meta.k8s.io", "Table", "v1" | "v1beta1") => Representation::Table,
         ("meta.k8s.io", "PartialObjectMetadata", "v1" | "v1beta1") => Representation::PartialObjectMetadata,
         ("meta.k8s.io", "PartialObjectMetadataList", "v1" | "v1beta1") => Representation::PartialObjectMetadataList,
-        ("apidiscovery.k8s.io", "APIGroupDiscoveryList", "v2" | "v2beta1") => Representation::AggregatedDiscovery,
+        ("apidiscovery.k8s.io", "APIGroupDiscoveryList", "v2") => Representation::AggregatedDiscovery,
         _ => return None,
     };
     let discovery = representation == Representation::AggregatedDiscovery;
     match endpoint {
-        Endpoint::Resource if discovery => None,
+        Endpoint::Object | Endpoint::Collection | Endpoint::Custom if discovery => None,
         Endpoint::Discovery if !discovery => None,
         _ => Some((representation, version.to_owned())),
     }
@@ -181,6 +217,10 @@ pub fn negotiate_answer_at(
             content_type: JSON.to_owned(),
         });
     };
+    let routed = endpoint.routed();
+    if !routed.is_empty() {
+        check_routed(accept, routed)?;
+    }
     for clause in parse_accept(accept).iter().filter(|clause| clause.quality > 0.0) {
         let yaml = match (clause.main_type, clause.sub_type) {
             ("application", "json" | "*") | ("*", "*") => false,
@@ -197,7 +237,45 @@ pub fn negotiate_answer_at(
         let pretty = pretty_asked || clause.parameters.contains(&("pretty", "1"));
         return Ok(Answer { representation, version, yaml, pretty: pretty && !yaml, content_type });
     }
-    Err(ApiError::not_acceptable(&[JSON, YAML]))
+    // Protobuf would be an answer of the real server. Who asks for nothing else has to know that it is none here.
+    let asked_for_protobuf = accept.contains(PROTOBUF);
+    Err(ApiError::not_acceptable(if asked_for_protobuf { &[JSON, YAML] } else { &[JSON, YAML, PROTOBUF] }))
+}
+
+/// The encoding an error is answered in: that of the first clause that names one, else JSON.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorEncoding {
+    /// `application/json`.
+    Json,
+    /// `application/yaml`.
+    Yaml,
+    /// `application/vnd.kubernetes.protobuf`, for clients that read nothing else.
+    Protobuf,
+}
+
+impl ErrorEncoding {
+    /// The encoding for a client that sent this `Accept` header.
+    pub fn of(accept: Option<&str>) -> Self {
+        let mut protobuf = false;
+        for clause in parse_accept(accept.unwrap_or_default()).iter().filter(|clause| clause.quality > 0.0) {
+            match (clause.main_type, clause.sub_type) {
+                ("application", "json" | "*") | ("*", "*") => return Self::Json,
+                ("application", "yaml") => return Self::Yaml,
+                ("application", "vnd.kubernetes.protobuf") => protobuf = true,
+                _ => {}
+            }
+        }
+        if protobuf { Self::Protobuf } else { Self::Json }
+    }
+
+    /// The Content-Type of such an answer.
+    pub fn content_type(self) -> &'static str {
+        match self {
+            Self::Json => JSON,
+            Self::Yaml => YAML,
+            Self::Protobuf => PROTOBUF,
+        }
+    }
 }
 
 /// How to read a body. `patch` is a PATCH request; custom kinds know no strategic merge patch.
@@ -247,27 +325,31 @@ mod tests {
     #[test]
     fn accept_headers_of_real_clients_are_understood() {
         let cases = [
-            (Endpoint::Resource, ""),
-            (Endpoint::Resource, "*/*"),
-            (Endpoint::Resource, "application/*"),
-            (Endpoint::Resource, KUBECTL_GET),
+            (Endpoint::Object, ""),
+            (Endpoint::Object, "*/*"),
+            (Endpoint::Object, "application/*"),
+            (Endpoint::Object, KUBECTL_GET),
             (Endpoint::Discovery, KUBECTL_GET),
             (Endpoint::Discovery, KUBECTL_DISCOVERY),
-            (Endpoint::Resource, KUBECTL_DISCOVERY),
-            (Endpoint::Resource, "application/vnd.kubernetes.protobuf, application/json"),
-            (Endpoint::Resource, "application/vnd.kubernetes.protobuf, */*"),
-            (Endpoint::Resource, "application/vnd.kubernetes.protobuf"),
-            (Endpoint::Resource, "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"),
+            (Endpoint::Object, KUBECTL_DISCOVERY),
+            (Endpoint::Object, "application/vnd.kubernetes.protobuf, application/json"),
+            (Endpoint::Object, "application/vnd.kubernetes.protobuf, */*"),
+            (Endpoint::Object, "application/vnd.kubernetes.protobuf"),
+            (Endpoint::Object, "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"),
             (
-                Endpoint::Resource,
+                Endpoint::Object,
                 "application/vnd.kubernetes.protobuf;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json",
             ),
-            (Endpoint::Resource, "application/json;as=Table;v=v1;g=other.io"),
-            (Endpoint::Resource, "application/json;q=0.5, application/yaml;q=0.9"),
-            (Endpoint::Resource, "application/json;stream=watch"),
-            (Endpoint::Resource, "application/yaml;pretty=1"),
-            (Endpoint::Resource, "application/cbor"),
-            (Endpoint::Resource, "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"),
+            (Endpoint::Object, "application/json;as=Table;v=v1;g=other.io"),
+            (Endpoint::Object, "application/json;q=0.5, application/yaml;q=0.9"),
+            (Endpoint::Object, "application/json;stream=watch"),
+            (Endpoint::Object, "application/yaml;pretty=1"),
+            (Endpoint::Object, "application/cbor"),
+            (Endpoint::Custom, "application/*"),
+            (Endpoint::Custom, "application/cbor"),
+            (Endpoint::Collection, "application/xml"),
+            (Endpoint::Discovery, "application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList"),
+            (Endpoint::Object, "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"),
         ];
         let lines: Vec<String> = cases
             .iter()

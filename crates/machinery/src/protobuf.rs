@@ -1,12 +1,16 @@
 //! Kubernetes protobuf request bodies (`k8s\0` envelope) to JSON, table-driven.
 //!
 //! Go clients send built-in kinds as protobuf and know no fallback: without this, `kubectl create namespace` and every
-//! controller-runtime manager fail. Answers stay JSON, which they all accept. The tables are generated from the Go types,
+//! controller-runtime manager fail. Answers stay JSON, which they all accept, but for
+//! errors to a client that reads nothing else. The tables are generated from the Go types,
 //! see `protobuf-tables/README.md`; the JSON is what Go would have sent, less the zero values it adds.
 
 mod message;
+mod status;
 mod tables;
 mod wire;
+
+pub use status::encode_status;
 
 use serde_json::Value;
 

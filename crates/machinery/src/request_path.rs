@@ -49,6 +49,8 @@ pub enum RequestPath {
         subresource: Option<String>,
         /// Segments after the subresource (proxied paths).
         rest: Vec<String>,
+        /// Whether it is the old address of a watch, `/api/v1/watch/...`.
+        watch: bool,
     },
     /// `/version`, `/livez`, `/metrics`, ...: the path without a trailing slash.
     NonResource(String),
@@ -95,6 +97,10 @@ pub fn parse(path: &str) -> RequestPath {
 }
 
 fn resource(group: &str, version: &str, parts: &[&str]) -> RequestPath {
+    let (watch, parts) = match parts {
+        ["watch", rest @ ..] if !rest.is_empty() => (true, rest),
+        _ => (false, parts),
+    };
     let (namespace, parts) = match parts {
         ["namespaces", namespace, inner, ..] if !NAMESPACE_SUBRESOURCES.contains(inner) => {
             (Some((*namespace).to_owned()), &parts[2..])
@@ -110,6 +116,7 @@ fn resource(group: &str, version: &str, parts: &[&str]) -> RequestPath {
         name: word(1),
         subresource: word(2),
         rest: parts.iter().skip(3).map(|word| (*word).to_owned()).collect(),
+        watch,
     }
 }
 
@@ -166,6 +173,10 @@ mod tests {
             "/api/v1/namespaces/x/pods/p/log",
             "/api/v1/namespaces/x/services/s/proxy/a/b",
             "/api/v1/nodes/n/status",
+            "/api/v1/watch/namespaces/x",
+            "/api/v1/watch/namespaces/x/pods/p",
+            "/apis/apps/v1/watch/deployments",
+            "/api/v1/watch",
             "/apis/example.com/v1/widgets",
             "/apis/rbac.authorization.k8s.io/v1/clusterroles/system%3Anode",
             "/apis/example.com/v1/namespaces/x/widgets/w%2Fv",
@@ -188,7 +199,7 @@ mod tests {
             let path = format!("/apis/{group}/{version}/namespaces/{namespace}/{resource}/{name}");
             prop_assume!(!NAMESPACE_SUBRESOURCES.contains(&resource.as_str()));
             prop_assert_eq!(parse(&path), RequestPath::Resource {
-                group, version, namespace: Some(namespace), resource, name: Some(name), subresource: None, rest: vec![],
+                group, version, namespace: Some(namespace), resource, name: Some(name), subresource: None, rest: vec![], watch: false,
             });
         }
     }

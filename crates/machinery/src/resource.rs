@@ -149,6 +149,11 @@ impl ResourceType {
         self.group_version(&self.storage_version)
     }
 
+    /// The Go package of the kind's internal type, which some messages of the real server name: `core`, `apps`, `rbac`.
+    pub fn go_package(&self) -> &str {
+        self.group.split('.').next().filter(|name| !name.is_empty()).unwrap_or("core")
+    }
+
     fn group_version(&self, version: &str) -> String {
         if self.group.is_empty() { version.to_owned() } else { format!("{}/{version}", self.group) }
     }

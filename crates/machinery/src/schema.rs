@@ -170,11 +170,6 @@ impl Schema {
         defaulting::apply(&self.root, object);
     }
 
-    /// Whether there are CEL rules anywhere in it.
-    pub fn has_rules(&self) -> bool {
-        self.root.below.rules
-    }
-
     /// Types, required, enum, format, pattern, bounds, list uniqueness, then `x-kubernetes-validations`; these only
     /// when no error of the former is one the real server lets block them.
     ///
@@ -182,21 +177,62 @@ impl Schema {
     /// Never panics, whatever the object.
     pub fn validate(&self, object: &Value, old: Option<&Value>) -> Vec<FieldError> {
         let mut errors = validate::value_errors(&self.root, object, old);
-        embedded_metadata::validate(&self.root, object, &path::FieldPath::ROOT, &mut errors);
-        errors.extend(list_uniqueness::errors(&self.root, object, old));
-        if self.root.below.rules {
-            if errors.iter().any(rule_evaluation::blocks_rules) {
-                errors.push(messages::invalid(
-                    path::FieldPath::ROOT.to_field(),
-                    &Value::Null,
-                    "some validation rules were not checked because the object was invalid; correct the existing \
-                     errors to complete validation",
-                ));
-            } else {
-                errors.extend(rule_evaluation::errors(&self.root, object, old));
-            }
+        errors.extend(self.embedded_metadata_errors(object));
+        errors.extend(self.list_errors(object, old));
+        self.add_rule_errors(object, old, &mut errors);
+        errors
+    }
+
+    /// Types and values of the object as a whole.
+    pub(crate) fn value_errors(&self, object: &Value, old: Option<&Value>) -> Vec<FieldError> {
+        validate::value_errors(&self.root, object, old)
+    }
+
+    /// Types and values of the status, as its own endpoint checks them: the real server has a validator for it alone, whose
+    /// texts name fields from there.
+    pub(crate) fn status_value_errors(&self, object: &Value, old: Option<&Value>) -> Vec<FieldError> {
+        const STATUS: &str = "status";
+        let (Some(node), Some(status)) = (self.root.properties.get(STATUS), object.get(STATUS)) else {
+            return Vec::new();
+        };
+        let mut errors = validate::value_errors(node, status, old.and_then(|old| old.get(STATUS)));
+        for error in &mut errors {
+            error.field = match error.field.as_str() {
+                "<nil>" => STATUS.to_owned(),
+                below if below.starts_with('[') => format!("{STATUS}{below}"),
+                below => format!("{STATUS}.{below}"),
+            };
         }
         errors
+    }
+
+    /// Metadata of embedded resources.
+    pub(crate) fn embedded_metadata_errors(&self, object: &Value) -> Vec<FieldError> {
+        let mut errors = Vec::new();
+        embedded_metadata::validate(&self.root, object, &path::FieldPath::ROOT, &mut errors);
+        errors
+    }
+
+    /// Duplicates in lists of type set and map.
+    pub(crate) fn list_errors(&self, object: &Value, old: Option<&Value>) -> Vec<FieldError> {
+        list_uniqueness::errors(&self.root, object, old)
+    }
+
+    /// Adds the rules that are broken to the other errors, or says that these keep rules from being checked.
+    pub(crate) fn add_rule_errors(&self, object: &Value, old: Option<&Value>, errors: &mut Vec<FieldError>) {
+        if !self.root.below.rules {
+            return;
+        }
+        if errors.iter().any(rule_evaluation::blocks_rules) {
+            errors.push(messages::invalid(
+                path::FieldPath::ROOT.to_field(),
+                &Value::Null,
+                "some validation rules were not checked because the object was invalid; correct the existing \
+                 errors to complete validation",
+            ));
+        } else {
+            errors.extend(rule_evaluation::errors(&self.root, object, old));
+        }
     }
 }
 

@@ -389,6 +389,12 @@ impl ApiError {
         )
     }
 
+    /// 406 of a path that answers only in these media types.
+    pub fn unroutable_answer(available: &[&str]) -> Self {
+        let message = format!("406: Not Acceptable\n\nAvailable representations: {}", available.join(", "));
+        Self::with_details(406, "NotAcceptable", message, details("", "", ""))
+    }
+
     /// 415 of a patch to a built-in path, which says only that.
     pub fn unroutable_media_type() -> Self {
         Self::with_details(415, "UnsupportedMediaType", "415: Unsupported Media Type", details("", "", ""))
@@ -520,6 +526,7 @@ mod tests {
             ApiError::unknown_path(),
             ApiError::method_not_supported(&widgets(), "deletecollection"),
             ApiError::not_acceptable(&["application/json", "application/yaml"]),
+            ApiError::unroutable_answer(&["application/json"]),
             ApiError::unsupported_media_type("text/plain", &["application/json"]),
             ApiError::request_entity_too_large("limit is 3145728"),
             ApiError::expired("too old resource version: 1 (5)"),

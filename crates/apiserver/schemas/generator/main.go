@@ -45,9 +45,6 @@ var groupVersions = []string{
 	"storage.k8s.io/v1",
 }
 
-// skipped resources have no objects of their own in a server without kubelets and controllers behind it.
-var skipped = map[string]bool{"componentstatuses": true}
-
 // autoscaling/v1 only describes the body of the scale subresource.
 const scaleVersion = "autoscaling/v1"
 
@@ -123,7 +120,7 @@ func readDiscovery(source, name string) groupVersion {
 			subresources[owner] = append(subresources[owner], subresource{
 				Name: sub, Kind: item.Kind, Group: item.Group, Version: item.Version, Verbs: item.Verbs,
 			})
-		} else if !skipped[item.Name] {
+		} else {
 			entry.Resources = append(entry.Resources, item)
 		}
 	}

@@ -3,7 +3,11 @@
 use axum::body::Body;
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
-use kogge_machinery::{negotiation::Answer, status_error::ApiError};
+use kogge_machinery::{
+    negotiation::{Answer, ErrorEncoding},
+    protobuf,
+    status_error::ApiError,
+};
 use serde_json::Value;
 
 use super::response;
@@ -59,12 +63,19 @@ pub(crate) fn document_response(
 }
 
 /// The `Status` of an error.
-pub(crate) fn error_response(error: &ApiError) -> Response<Body> {
+pub(crate) fn error_response(error: &ApiError, encoding: ErrorEncoding) -> Response<Body> {
     let code = StatusCode::from_u16(error.code()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     if let Some(text) = error.plain_text() {
         return response(code, "text/plain; charset=utf-8", text.to_owned());
     }
-    let mut answer = response(code, "application/json", serialize(&status_document(error)));
+    let body = match encoding {
+        ErrorEncoding::Json => serialize(&status_document(error)),
+        // A tree of maps and texts always has a YAML form; JSON, which is YAML, is there for the type's sake.
+        ErrorEncoding::Yaml => serde_saphyr::to_string(&status_document(error))
+            .map_or_else(|_| serialize(&status_document(error)), Bytes::from),
+        ErrorEncoding::Protobuf => Bytes::from(protobuf::encode_status(error.status())),
+    };
+    let mut answer = response(code, encoding.content_type(), body);
     let retry_after = error.status().details.as_ref().map_or(0, |details| details.retry_after_seconds);
     if retry_after > 0 {
         answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(retry_after));

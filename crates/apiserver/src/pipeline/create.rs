@@ -5,7 +5,7 @@ use http::{Response, StatusCode};
 use kogge_machinery::{
     admission::Operation,
     negotiation, object_meta,
-    status_error::{ApiError, FieldError},
+    status_error::ApiError,
 };
 use rand::Rng as _;
 use serde_json::Value;
@@ -133,12 +133,12 @@ pub(crate) async fn create_object(
                 rand::rng().fill(&mut random);
                 object_meta::generate_name(prefix, random)
             }
-            (None, None) => {
-                let error = FieldError::required("metadata.name", "name or generateName is required");
-                return Err(ApiError::invalid(&resource.group, &resource.kind, "", &[error]));
-            }
+            // Refused for it, with whatever else is wrong, when it is validated.
+            (None, None) => String::new(),
         };
-        candidate["metadata"]["name"] = name.as_str().into();
+        if !name.is_empty() {
+            candidate["metadata"]["name"] = name.as_str().into();
+        }
         let uid = uuid::Uuid::new_v4().to_string();
         let object = finish_create(context.plane, served, candidate, &writer.now, &uid)?;
         if let Some(review) = &review {

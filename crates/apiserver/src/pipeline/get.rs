@@ -2,11 +2,12 @@
 
 use axum::body::Body;
 use http::{Response, StatusCode};
-use kogge_machinery::status_error::ApiError;
+use kogge_machinery::{negotiation::Representation, status_error::ApiError};
 
 use super::{
     RequestContext,
     answer::{Document, document_response},
+    list::not_that_metadata,
     list_options::parse_resource_version,
     presentation::{include_object, present, represent},
 };
@@ -42,6 +43,9 @@ pub(crate) fn object_response(
     code: StatusCode,
     object: Document,
 ) -> Result<Response<Body>, ApiError> {
+    if context.answer.representation == Representation::PartialObjectMetadataList {
+        return Err(not_that_metadata(context, false));
+    }
     let include = include_object(&context.query)?;
     let document = represent(&context.served, &context.answer, include, true, object, context.now)?;
     document_response(&context.answer, code, document)

@@ -29,10 +29,17 @@ pub(crate) struct Page {
 }
 
 impl Page {
+    /// Objects that are not stored.
+    pub(crate) fn without_revision(items: Vec<Document>) -> Self {
+        Self { revision: 0, items, continue_token: None, remaining: None }
+    }
+
     /// The list's `metadata`.
     fn metadata(&self) -> Value {
         let mut metadata = Map::new();
-        metadata.insert("resourceVersion".to_owned(), self.revision.to_string().into());
+        if self.revision > 0 {
+            metadata.insert("resourceVersion".to_owned(), self.revision.to_string().into());
+        }
         if let Some(token) = &self.continue_token {
             metadata.insert("continue".to_owned(), token.as_str().into());
         }
@@ -212,7 +219,8 @@ pub(crate) fn list_document(context: &RequestContext<'_>, page: Page) -> Result<
                 context.now.as_second(),
             )))
         }
-        Representation::PartialObjectMetadata | Representation::PartialObjectMetadataList => {
+        Representation::PartialObjectMetadata => Err(not_that_metadata(context, true)),
+        Representation::PartialObjectMetadataList => {
             let version = &context.answer.version;
             let items = page
                 .items
@@ -230,6 +238,26 @@ pub(crate) fn list_document(context: &RequestContext<'_>, page: Page) -> Result<
             Ok(Document::Bytes(list_bytes(&resource.api_version(), &resource.list_kind, &metadata, page.items)))
         }
     }
+}
+
+/// 406 for a list asked for as the metadata of one object, and for one object as that of a list.
+pub(crate) fn not_that_metadata(context: &RequestContext<'_>, is_list: bool) -> ApiError {
+    let resource = &context.served.resource;
+    if resource.custom && !is_list {
+        // Every custom resource could be a list to the real server, which then finds no items in it.
+        return ApiError::new(500, "", "content is not a list");
+    }
+    let go_type = match (resource.custom, is_list) {
+        (true, _) => "unstructured.UnstructuredList".to_owned(),
+        (false, true) => format!("{}.{}", resource.go_package(), resource.list_kind),
+        (false, false) => format!("{}.{}", resource.go_package(), resource.kind),
+    };
+    let (wanted, found) = if is_list { ("", "a list") } else { ("List", "not a list") };
+    ApiError::new(
+        406,
+        "NotAcceptable",
+        format!("you requested PartialObjectMetadata{wanted}, but the requested object is {found} (*{go_type})"),
+    )
 }
 
 /// A list put together from objects as they are stored.

@@ -7,10 +7,18 @@ use std::{
 
 use axum::body::Body;
 use http::{Method, Response, StatusCode, header, request::Parts};
-use kogge_machinery::status_error::ApiError;
+use kogge_machinery::{
+    negotiation::{self, ErrorEncoding},
+    status_error::ApiError,
+};
 use serde_json::json;
 
-use super::{answer::serialize, header_text, query::Query, response};
+use super::{
+    answer::{error_response, serialize},
+    header_text,
+    query::Query,
+    response,
+};
 use crate::{plane::Plane, token::ServiceAccountTokens};
 
 /// The checks behind the health paths.
@@ -23,7 +31,12 @@ pub(crate) fn public(plane: &Plane, path: &str, parts: &Parts) -> Option<Respons
     }
     let path = path.strip_suffix('/').unwrap_or(path);
     if path == "/version" {
-        return Some(version(plane));
+        const AVAILABLE: [&str; 1] = ["application/json"];
+        let accept = header_text(parts, &header::ACCEPT).unwrap_or("*/*");
+        return Some(match negotiation::check_routed(accept, &AVAILABLE) {
+            Ok(()) => version(plane),
+            Err(error) => error_response(&error, ErrorEncoding::Json),
+        });
     }
     let (endpoint, check) = match path.trim_start_matches('/').split_once('/') {
         Some((endpoint, check)) => (endpoint, Some(check)),

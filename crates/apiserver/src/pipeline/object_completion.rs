@@ -1,6 +1,6 @@
 //! What is made of an object between decoding and committing: prune, default, metadata, strategy, ownership, admission.
 
-use kogge_machinery::{apply, custom_resource_definition, object_meta, status_error::ApiError};
+use kogge_machinery::{apply, custom_resource, custom_resource_definition, object_meta, status_error::ApiError};
 use serde_json::Value;
 
 use super::{
@@ -125,7 +125,7 @@ pub(crate) fn finish_create(
         }
         strategy::prepare_create(plane, resource, &mut object)?;
     }
-    validate(served, &object, None)?;
+    validate(served, &object, None, custom_resource::Endpoint::Main)?;
     Ok(object)
 }
 
@@ -208,7 +208,11 @@ pub(crate) async fn complete_update(
             prepare_update(plane, served, old, &mut object, scope, &writer.now)?;
         }
     }
-    validate(served, &object, Some(old))?;
+    let endpoint = match scope {
+        WriteScope::Status(_) => custom_resource::Endpoint::Status,
+        WriteScope::Main | WriteScope::Composed(_) => custom_resource::Endpoint::Main,
+    };
+    validate(served, &object, Some(old), endpoint)?;
     if let Some(review) = review {
         review.validate(Some(old), &object).await?;
     }

@@ -22,9 +22,8 @@ pub(crate) fn default_type(served: &ServedResource, object: &mut Value) {
 /// The words of the real server's decoder for an object of another type than the path's.
 fn wrong_built_in_type(resource: &ResourceType, api_version: &str, kind: &str) -> ApiError {
     let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
-    let package = |group: &str| group.split('.').next().filter(|name| !name.is_empty()).unwrap_or("core").to_owned();
     let why = if crate::registry::is_built_in_kind(group, version, kind) {
-        format!("converting ({version}.{kind}) to ({}.{}): unknown conversion", package(&resource.group), resource.kind)
+        format!("converting ({version}.{kind}) to ({}.{}): unknown conversion", resource.go_package(), resource.kind)
     } else {
         format!(
             "no kind {} is registered for version {} in scheme \"pkg/runtime/scheme.go:111\"",

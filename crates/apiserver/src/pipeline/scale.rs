@@ -6,7 +6,7 @@ use kogge_machinery::{
     negotiation::BodyEncoding,
     patch,
     resource::{ResourceType, ScalePaths},
-    status_error::{ApiError, FieldError},
+    status_error::{ApiError, FieldError, quote},
 };
 use serde_json::{Map, Value, json};
 
@@ -15,6 +15,7 @@ use super::{
     answer::{Document, document_response},
     body,
     get::load,
+    object_type::nameless,
     object_write::{Merged, WriteScope, Writer, update_object},
     patch::read_patch,
     presentation::present_value,
@@ -30,11 +31,17 @@ pub(crate) async fn handle(
     let scale = match verb {
         "get" => {
             let stored = load(context)?;
-            scale_of(paths, &present_value(&context.served, &stored.json, stored.revision).await?)
+            let object = present_value(&context.served, &stored.json, stored.revision).await?;
+            if context.served.resource.custom && replicas_of(paths, &object).is_none() {
+                let path = &paths.spec_replicas_path;
+                return Err(ApiError::internal(format!("the spec replicas field {} does not exist", quote(path))));
+            }
+            scale_of(paths, &object)
         }
         "update" => {
             let encoding = kogge_machinery::negotiation::body_encoding(context.content_type(), false, true)?;
             let sent = body::decode(&body::read(request_body).await?, encoding)?.value;
+            check_name(context, &sent)?;
             write(context, paths, |_| Ok(sent.clone())).await?
         }
         "patch" => {
@@ -61,9 +68,17 @@ async fn write(
     let dry_run = context.query.dry_run()?;
     let resource = &context.served.resource;
     let written = update_object(context, context.key(), WriteScope::Composed("scale"), &writer, dry_run, |old, _| {
-        let current = scale_of(paths, old);
+        let mut current = scale_of(paths, old);
+        let unset = resource.custom && replicas_of(paths, old).is_none();
+        if unset {
+            current["spec"]["replicas"] = UNSET.into();
+        }
         let wanted = change(&current)?;
         let replicas = wanted_replicas(resource, &context.name, &wanted)?;
+        if unset && replicas == UNSET {
+            let path = quote(&paths.spec_replicas_path);
+            return Err(ApiError::bad_request(format!("the spec replicas field {path} cannot be empty")));
+        }
         let mut new = old.clone();
         for field in ["resourceVersion", "uid"] {
             if let Some(named) = wanted["metadata"][field].as_str().filter(|text| !text.is_empty()) {
@@ -77,17 +92,44 @@ async fn write(
     Ok(scale_of(paths, &written.object.into_value()?))
 }
 
+/// What the real server puts for replicas a custom resource does not have, to see whether a change sets them.
+const UNSET: i64 = i32::MIN as i64;
+
+/// A Scale that says a name or namespace has to say that of the path.
+fn check_name(context: &RequestContext<'_>, scale: &Value) -> Result<(), ApiError> {
+    let said = |field: &str| scale["metadata"][field].as_str().filter(|text| !text.is_empty());
+    if said("namespace").is_some_and(|namespace| namespace != context.namespace) {
+        return Err(ApiError::bad_request(
+            "the namespace of the provided object does not match the namespace sent on the request",
+        ));
+    }
+    match said("name") {
+        None => Err(nameless(&context.name)),
+        Some(name) if name == context.name => Ok(()),
+        Some(name) => Err(ApiError::bad_request(format!(
+            "the name of the object ({name}) does not match the name on the URL ({})",
+            context.name
+        ))),
+    }
+}
+
 fn wanted_replicas(resource: &ResourceType, name: &str, scale: &Value) -> Result<i64, ApiError> {
     let replicas = match &scale["spec"]["replicas"] {
         // A Scale without replicas asks for none: the zero value of the real server's type.
         Value::Null => 0,
         value => value.as_i64().ok_or_else(|| ApiError::bad_request("spec.replicas must be an integer"))?,
     };
-    if (0..=i64::from(i32::MAX)).contains(&replicas) {
+    // The schema of a custom resource tells what its replicas may be.
+    if resource.custom || (0..=i64::from(i32::MAX)).contains(&replicas) {
         return Ok(replicas);
     }
     let error = FieldError::invalid("spec.replicas", &replicas.into(), "must be greater than or equal to 0");
-    Err(ApiError::invalid(&resource.group, &resource.kind, name, &[error]))
+    Err(ApiError::invalid("autoscaling", "Scale", name, &[error]))
+}
+
+/// The replicas an object asks for, where it says so.
+fn replicas_of<'a>(paths: &ScalePaths, object: &'a Value) -> Option<&'a Value> {
+    at(object, &paths.spec_replicas_path).filter(|value| value.is_i64() || value.is_u64())
 }
 
 /// The `Scale` of an object.
@@ -100,7 +142,8 @@ pub(crate) fn scale_of(paths: &ScalePaths, object: &Value) -> Value {
         }
     }
     let mut spec = Map::new();
-    if let Some(replicas) = at(object, &paths.spec_replicas_path).filter(|value| value.is_i64() || value.is_u64()) {
+    // Zero is left out, as by the real server's type.
+    if let Some(replicas) = replicas_of(paths, object).filter(|replicas| **replicas != 0) {
         spec.insert("replicas".to_owned(), replicas.clone());
     }
     let mut status = json!({"replicas": at(object, &paths.status_replicas_path).and_then(Value::as_i64).unwrap_or(0)});

@@ -11,6 +11,18 @@ pub(super) fn printer(group: &str, plural: &str) -> Option<Printer> {
             columns: &["Status", "Age"],
             cells: |object, now| vec![text(object, "/status/phase").into(), age(object, now)],
         },
+        ("", "componentstatuses") => Printer {
+            columns: &["Status", "Message", "Error"],
+            cells: |object, _| {
+                let health = match text(object, "/conditions/0/status") {
+                    "True" => "Healthy",
+                    "False" => "Unhealthy",
+                    _ => "Unknown",
+                };
+                let part = |name: &str| text(object, &format!("/conditions/0/{name}")).into();
+                vec![health.into(), part("message"), part("error")]
+            },
+        },
         ("", "configmaps") => Printer {
             columns: &["Data", "Age"],
             cells: |object, now| vec![(count(object, "/data") + count(object, "/binaryData")).into(), age(object, now)],
