@@ -1,6 +1,6 @@
 //! The end of a CustomResourceDefinition: its objects are deleted, and when the last is gone its finalizer goes.
 //!
-//! Everything else real controllers do with definitions (names, Established) happens within the write.
+//! Everything else real controllers do with definitions (names, Established) follows each write at once.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use kogge_machinery::{resource::GroupResource, status_error::ApiError};
 use serde_json::Value;
 
 use crate::{
-    pipeline::{CLEANUP_FINALIZER, DeleteOptions, delete_object},
+    pipeline::{CLEANUP_FINALIZER, DeleteOptions, delete_object, settle_all},
     plane::{Plane, list_error},
     server::{Server, WeakServer},
     store::{Change, Expected, ObjectKey, PlaneName, Scope, Watch, WriteError},
@@ -18,9 +18,12 @@ use crate::{
 /// A wait for the last objects looks again after this time whatever happens.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
 
-/// Goes on with definitions that were being deleted when the server ended.
-pub(crate) fn resume(server: &Server) {
+/// Goes on with definitions that were being deleted or settled when the server ended.
+pub(crate) async fn resume(server: &Server) {
     for plane in server.planes() {
+        if let Err(error) = settle_all(&plane, jiff::Timestamp::now()).await {
+            tracing::warn!(%error, "failed to settle the names of definitions");
+        }
         let Ok(page) = plane.store().list(&Scope::Resource(definitions()), None, 0, None) else { continue };
         for item in page.items {
             let terminating = serde_json::from_slice::<Value>(&item.json)

@@ -293,11 +293,25 @@ impl Plane {
         for (index, deleted) in noticed {
             if written[index].key.resource == definitions() {
                 self.notice_definition(&written[index], deleted);
+                // Boxed, as it ends in another write.
+                Box::pin(self.settle_definitions(&written[index], deleted)).await;
             } else {
                 self.notice_configuration(&written[index], deleted);
             }
         }
         Ok(written)
+    }
+
+    /// Settles the names of a definition that was written, or of those that waited for the names of one that went.
+    async fn settle_definitions(&self, written: &StoredObject, deleted: bool) {
+        let now = jiff::Timestamp::now();
+        if deleted {
+            if let Err(error) = pipeline::settle_all(self, now).await {
+                tracing::warn!(%error, "failed to settle the names of definitions");
+            }
+        } else if let Ok(definition) = serde_json::from_slice(&written.json) {
+            pipeline::settle(self, &definition, now).await;
+        }
     }
 
     fn notice_configuration(&self, written: &StoredObject, deleted: bool) {

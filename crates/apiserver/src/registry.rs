@@ -12,6 +12,7 @@ use arc_swap::ArcSwap;
 use kogge_machinery::{
     custom_resource_definition,
     resource::{GroupResource, ResourceType, SharedResourceType},
+    schema::LazySchema,
     status_error::ApiError,
 };
 use serde_json::Value;
@@ -32,6 +33,8 @@ pub(crate) struct ServedResource {
     pub(crate) terminating: bool,
     /// Converts between versions, where that takes a webhook.
     pub(crate) converter: Option<Arc<Converter>>,
+    /// The schema of the storage version, where this is another one.
+    pub(crate) storage_schema: LazySchema,
 }
 
 impl ServedResource {
@@ -91,6 +94,7 @@ static BUILT_IN: LazyLock<Types> = LazyLock::new(|| {
             schema_revision: 0,
             terminating: false,
             converter: None,
+            storage_schema: LazySchema::none(),
         })
     }))
 });
@@ -257,10 +261,13 @@ impl Registry {
             && definition.pointer("/status/storedVersions").and_then(Value::as_array).is_some_and(|versions| {
                 versions.iter().all(|version| version.as_str() == Some(resources[0].version.as_str()))
             });
+        let storage_schema = custom_resource_definition::storage_schema(definition);
         let types = resources
             .into_iter()
             .map(|resource| {
+                let is_stored = resource.version == resource.storage_version;
                 Arc::new(ServedResource {
+                    storage_schema: if is_stored { LazySchema::none() } else { storage_schema.clone() },
                     stored_as: resource.group_resource(),
                     resource: Arc::new(resource),
                     single_version,

@@ -222,7 +222,7 @@ impl Server {
             service_network: None,
         };
         server.prepare_plane(&PlaneName::default(), &management).await?;
-        custom_resource_definition_controller::resume(&server);
+        custom_resource_definition_controller::resume(&server).await;
         background::start(&server, &background);
         Ok(server)
     }

@@ -62,9 +62,7 @@ fn replicas_error(path: &str, object: &Value) -> Option<FieldError> {
         Ok(None) => return None,
         Ok(Some(value)) => match value.as_i64() {
             Some(negative @ ..0) => (negative, "should be a non-negative integer".to_owned()),
-            Some(many) if many > i64::from(i32::MAX) => {
-                (many, format!("should be less than or equal to {}", i32::MAX))
-            }
+            Some(many) if many > i64::from(i32::MAX) => (many, format!("should be less than or equal to {}", i32::MAX)),
             Some(_) => return None,
             None => (0, not_of_type(path, value, "int64")),
         },

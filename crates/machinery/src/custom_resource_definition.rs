@@ -15,6 +15,7 @@ use crate::{
     status_error::FieldError,
 };
 
+mod internal_form;
 mod names;
 mod open_api_schema;
 mod schema_defaults;
@@ -58,6 +59,20 @@ pub fn apply_defaults(definition: &mut Value) {
     }
 }
 
+/// Adds the storage version to `status.storedVersions`.
+pub fn note_storage_version(definition: &mut Value) {
+    let Some(storage) = definition.get("spec").and_then(storage_version).map(str::to_owned) else { return };
+    let Some(fields) = definition.as_object_mut() else { return };
+    let status = fields.entry("status").or_insert_with(|| json!({}));
+    let Some(status) = status.as_object_mut() else { return };
+    let stored = status.entry("storedVersions").or_insert_with(|| json!([]));
+    match stored.as_array_mut() {
+        Some(stored) if stored.iter().any(|version| *version == storage) => {}
+        Some(stored) => stored.push(storage.into()),
+        None => *stored = json!([storage]),
+    }
+}
+
 fn default_names(spec: &mut Map<String, Value>) {
     let Some(names) = spec.get_mut("names").and_then(Value::as_object_mut) else { return };
     let text =
@@ -78,6 +93,8 @@ fn default_names(spec: &mut Map<String, Value>) {
 pub fn validate(definition: &Value, old: Option<&Value>) -> Vec<FieldError> {
     let mut errors = specification::errors(definition, old);
     errors.extend(stored_versions_errors(definition));
+    errors.extend(specification::approval_errors(definition, old));
+    errors.extend(specification::preserve_unknown_fields_error(definition, old));
     at_shared_fields(definition, &mut errors);
     errors
 }
@@ -93,7 +110,9 @@ fn at_shared_fields(definition: &Value, errors: &mut Vec<FieldError>) {
         ("additionalPrinterColumns", "spec.additionalPrinterColumns"),
         ("selectableFields", "spec.selectableFields"),
     ] {
-        if others.iter().any(|other| other.get(field) != first.get(field)) {
+        // A schema that no version has is missed in each of them.
+        let misses_schema = field == "schema" && first.pointer("/schema/openAPIV3Schema").is_none_or(Value::is_null);
+        if misses_schema || others.iter().any(|other| other.get(field) != first.get(field)) {
             continue;
         }
         let of_version = |error: &FieldError, number: usize| {
@@ -150,6 +169,27 @@ fn versions(spec: &Value) -> &[Value] {
     spec.get("versions").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
 }
 
+/// The schema of the version that objects are stored in, also where it is not served.
+pub fn storage_schema(definition: &Value) -> LazySchema {
+    let Some(spec) = definition.get("spec") else { return LazySchema::none() };
+    let storage = storage_version(spec);
+    let version = versions(spec).iter().find(|version| version.get("name").and_then(Value::as_str) == storage);
+    version.map_or_else(LazySchema::none, schema_of)
+}
+
+fn schema_of(version: &Value) -> LazySchema {
+    let Some(schema) = version.pointer("/schema/openAPIV3Schema").filter(|schema| schema.is_object()) else {
+        return LazySchema::none();
+    };
+    // As text: a fifth of the memory of the parsed form, which is only needed at first use.
+    let text: Arc<str> = schema.to_string().into();
+    let for_compile = Arc::clone(&text);
+    LazySchema::new(
+        move || Some(Arc::new(Schema::compile_checked(&serde_json::from_str(&for_compile).ok()?))),
+        move || serde_json::from_str(&text).ok(),
+    )
+}
+
 fn resource_type(definition: &Value, spec: &Value, version: &Value, storage_version: &str) -> Option<ResourceType> {
     let accepted = definition.pointer("/status/acceptedNames").filter(|names| names.get("plural").is_some());
     let names = accepted.or_else(|| spec.get("names"))?;
@@ -166,18 +206,7 @@ fn resource_type(definition: &Value, spec: &Value, version: &Value, storage_vers
     let group = spec.get("group")?.as_str()?.to_owned();
     let version_name = version.get("name")?.as_str()?.to_owned();
     let kind = name("kind");
-    let schema = match version.pointer("/schema/openAPIV3Schema").filter(|schema| schema.is_object()) {
-        None => LazySchema::none(),
-        Some(schema) => {
-            // As text: a fifth of the memory of the parsed form, which is only needed at first use.
-            let text: Arc<str> = schema.to_string().into();
-            let for_compile = Arc::clone(&text);
-            LazySchema::new(
-                move || Some(Arc::new(Schema::compile_checked(&serde_json::from_str(&for_compile).ok()?))),
-                move || serde_json::from_str(&text).ok(),
-            )
-        }
-    };
+    let schema = schema_of(version);
     let verbs = ["delete", "deletecollection", "get", "list", "patch", "create", "update", "watch"];
     Some(ResourceType {
         deprecation_warning: deprecation_warning(spec, version, &group, &version_name, &kind),

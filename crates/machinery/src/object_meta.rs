@@ -111,7 +111,7 @@ pub fn prepare_create(resource: &ResourceType, object: &mut Value, uid: &str, no
     if !matches!(version, "" | "0") {
         return Err(ApiError::new(500, "", "resourceVersion should not be set on objects to be created"));
     }
-    for key in ["resourceVersion", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "generation"] {
+    for key in ["resourceVersion", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"] {
         metadata.remove(key);
     }
     omit_empty(metadata);

@@ -85,7 +85,7 @@ fn references(value: &Value, found: &mut Vec<String>) {
 }
 
 /// Compiles one kind's schema for pruning, ownership, patches and validation.
-pub(super) fn compile(group_version: &str, definition: &str) -> Option<Arc<Schema>> {
+pub(crate) fn compile(group_version: &str, definition: &str) -> Option<Arc<Schema>> {
     let mut all = definitions(group_version)?;
     let reported = reached_from(&all, |name| name.ends_with("Status") || name.ends_with(".Event"));
     let specified = reached_from(&all, |name| name.ends_with("Spec") || name.ends_with("Template"));

@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::{
     admission::admit,
     create::place,
+    definition_write,
     object_completion::{begin_create, clean_fields, finish_create},
     object_write::{Merged, Writer, timestamp, write_error},
     presentation::convert_to_stored,
@@ -91,7 +92,9 @@ async fn prepare(plane: &Plane, mut object: Value, writer: &Writer) -> Result<Op
     let object = begin_create(plane, &served, Merged::Untracked(object), writer).await;
     admit(plane, &served, None, &object)?;
     let mut object = finish_create(plane, &served, object, &writer.now, &uid)?;
-    if let Some(status) = status.filter(|_| !served.is("apiextensions.k8s.io", "customresourcedefinitions")) {
+    if definition_write::is_definition(&served) {
+        definition_write::settle_at_once(plane, &mut object, &writer.now);
+    } else if let Some(status) = status {
         object["status"] = status;
     }
     let object = convert_to_stored(&served, object).await?;

@@ -2,11 +2,7 @@
 
 use axum::body::Body;
 use http::{Response, StatusCode};
-use kogge_machinery::{
-    admission::Operation,
-    negotiation, object_meta,
-    status_error::ApiError,
-};
+use kogge_machinery::{admission::Operation, negotiation, object_meta, status_error::ApiError};
 use rand::Rng as _;
 use serde_json::Value;
 

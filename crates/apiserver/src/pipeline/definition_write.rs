@@ -1,12 +1,15 @@
-//! Writes of CustomResourceDefinitions: names and conditions are settled within the write, so a definition is
-//! Established as soon as its create is answered.
+//! Writes of CustomResourceDefinitions. A definition is stored as it was sent; its names and conditions are settled by a
+//! second write, as kube-apiserver's controllers do, but before the first is answered: whoever reads next finds it
+//! Established.
 
-use kogge_machinery::custom_resource_definition;
+use kogge_machinery::{custom_resource_definition, resource::GroupResource, status_error::ApiError};
 use serde_json::{Value, json};
 
+use super::{controller_write::change_object, object_write::WriteScope};
 use crate::{
-    plane::Plane,
-    registry::{ServedResource, is_established},
+    plane::{Plane, list_error},
+    registry::ServedResource,
+    store::{ObjectKey, Scope},
 };
 
 /// The finalizer that keeps a definition until its objects are gone.
@@ -14,19 +17,79 @@ pub(crate) const CLEANUP_FINALIZER: &str = "customresourcecleanup.apiextensions.
 
 /// Whether objects of this type are CustomResourceDefinitions.
 pub(crate) fn is_definition(served: &ServedResource) -> bool {
-    served.is("apiextensions.k8s.io", "customresourcedefinitions")
+    served.is(GROUP, PLURAL)
 }
 
-/// Defaults a definition and settles its status.
-pub(crate) fn prepare(plane: &Plane, definition: &mut Value, old: Option<&Value>, now: &str) {
-    custom_resource_definition::apply_defaults(definition);
-    if old.is_some_and(|old| old["spec"] == definition["spec"] && is_established(old)) {
+const GROUP: &str = "apiextensions.k8s.io";
+const PLURAL: &str = "customresourcedefinitions";
+/// Who writes the status in the real server.
+const MANAGER: &str = "kube-apiserver";
+
+/// Gives a definition the status its `spec` asks for, short of what has to be settled with other definitions.
+pub(crate) fn prepare(definition: &mut Value, old: Option<&Value>) {
+    if old.is_none() {
+        definition["status"] = json!({"acceptedNames": {"kind": "", "plural": ""}});
+    }
+    custom_resource_definition::note_storage_version(definition);
+}
+
+/// The status once names are settled with the other definitions of the group; none where it is that already.
+fn settled_status(plane: &Plane, definition: &Value, now: &str) -> Option<Value> {
+    if definition["metadata"]["deletionTimestamp"].is_string() {
+        return None;
+    }
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let (name, group) = (text(&definition["metadata"]["name"]), text(&definition["spec"]["group"]));
+    let taken = |candidate: &str| plane.registry().name_taken(&name, &group, candidate);
+    let status = custom_resource_definition::established_status(definition, now, &taken);
+    (status != definition["status"]).then_some(status)
+}
+
+/// Settles the status within the write that creates a definition, for seeds.
+pub(crate) fn settle_at_once(plane: &Plane, definition: &mut Value, now: &str) {
+    if let Some(status) = settled_status(plane, definition, now) {
+        definition["status"] = status;
+    }
+}
+
+/// Settles a stored definition by a write of its own, if there is anything to settle.
+pub(crate) async fn settle(plane: &Plane, definition: &Value, now: jiff::Timestamp) {
+    let now = super::object_write::timestamp(now);
+    if settled_status(plane, definition, &now).is_none() {
         return;
     }
+    let Some(served) = plane.registry().find(GROUP, "v1", PLURAL) else { return };
     let name = definition["metadata"]["name"].as_str().unwrap_or_default().to_owned();
-    let group = definition["spec"]["group"].as_str().unwrap_or_default().to_owned();
-    let taken = |candidate: &str| plane.registry().name_taken(&name, &group, candidate);
-    definition["status"] = custom_resource_definition::established_status(definition, now, &taken);
+    let key = ObjectKey { resource: served.stored_as.clone(), namespace: String::new(), name };
+    let change = |definition: &mut Value| match settled_status(plane, definition, &now) {
+        Some(status) => {
+            definition["status"] = status;
+            true
+        }
+        None => false,
+    };
+    match change_object(plane, &served, &key, WriteScope::Status("status"), MANAGER, change).await {
+        Err(error) if error.code() != 404 => {
+            tracing::warn!(definition = key.name, %error, "failed to settle the names of a definition");
+        }
+        _ => {}
+    }
+}
+
+/// Settles every definition that is not: those that wait for names another one had, and those whose server ended between
+/// the two writes.
+///
+/// # Errors
+/// If the definitions cannot be read.
+pub(crate) async fn settle_all(plane: &Plane, now: jiff::Timestamp) -> Result<(), ApiError> {
+    let definitions = GroupResource { group: GROUP.to_owned(), resource: PLURAL.to_owned() };
+    let page = plane.store().list(&Scope::Resource(definitions), None, 0, None).map_err(|error| list_error(&error))?;
+    for item in page.items {
+        if let Ok(definition) = serde_json::from_slice(&item.json) {
+            settle(plane, &definition, now).await;
+        }
+    }
+    Ok(())
 }
 
 /// Adds what the first delete of a definition adds: the finalizer and the condition Terminating.

@@ -117,7 +117,7 @@ pub(crate) fn finish_create(
     if resource.custom {
         // Nothing is written in code for custom kinds.
     } else if definition_write::is_definition(served) {
-        definition_write::prepare(plane, &mut object, None, now);
+        definition_write::prepare(&mut object, None);
     } else {
         if served.is_core("namespaces") {
             // A label carries the name, which may have been generated.
@@ -147,7 +147,7 @@ async fn begin_update(
     };
     check_unchanged_type(served, old, &object)?;
     apply_defaults(served, &mut object);
-    prepare_update(plane, served, old, &mut object, scope, &writer.now)?;
+    prepare_update(plane, served, old, &mut object, scope)?;
     if !tracked {
         track_update(plane, served, Some(old), &mut object, scope, writer).await;
     }
@@ -162,7 +162,6 @@ fn prepare_update(
     old: &Value,
     object: &mut Value,
     scope: WriteScope,
-    now: &str,
 ) -> Result<(), ApiError> {
     let resource = &served.resource;
     if scope == WriteScope::Composed(ephemeral_containers::SUBRESOURCE) {
@@ -174,7 +173,7 @@ fn prepare_update(
     }
     if definition_write::is_definition(served) {
         if scope == WriteScope::Main {
-            definition_write::prepare(plane, object, Some(old), now);
+            definition_write::prepare(object, Some(old));
         }
     } else if !resource.custom {
         strategy::prepare_update(plane, resource, old, object)?;
@@ -205,7 +204,7 @@ pub(crate) async fn complete_update(
         object = mutated.object;
         if mutated.patched {
             check_unchanged_type(served, old, &object)?;
-            prepare_update(plane, served, old, &mut object, scope, &writer.now)?;
+            prepare_update(plane, served, old, &mut object, scope)?;
         }
     }
     let endpoint = match scope {

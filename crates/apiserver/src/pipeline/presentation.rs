@@ -112,6 +112,11 @@ pub(crate) async fn convert_to_stored(served: &ServedResource, mut value: Value)
             Some(converter) => value = converter.convert(value, &stored).await?,
             None => value["apiVersion"] = stored.into(),
         }
+        // Reads of the storage version take what is stored as it is, so that it has to be complete.
+        if let Some(schema) = served.storage_schema.get() {
+            schema.prune(&mut value);
+            schema.apply_defaults(&mut value);
+        }
     }
     Ok(value)
 }

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use axum::body::Body;
 use http::{Response, StatusCode};
 use kogge_machinery::{
+    apply::{self, FieldManager},
     negotiation,
     resource::GroupResource,
     status_error::{ApiError, FieldError, quote},
@@ -15,15 +16,18 @@ use super::{
     RequestContext,
     answer::{Document, document_response},
     body,
-    object_write::timestamp,
+    object_write::{Writer, timestamp},
+    other_versions::ServedVersions,
 };
 use crate::{
+    builtin,
     store::ObjectKey,
     token::{self, Claims, KubernetesClaims, ObjectClaim},
 };
 
 const GROUP: &str = "authentication.k8s.io";
 const KIND: &str = "TokenRequest";
+const API_VERSION: &str = "authentication.k8s.io/v1";
 /// Seconds a token is valid unless asked otherwise.
 const DEFAULT_LIFETIME: i64 = 60 * 60;
 /// What kubelets ask for in the name of clients that may not know how to renew a token.
@@ -39,7 +43,7 @@ const EXTENDED_LIFETIME: i64 = 365 * 24 * 60 * 60;
 pub(crate) async fn create(context: &RequestContext<'_>, body: Body) -> Result<Response<Body>, ApiError> {
     let encoding = negotiation::body_encoding(context.content_type(), false, false)?;
     let mut request = body::decode(&body::read(body).await?, encoding)?.value;
-    for (field, value) in [("kind", KIND), ("apiVersion", "authentication.k8s.io/v1")] {
+    for (field, value) in [("kind", KIND), ("apiVersion", API_VERSION)] {
         if request.is_object() && text(&request, &[field]).is_empty() {
             request[field] = value.into();
         }
@@ -63,6 +67,7 @@ pub(crate) async fn create(context: &RequestContext<'_>, body: Body) -> Result<R
         let resource = GroupResource { group: GROUP.to_owned(), resource: KIND.to_owned() };
         return Err(ApiError::conflict(&resource, &context.name, &message));
     }
+    own(context, &mut request).await?;
     complete(context, &mut request, &account_uid);
     let lifetime = request["spec"]["expirationSeconds"].as_i64().unwrap_or(DEFAULT_LIFETIME);
     let out_of_range = match lifetime {
@@ -114,13 +119,34 @@ pub(crate) async fn create(context: &RequestContext<'_>, body: Body) -> Result<R
     document_response(&context.answer, StatusCode::CREATED, Document::Value(request))
 }
 
+/// Records who asked, as for any object that is written.
+async fn own(context: &RequestContext<'_>, request: &mut Value) -> Result<(), ApiError> {
+    const DEFINITION: &str = "io.k8s.api.authentication.v1.TokenRequest";
+    if !request["metadata"].is_object() {
+        request["metadata"] = json!({});
+    }
+    let writer = Writer::of(context)?;
+    let schema = builtin::schemas::compile(API_VERSION, DEFINITION);
+    let versions = ServedVersions::of(context.plane, &context.served);
+    let manager = FieldManager {
+        name: &writer.manager,
+        api_version: API_VERSION,
+        subresource: "token",
+        status_subresource: false,
+        now: &writer.now,
+        versions: &versions,
+    };
+    let root = schema.as_deref().map(|schema| &*schema.root);
+    versions.run(|| apply::track_update(None, request, root, &manager)).await
+}
+
 fn text<'v>(value: &'v Value, path: &[&str]) -> &'v str {
     path.iter().fold(value, |value, field| &value[*field]).as_str().unwrap_or_default()
 }
 
 fn check_type(request: &Value) -> Result<(), ApiError> {
     let (kind, version) = (text(request, &["kind"]), text(request, &["apiVersion"]));
-    if kind == KIND && version == "authentication.k8s.io/v1" {
+    if kind == KIND && version == API_VERSION {
         return Ok(());
     }
     Err(ApiError::bad_request(format!(

@@ -19,7 +19,9 @@ fn condition<'a>(definition: &'a Value, kind: &str) -> &'a str {
 #[tokio::test]
 async fn a_definition_is_established_with_its_create_and_found_by_discovery() {
     let client = open().await;
-    let definition = client.define_widgets().await;
+    let created = client.define_widgets().await;
+    assert_eq!(created["status"]["acceptedNames"], json!({"kind": "", "plural": ""}), "as it was sent");
+    let definition = client.get(DEFINITION).await.ok();
     assert_eq!((condition(&definition, "Established"), condition(&definition, "NamesAccepted")), ("True", "True"));
     assert_eq!(definition["status"]["storedVersions"], json!(["v1"]));
     assert_eq!(definition["status"]["acceptedNames"]["listKind"], "WidgetList");
@@ -122,9 +124,17 @@ async fn names_of_another_definition_are_not_accepted() {
     let mut other = widgets();
     other["metadata"]["name"] = "gadgets.example.com".into();
     other["spec"]["names"] = json!({"plural": "gadgets", "kind": "Widget"});
-    let created = client.post("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", &other).await.ok();
-    assert_eq!((condition(&created, "NamesAccepted"), condition(&created, "Established")), ("False", "False"));
+    client.post("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", &other).await.ok();
+    let path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/gadgets.example.com";
+    let waiting = client.get(path).await.ok();
+    assert_eq!((condition(&waiting, "NamesAccepted"), condition(&waiting, "Established")), ("False", "False"));
     assert_eq!(client.get("/apis/example.com/v1/gadgets").await.code, 404);
+    // It gets them when they are free.
+    client.delete(DEFINITION, &json!({})).await.ok();
+    while condition(&client.get(path).await.ok(), "Established") != "True" {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(client.get("/apis/example.com/v1/gadgets").await.code, 200);
 }
 
 #[tokio::test]

@@ -46,6 +46,35 @@ const AT_ROOT_WITH_STATUS: [(&str, &str); 22] = [
 /// Keywords of JSON schema that custom resources can not use.
 const UNSUPPORTED: [&str; 6] = ["id", "additionalItems", "patternProperties", "definitions", "dependencies", "$ref"];
 
+/// Whether there are keywords anywhere that have no structural form.
+pub(super) fn has_unsupported_keywords(schema: &Value) -> bool {
+    let Some(fields) = schema.as_object() else { return false };
+    let is_set = |keyword: &str| {
+        fields.get(keyword).is_some_and(|value| match value {
+            Value::Null => false,
+            Value::String(text) => !text.is_empty(),
+            Value::Object(entries) => keyword == "additionalItems" || !entries.is_empty(),
+            _ => true,
+        })
+    };
+    UNSUPPORTED.iter().any(|keyword| is_set(keyword))
+        || is_set("$schema")
+        || fields.get("items").is_some_and(Value::is_array)
+        || ["items", "additionalProperties", "not"]
+            .iter()
+            .filter_map(|keyword| fields.get(*keyword))
+            .any(has_unsupported_keywords)
+        || ["allOf", "anyOf", "oneOf"]
+            .iter()
+            .filter_map(|keyword| fields.get(*keyword)?.as_array())
+            .flatten()
+            .any(has_unsupported_keywords)
+        || fields
+            .get("properties")
+            .and_then(Value::as_object)
+            .is_some_and(|all| all.values().any(has_unsupported_keywords))
+}
+
 /// Errors at the root of a schema whose kind has a status subresource.
 pub(super) fn root_with_status_errors(schema: &Value, path: &FieldPath<'_>, errors: &mut Vec<FieldError>) {
     let Some(fields) = schema.as_object() else { return };

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{names, open_api_schema, schema_defaults, selectable_fields, versions};
+use super::{internal_form, names, open_api_schema, schema_defaults, selectable_fields, versions};
 use crate::{
     schema::{messages, path::FieldPath, structural},
     status_error::FieldError,
@@ -33,16 +33,22 @@ pub(super) fn errors(definition: &Value, old: Option<&Value>) -> Vec<FieldError>
     version_errors(spec, old, &path, &mut errors);
     errors.extend(names::errors(spec.get("names"), &path.field("names")));
     conversion_errors(spec, &path.field("conversion"), &mut errors);
-    if spec.get("preserveUnknownFields").and_then(Value::as_bool) == Some(true) {
-        let detail = "cannot set to true, set x-kubernetes-preserve-unknown-fields to true in spec.versions[*].schema \
-                      instead";
-        errors.push(messages::invalid(path.field("preserveUnknownFields").to_field(), &Value::Bool(true), detail));
-    }
     if let Some(old) = old {
         immutable_errors(spec, old, &mut errors);
     }
-    approval_errors(definition, old, group, &mut errors);
     errors
+}
+
+/// Pruning cannot be turned off any more; what was defined without it may stay so.
+pub(super) fn preserve_unknown_fields_error(definition: &Value, old: Option<&Value>) -> Option<FieldError> {
+    let preserves =
+        |definition: &Value| definition.pointer("/spec/preserveUnknownFields").and_then(Value::as_bool) == Some(true);
+    if !preserves(definition) || old.is_some_and(preserves) {
+        return None;
+    }
+    let detail =
+        "cannot set to true, set x-kubernetes-preserve-unknown-fields to true in spec.versions[*].schema instead";
+    Some(messages::invalid("spec.preserveUnknownFields".to_owned(), &Value::Bool(true), detail))
 }
 
 fn group_errors(group: &str, path: &FieldPath<'_>, errors: &mut Vec<FieldError>) {
@@ -76,12 +82,17 @@ fn version_errors(spec: &Value, old: Option<&Value>, path: &FieldPath<'_>, error
     }
     if !unique {
         let detail = "must contain unique version names";
-        errors.push(messages::invalid(versions_path.to_field(), &Value::Array(versions.to_vec()), detail));
+        errors.push(messages::invalid_text(versions_path.to_field(), &internal_form::versions_text(spec), detail));
     }
     let storage = versions.iter().filter(|version| version.get("storage").and_then(Value::as_bool) == Some(true));
     if storage.count() != 1 {
         let detail = "must have exactly one version marked as storage version";
-        errors.push(messages::invalid(versions_path.to_field(), &Value::Array(versions.to_vec()), detail));
+        errors.push(messages::invalid_text(versions_path.to_field(), &internal_form::versions_text(spec), detail));
+    }
+    // The first version is also the `version` of the internal form.
+    let first = versions.first().and_then(|version| version.get("name")).and_then(Value::as_str).unwrap_or_default();
+    if let Some(reason) = Some(first).filter(|first| !first.is_empty()).and_then(names::dns_1035_violation) {
+        errors.push(messages::invalid(path.field("version").to_field(), &Value::from(first), &reason));
     }
 }
 
@@ -114,8 +125,10 @@ fn schema_errors(schema: &Value, has_status: bool, path: &FieldPath<'_>, errors:
     if schema.get("nullable").and_then(Value::as_bool) == Some(true) {
         errors.push(messages::forbidden(path.field("nullable").to_field(), "nullable cannot be true at the root"));
     }
-    let violations = structural::violations(path, schema);
-    let is_structural = violations.is_empty();
+    // With keywords it cannot read at all, the real server does not look at the structure.
+    let is_readable = !open_api_schema::has_unsupported_keywords(schema);
+    let violations = if is_readable { structural::violations(path, schema) } else { Vec::new() };
+    let is_structural = is_readable && violations.is_empty();
     errors.extend(violations);
     let mut defaults_are_valid = false;
     if is_structural {
@@ -213,7 +226,12 @@ fn conversion_errors(spec: &Value, path: &FieldPath<'_>, errors: &mut Vec<FieldE
     // The real server reports these in the names of its internal version.
     let client_path = path.field("webhookClientConfig");
     let versions_path = path.field("conversionReviewVersions");
-    match conversion.get("strategy").and_then(Value::as_str).unwrap_or_default() {
+    let strategy = conversion.get("strategy").and_then(Value::as_str).unwrap_or_default();
+    if strategy != "None" && spec.get("preserveUnknownFields").and_then(Value::as_bool) == Some(true) {
+        let detail = "must be None if spec.preserveUnknownFields is true";
+        errors.push(messages::invalid(path.field("strategy").to_field(), &Value::from(strategy), detail));
+    }
+    match strategy {
         "" => errors.push(messages::required(path.field("strategy").to_field(), "")),
         "Webhook" => {
             match client {
@@ -284,12 +302,13 @@ fn immutable_errors(spec: &Value, old: &Value, errors: &mut Vec<FieldError>) {
 }
 
 /// Groups of the community need an approval, so that nobody makes its kinds up.
-fn approval_errors(definition: &Value, old: Option<&Value>, group: &str, errors: &mut Vec<FieldError>) {
+pub(super) fn approval_errors(definition: &Value, old: Option<&Value>) -> Option<FieldError> {
     const ANNOTATION: &str = "api-approved.kubernetes.io";
+    let group = definition.pointer("/spec/group").and_then(Value::as_str).unwrap_or_default();
     let is_protected =
         ["k8s.io", "kubernetes.io"].iter().any(|domain| group == *domain || group.ends_with(&format!(".{domain}")));
     if !is_protected {
-        return;
+        return None;
     }
     let approval = |definition: &Value| {
         definition
@@ -301,18 +320,20 @@ fn approval_errors(definition: &Value, old: Option<&Value>, group: &str, errors:
     };
     let new = approval(definition);
     if old.is_some_and(|old| approval(old) == new) {
-        return;
+        return None;
     }
     let field = format!("metadata.annotations[{ANNOTATION}]");
     if new.is_empty() {
         let detail = "protected groups must have approval annotation \"api-approved.kubernetes.io\", see \
                       https://github.com/kubernetes/enhancements/pull/1111";
-        errors.push(messages::required(field, detail));
+        Some(messages::required(field, detail))
     } else if !new.starts_with("unapproved") && !new.contains("://") {
         let detail = format!(
             "protected groups must have approval annotation \"{ANNOTATION}\" with either a URL or a reason starting \
              with \"unapproved\", see https://github.com/kubernetes/enhancements/pull/1111"
         );
-        errors.push(messages::invalid(field, &Value::from(new), &detail));
+        Some(messages::invalid(field, &Value::from(new), &detail))
+    } else {
+        None
     }
 }

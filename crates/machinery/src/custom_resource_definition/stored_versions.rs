@@ -18,19 +18,23 @@ pub fn stored_versions_errors(definition: &Value) -> Vec<FieldError> {
     let stored = definition.pointer("/status/storedVersions");
     let stored_list = stored.and_then(Value::as_array).unwrap_or(&none);
     if stored_list.is_empty() {
-        let value = Value::Array(Vec::new());
-        return vec![messages::invalid(path.to_field(), &value, "must have at least one stored version")];
+        // An empty list is none in the real server's type.
+        return vec![messages::invalid(path.to_field(), &Value::Null, "must have at least one stored version")];
     }
     let versions = definition.get("spec").map(super::versions).unwrap_or_default();
     let name = |version: &Value| version.get("name").and_then(Value::as_str).map(str::to_owned);
     let mut errors = Vec::new();
+    // As in the real server, each entry stands for one version: a second version of the same name misses it.
+    let mut left: Vec<&Value> = stored_list.iter().collect();
     for version in versions {
-        if version.get("storage").and_then(Value::as_bool) == Some(true)
-            && let Some(name) = name(version)
-            && !stored_list.iter().any(|stored| *stored == name)
-        {
+        let Some(name) = name(version) else { continue };
+        let position = left.iter().position(|stored| **stored == name);
+        if position.is_none() && version.get("storage").and_then(Value::as_bool) == Some(true) {
             let detail = format!("must have the storage version {name}");
             errors.push(messages::invalid(path.to_field(), stored.unwrap_or(&Value::Null), &detail));
+        }
+        if position.is_some() {
+            left.retain(|stored| **stored != name);
         }
     }
     for (index, stored) in stored_list.iter().enumerate() {

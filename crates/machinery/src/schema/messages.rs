@@ -11,6 +11,11 @@ pub(crate) fn invalid(field: String, value: &Value, detail: &str) -> FieldError 
     with_value(FieldErrorKind::Invalid, field, "Invalid value", value, detail)
 }
 
+/// `Invalid value: SHOWN: detail`, for a value that is not shown as its JSON.
+pub(crate) fn invalid_text(field: String, shown: &str, detail: &str) -> FieldError {
+    FieldError { kind: FieldErrorKind::Invalid, field, message: join(&format!("Invalid value: {shown}"), detail) }
+}
+
 /// `Invalid value: detail`, for objects and lists that are too big to repeat.
 pub(crate) fn invalid_omitting_value(field: String, detail: &str) -> FieldError {
     FieldError { kind: FieldErrorKind::Invalid, field, message: join("Invalid value", detail) }

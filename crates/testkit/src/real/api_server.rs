@@ -85,7 +85,10 @@ impl RealApiServer {
                 .arg(file("client-ca-file", "ca.crt"))
                 .arg(file("service-account-key-file", "service-account.pub"))
                 .arg(file("service-account-signing-key-file", "service-account.key"))
-                .args(["--service-account-issuer=https://kubernetes.default.svc", "--authorization-mode=RBAC"])
+                .args([
+                    "--service-account-issuer=https://kubernetes.default.svc.cluster.local",
+                    "--authorization-mode=RBAC",
+                ])
                 // There are no nodes that could use what this plugin adds to pods.
                 .args(["--service-cluster-ip-range=10.0.0.0/24", "--disable-admission-plugins=ServiceAccount"])
                 .arg("--profiling=false"),
