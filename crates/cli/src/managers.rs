@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 pub mod configuration;
 pub mod file;
 mod guard;
-mod installation;
+pub mod installation;
 pub mod manifests;
 mod process;
 

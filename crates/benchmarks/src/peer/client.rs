@@ -19,6 +19,7 @@ pub(super) const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io";
 #[derive(Debug, Clone)]
 pub(super) struct Access {
     server: String,
+    authority_pem: String,
     authority: Certificate,
     identity: Identity,
 }
@@ -41,8 +42,19 @@ impl Access {
         Ok(Access {
             server: cluster["server"].as_str().context("no server")?.trim_end_matches('/').to_owned(),
             authority: Certificate::from_pem(&authority)?,
+            authority_pem: String::from_utf8(authority)?,
             identity: Identity::from_pem(&identity)?,
         })
+    }
+
+    /// `https://HOST:PORT` of the server.
+    pub(super) fn server(&self) -> &str {
+        &self.server
+    }
+
+    /// The authority of the server's certificate.
+    pub(super) fn authority_pem(&self) -> &str {
+        &self.authority_pem
     }
 
     /// A client with a connection of its own, opened by its first request.

@@ -62,6 +62,16 @@ impl Value {
     }
 }
 
+fn times(ratio: f64) -> String {
+    match ratio {
+        // Nothing against something, and nothing against nothing.
+        _ if ratio.is_infinite() => "endless".to_owned(),
+        _ if ratio.is_nan() => "1.0x".to_owned(),
+        10.0.. => format!("{ratio:.0}x"),
+        _ => format!("{ratio:.1}x"),
+    }
+}
+
 /// The table in Markdown, and what misses its target. Figures are paired by their order.
 pub(super) fn table(own: &[Figure], peers: &[Figure]) -> (String, Vec<String>) {
     let mut rows =
@@ -69,7 +79,7 @@ pub(super) fn table(own: &[Figure], peers: &[Figure]) -> (String, Vec<String>) {
     let mut missed = Vec::new();
     for (own, peer) in own.iter().zip(peers) {
         let ratio = own.value.better_than(peer.value);
-        let kept = own.target.is_none_or(|target| ratio >= target);
+        let kept = own.target.is_none_or(|target| ratio.is_nan() || ratio >= target);
         if !kept {
             missed.push(own.what.clone());
         }
@@ -82,7 +92,7 @@ pub(super) fn table(own: &[Figure], peers: &[Figure]) -> (String, Vec<String>) {
             own.what.clone(),
             own.value.text(),
             peer.value.text(),
-            if ratio >= 10.0 { format!("{ratio:.0}x") } else { format!("{ratio:.1}x") },
+            times(ratio),
             own.target.map(|target| format!("{target}x")).unwrap_or_default(),
             verdict.to_owned(),
         ]);

@@ -3,8 +3,9 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use anyhow::Context as _;
+use bytes::Bytes;
 use reqwest::Method;
-use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use super::client::{Access, Client, JSON};
@@ -12,6 +13,9 @@ use super::object::Kind;
 
 /// Media type of an apply.
 const APPLY: &str = "application/apply-patch+yaml";
+
+/// So many objects of a namespace are read one by one.
+pub(super) const FILLED: usize = 100;
 
 /// What a client repeats.
 #[derive(Debug, Clone, Copy)]
@@ -24,9 +28,9 @@ pub(super) enum Operation {
     Apply,
     /// DELETE of an object that `Create` made.
     Delete,
-    /// GET of the client's own object.
+    /// GET of one of the objects that [`fill`] made.
     Get,
-    /// GET of all objects of the namespace `hundred`.
+    /// GET of all objects of the namespace.
     List,
 }
 
@@ -35,6 +39,8 @@ pub(super) enum Operation {
 pub(super) struct Clients {
     connections: Vec<Client>,
     kind: Kind,
+    /// Where the objects are.
+    collection: String,
     bytes: usize,
     /// Names of what was created and not deleted.
     created: Arc<Mutex<Vec<String>>>,
@@ -56,13 +62,24 @@ impl Outcome {
 }
 
 impl Clients {
-    /// Connects clients; each applies its own object.
-    pub(super) async fn connect(access: &Access, count: usize, kind: Kind, bytes: usize) -> anyhow::Result<Self> {
+    /// Clients of the objects of a namespace, which connect with their first request.
+    pub(super) fn new(
+        access: &Access,
+        namespace: &str,
+        count: usize,
+        kind: Kind,
+        bytes: usize,
+    ) -> anyhow::Result<Self> {
         let connections = (0..count).map(|_| access.client()).collect::<anyhow::Result<Vec<_>>>()?;
-        let clients = Clients { connections, kind, bytes, created: Arc::default() };
-        // One round of applies; the deadline is over before the second.
-        clients.run(Operation::Apply, Duration::ZERO).await?;
-        Ok(clients)
+        Ok(Clients { connections, kind, collection: kind.collection(namespace), bytes, created: Arc::default() })
+    }
+
+    /// Sends one request with each client, so that all are connected; for `Update` and `Apply` this must be `Apply`, which
+    /// makes their objects.
+    pub(super) async fn connect(&self, operation: Operation) -> anyhow::Result<()> {
+        // The deadline is over before the second round.
+        self.run(operation, Duration::ZERO).await?;
+        Ok(())
     }
 
     /// Runs all clients for so long (`Delete`: until nothing is left), and waits for every answer.
@@ -73,6 +90,7 @@ impl Clients {
             let worker = Worker {
                 client: client.clone(),
                 kind: self.kind,
+                collection: self.collection.clone(),
                 bytes: self.bytes,
                 number,
                 created: Arc::clone(&self.created),
@@ -116,6 +134,7 @@ pub(super) async fn fill(
 struct Worker {
     client: Client,
     kind: Kind,
+    collection: String,
     bytes: usize,
     number: usize,
     created: Arc<Mutex<Vec<String>>>,
@@ -124,34 +143,33 @@ struct Worker {
 impl Worker {
     /// At least once, then until `end`.
     async fn repeat(self, operation: Operation, end: Instant) -> anyhow::Result<usize> {
-        let collection = self.kind.collection("load");
+        let collection = &self.collection;
         let own = format!("own-{}", self.number);
         let path = format!("{collection}/{own}");
-        let mut object = match operation {
-            Operation::Update => self.client.get(&path).await?,
-            Operation::Apply => self.kind.object(&own, 0, self.bytes),
-            _ => Value::Null,
+        let apply_path = format!("{path}?fieldManager=benchmark&force=true");
+        let get_path = format!("{collection}/o-{:05}", self.number % FILLED);
+        // What is sent again and again is not serialised again: the generator shares the processors with the server.
+        let mut body: Bytes = match operation {
+            Operation::Update => self.client.send(Method::GET, &path, JSON, None).await?,
+            Operation::Apply => serde_json::to_vec(&self.kind.object(&own, 0, self.bytes))?.into(),
+            _ => Bytes::new(),
         };
         let mut answered = 0;
         loop {
-            // Values that no earlier round wrote, so that every write changes something.
-            let value = || json!(format!("{end:?} {answered}"));
             match operation {
                 Operation::Create => {
                     let name = format!("c-{}-{answered}", self.number);
-                    self.client.create(&collection, &self.kind.object(&name, answered as u64, self.bytes)).await?;
+                    self.client.create(collection, &self.kind.object(&name, answered as u64, self.bytes)).await?;
                     self.created.lock().unwrap_or_else(PoisonError::into_inner).push(name);
                 }
                 Operation::Update => {
-                    object["metadata"]["annotations"]["sent"] = value();
-                    let body = Some((JSON, serde_json::to_vec(&object)?));
-                    object = serde_json::from_slice(&self.client.send(Method::PUT, &path, JSON, body).await?)?;
+                    let changed =
+                        with_sent(&body, &fresh(end, answered)).context("an answer without the annotation")?;
+                    body = self.client.send(Method::PUT, &path, JSON, Some((JSON, changed))).await?;
                 }
                 Operation::Apply => {
-                    object["metadata"]["annotations"]["sent"] = value();
-                    let path = format!("{path}?fieldManager=benchmark&force=true");
-                    let body = Some((APPLY, serde_json::to_vec(&object)?));
-                    self.client.send(Method::PATCH, &path, JSON, body).await?;
+                    let changed = with_sent(&body, &fresh(end, answered)).context("no annotation to change")?;
+                    self.client.send(Method::PATCH, &apply_path, JSON, Some((APPLY, changed))).await?;
                 }
                 Operation::Delete => {
                     let name = self.created.lock().unwrap_or_else(PoisonError::into_inner).pop();
@@ -159,10 +177,10 @@ impl Worker {
                     self.client.send(Method::DELETE, &format!("{collection}/{name}"), JSON, None).await?;
                 }
                 Operation::Get => {
-                    self.client.send(Method::GET, &path, JSON, None).await?;
+                    self.client.send(Method::GET, &get_path, JSON, None).await?;
                 }
                 Operation::List => {
-                    self.client.send(Method::GET, &self.kind.collection("hundred"), JSON, None).await?;
+                    self.client.send(Method::GET, collection, JSON, None).await?;
                 }
             }
             answered += 1;
@@ -171,4 +189,18 @@ impl Worker {
             }
         }
     }
+}
+
+/// A value that no earlier round wrote, so that every write changes something.
+fn fresh(end: Instant, number: usize) -> String {
+    // The end of a round tells it from others.
+    format!("{end:?} {number}").replace('"', "")
+}
+
+/// An object with another value of the annotation `sent`.
+fn with_sent(object: &[u8], value: &str) -> Option<Vec<u8>> {
+    const FIELD: &[u8] = b"\"sent\":\"";
+    let begin = object.windows(FIELD.len()).position(|window| window == FIELD)? + FIELD.len();
+    let end = begin + object[begin..].iter().position(|byte| *byte == b'"')?;
+    Some([&object[..begin], value.as_bytes(), &object[end..]].concat())
 }

@@ -56,6 +56,13 @@ impl Side {
         &self.kubeconfig
     }
 
+    /// A client of kube-rs, as its administrator.
+    pub(super) async fn kubernetes(&self) -> anyhow::Result<kube::Client> {
+        let kubeconfig = kube::config::Kubeconfig::read_from(&self.kubeconfig)?;
+        let options = kube::config::KubeConfigOptions::default();
+        Ok(kube::Client::try_from(kube::Config::from_custom_kubeconfig(kubeconfig, &options).await?)?)
+    }
+
     fn processes(&self) -> Vec<u32> {
         match &self.handle {
             Handle::Kogge(server) => vec![server.id()],
@@ -66,6 +73,12 @@ impl Side {
     /// Resident memory of all processes, in KiB.
     pub(super) fn memory_kib(&self) -> anyhow::Result<u64> {
         let parts = self.processes().into_iter().map(|id| memory_kib(id, "VmRSS"));
+        parts.sum::<Option<u64>>().context("the memory of a server process is not in /proc")
+    }
+
+    /// The largest resident memory each process ever had, summed up, in KiB.
+    pub(super) fn peak_memory_kib(&self) -> anyhow::Result<u64> {
+        let parts = self.processes().into_iter().map(|id| memory_kib(id, "VmHWM"));
         parts.sum::<Option<u64>>().context("the memory of a server process is not in /proc")
     }
 

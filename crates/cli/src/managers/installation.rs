@@ -56,30 +56,32 @@ pub enum InstallError {
 }
 
 /// What all managers of a run share.
-pub(super) struct Surroundings {
+pub struct Surroundings {
     /// Where the managers' folders are.
-    pub(super) directory: PathBuf,
+    pub directory: PathBuf,
     /// Issues the certificates of their webhooks.
-    pub(super) authority: CertificateAndKey,
+    pub authority: CertificateAndKey,
 }
 
-/// A manager that is ready to be installed and run.
-pub(super) struct Installation {
-    pub(super) spec: ManagerSpec,
+/// A manager that is ready to be installed and run, on whichever server.
+pub struct Installation {
+    /// What to run.
+    pub spec: ManagerSpec,
     /// The folder with its files.
-    pub(super) directory: PathBuf,
+    pub directory: PathBuf,
     manifests: Manifests,
     serving: CertificateAndKey,
     webhook_port: u16,
-    pub(super) health_port: u16,
+    /// Port on 127.0.0.1 where it answers `/readyz`.
+    pub health_port: u16,
 }
 
 impl Installation {
-    pub(super) fn prepare(
-        spec: ManagerSpec,
-        surroundings: &Arc<Surroundings>,
-        now: SystemTime,
-    ) -> Result<Self, ManagerError> {
+    /// Reads a manager's manifests and wires its webhooks to a free port of this machine.
+    ///
+    /// # Errors
+    /// If the manifests cannot be read, no port is free or no certificate can be made; nothing was installed then.
+    pub fn prepare(spec: ManagerSpec, surroundings: &Arc<Surroundings>, now: SystemTime) -> Result<Self, ManagerError> {
         use base64::{Engine as _, engine::general_purpose::STANDARD};
         let [webhook_port, health_port] = free_ports().map_err(ManagerError::Port)?;
         let ca_bundle = STANDARD.encode(&surroundings.authority.certificate_pem);
@@ -117,7 +119,10 @@ impl Installation {
     }
 
     /// Writes the files a manager reads; `administrator` is the kubeconfig of managers without a ServiceAccount.
-    pub(super) async fn write_files(
+    ///
+    /// # Errors
+    /// If there is no token for its ServiceAccount, or a file cannot be written.
+    pub async fn write_files(
         &self,
         client: &Client,
         server_url: &str,
@@ -171,7 +176,7 @@ impl Installation {
     }
 
     /// The arguments the manager is started with.
-    pub(super) fn arguments(&self) -> Vec<String> {
+    pub fn arguments(&self) -> Vec<String> {
         let own = self.spec.args.as_ref().unwrap_or(&self.manifests.arguments);
         let standard = [
             ("--kubeconfig", "{kubeconfig}".to_owned()),
@@ -215,8 +220,8 @@ impl Installation {
         arguments
     }
 
-    /// The environment beside that of `kogge`.
-    pub(super) fn environment(&self) -> Vec<(String, String)> {
+    /// The environment variables it is given beside those of its parent process.
+    pub fn environment(&self) -> Vec<(String, String)> {
         let namespace = self.account().map_or("default", |(namespace, _)| namespace);
         let defaults = [
             ("KUBECONFIG", self.kubeconfig().display().to_string()),
@@ -249,7 +254,10 @@ fn write_private(path: &Path, text: &str) -> Result<(), InstallError> {
 }
 
 /// Applies the objects of all managers: first every definition, then what depends on them, webhooks last.
-pub(super) async fn install_all(client: &Client, installations: &[Installation]) -> Result<(), ManagerError> {
+///
+/// # Errors
+/// The first object that is refused.
+pub async fn install_all(client: &Client, installations: &[Installation]) -> Result<(), ManagerError> {
     let mut types = HashMap::new();
     for webhooks in [false, true] {
         for installation in installations {

@@ -1,0 +1,98 @@
+//! From an empty directory to a server that answers, to one that knows Cluster API; and what it costs while nobody asks.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::ensure;
+use kogge::managers::manifests;
+use serde_json::Value as Json;
+
+use super::client::{Access, Client};
+use super::comparison::Value;
+use super::side::{Side, Which};
+use super::{Arguments, Measurement};
+use crate::report::Latencies;
+
+/// Where the definitions of Cluster API are, among the real components.
+const MANIFESTS: [&str; 4] = ["core", "bootstrap", "controlplane", "capd"];
+const DEFINITIONS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+/// How long definitions may take to be established.
+const ESTABLISH_TIMEOUT: Duration = Duration::from_mins(2);
+
+/// Starts a server some times, and gives the last one with all definitions.
+pub(super) async fn measure(
+    measurement: &mut Measurement<'_>,
+    which: Which,
+    folder: &Path,
+    definitions: &[Json],
+    arguments: &Arguments,
+) -> anyhow::Result<Side> {
+    let (mut empty, mut established) = (Latencies::default(), Latencies::default());
+    let mut running = None;
+    for run in 0..arguments.starts.max(1) {
+        drop(running.take());
+        let folder = folder.join(run.to_string());
+        std::fs::create_dir(&folder)?;
+        let (server, started) = Side::start(which, &folder).await?;
+        empty.0.push(started);
+        let client = Access::read(server.kubeconfig())?.client()?;
+        let begin = Instant::now();
+        establish(&client, definitions).await?;
+        established.0.push(started + begin.elapsed());
+        running = Some(server);
+    }
+    let Some(server) = running else { unreachable!("there is at least one start") };
+    measurement.add("start to ready, empty", Value::Time(empty.quantile(0.5)), Some(30.0))?;
+    let what = format!("start until {} Cluster API definitions are established", definitions.len());
+    measurement.add(&what, Value::Time(established.quantile(0.5)), Some(30.0))?;
+    rest(measurement, &server, arguments.idle_seconds).await?;
+    Ok(server)
+}
+
+/// What the server costs while nobody uses it, once what the definitions set off has ended.
+async fn rest(measurement: &mut Measurement<'_>, server: &Side, seconds: u64) -> anyhow::Result<()> {
+    tokio::time::sleep(Duration::from_secs(seconds / 2)).await;
+    let before = server.processor_time()?;
+    let begin = Instant::now();
+    tokio::time::sleep(Duration::from_secs(seconds)).await;
+    let used = server.processor_time()?.saturating_sub(before);
+    let share = used.as_secs_f64() / begin.elapsed().as_secs_f64();
+    measurement.add("memory at rest with them", Value::Memory { kib: server.memory_kib()? }, Some(15.0))?;
+    measurement.add("processor at rest with them", Value::Share(share), Some(1.0))
+}
+
+/// The definitions of Cluster API as upstream ships them.
+pub(super) fn definitions() -> anyhow::Result<Vec<Json>> {
+    let folder = kogge_testkit::real::directory().join("cluster-api");
+    let paths: Vec<PathBuf> = MANIFESTS.iter().map(|part| folder.join(part).join("components.yaml")).collect();
+    let mut documents = manifests::read(&paths)?;
+    documents.retain(|document| document["kind"] == "CustomResourceDefinition");
+    Ok(documents)
+}
+
+/// Creates the definitions one after the other, as `kubectl create -f` does, and waits until all are established.
+pub(super) async fn establish(client: &Client, definitions: &[Json]) -> anyhow::Result<()> {
+    for definition in definitions {
+        client.create(DEFINITIONS, definition).await?;
+    }
+    let names = definitions.iter().filter_map(|definition| definition["metadata"]["name"].as_str());
+    until_established(client, names).await
+}
+
+/// Waits until the definitions of these names are established.
+pub(super) async fn until_established(client: &Client, names: impl Iterator<Item = &str>) -> anyhow::Result<()> {
+    let begin = Instant::now();
+    for name in names {
+        let path = format!("{DEFINITIONS}/{name}");
+        while !is_established(&client.get(&path).await?) {
+            ensure!(begin.elapsed() < ESTABLISH_TIMEOUT, "{name} is not established after {ESTABLISH_TIMEOUT:?}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+    Ok(())
+}
+
+fn is_established(definition: &Json) -> bool {
+    let mut conditions = definition["status"]["conditions"].as_array().into_iter().flatten();
+    conditions.any(|condition| condition["type"] == "Established" && condition["status"] == "True")
+}
