@@ -74,6 +74,9 @@ pub(crate) struct Arguments {
     /// Informers of them all
     #[arg(long, default_value_t = 100)]
     informers: usize,
+    /// Measure one side only, without a table
+    #[arg(long, value_enum)]
+    side: Option<Which>,
     /// A small run, to see that it works: overrides all counts and times but those of `--clusters`
     #[arg(long)]
     quick: bool,
@@ -170,6 +173,9 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
         for (name, which, figures) in
             [("kube-apiserver + etcd", Which::Peers, &mut peers), ("kogge", Which::Kogge, &mut own)]
         {
+            if arguments.side.is_some_and(|side| side != which) {
+                continue;
+            }
             let folder = folder.path().join(format!("{which:?}-{number}"));
             std::fs::create_dir(&folder)?;
             let mut measurement = Measurement { report: &mut report, name, figures };
@@ -179,6 +185,9 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
                 Part::Clusters(count) => clusters::measure(&mut measurement, which, &folder, *count).await?,
             }
         }
+    }
+    if arguments.side.is_some() {
+        return report.end();
     }
     ensure!(own.len() == peers.len(), "the sides have {} and {} figures", own.len(), peers.len());
     let (text, missed) = comparison::table(&own, &peers);

@@ -10,7 +10,7 @@ use crate::report::{memory_kib, processor_time_of};
 use crate::server_process::ServerProcess;
 
 /// Which of the two.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum Which {
     /// `kogge up --no-simulator`
     Kogge,
