@@ -93,6 +93,14 @@ impl JsonPath {
         Some(value)
     }
 
+    /// The field of the root that a path begins with; absent where it begins otherwise.
+    pub fn first_field(&self) -> Option<&str> {
+        match self.steps.first() {
+            Some(Step::Field(name)) => Some(name),
+            _ => None,
+        }
+    }
+
     /// The keys of a path that is nothing but field names, which is what `/scale` and selectable fields must be.
     pub fn field_names(&self) -> Option<Vec<&str>> {
         self.steps.iter().map(|step| if let Step::Field(name) = step { Some(name.as_str()) } else { None }).collect()

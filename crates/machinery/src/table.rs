@@ -4,11 +4,17 @@
 //! Custom kinds and simple built-in ones take their cells from the columns' JSONPaths; built-in kinds whose columns are
 //! computed (`READY 1/2`) bring a function, see [`ResourceType::cells`].
 
+use std::borrow::Cow;
+
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use crate::json_path::JsonPath;
 use crate::resource::{PrinterColumn, ResourceType};
+
+mod serialized;
+
+pub use serialized::table_of_serialized;
 
 /// What a row embeds (`includeObject`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,6 +120,52 @@ pub fn age(timestamp: &str, now: i64) -> String {
     }
 }
 
+/// What the rows of a kind show.
+struct Cells<'a> {
+    resource: &'a ResourceType,
+    columns: Cow<'a, [PrinterColumn]>,
+    /// Of the columns, where cells are not computed.
+    paths: Vec<Option<JsonPath>>,
+}
+
+impl<'a> Cells<'a> {
+    fn of(resource: &'a ResourceType) -> Self {
+        let columns = match resource.columns.as_slice() {
+            [] => Cow::Owned(vec![age_column()]),
+            columns => Cow::Borrowed(columns),
+        };
+        let paths = match resource.cells {
+            Some(_) => Vec::new(),
+            None => columns.iter().map(|column| JsonPath::parse(&column.json_path).ok()).collect(),
+        };
+        Self { resource, columns, paths }
+    }
+
+    /// The cells of an object.
+    fn row(&self, object: &Value, now: i64) -> Vec<Value> {
+        let mut cells = Vec::with_capacity(self.columns.len() + 1);
+        if !names_itself(&self.columns) {
+            cells.push(object.pointer("/metadata/name").cloned().unwrap_or_default());
+        }
+        match self.resource.cells {
+            Some(computed) => cells.extend(computed(object, now)),
+            None => {
+                let columns = self.columns.iter().zip(&self.paths);
+                cells.extend(columns.map(|(column, path)| cell(column, path.as_ref(), object, now)));
+            }
+        }
+        cells
+    }
+
+    /// The fields of an object the cells are made of, beside `metadata`; absent where it may be any.
+    fn fields(&self) -> Option<Vec<&str>> {
+        if self.resource.cells.is_some() {
+            return None;
+        }
+        self.paths.iter().flatten().map(JsonPath::first_field).collect()
+    }
+}
+
 /// A Table of `objects` (JSON objects). `now` in seconds since the epoch turns date cells into ages.
 /// `list_metadata` is the list's metadata (resourceVersion, continue, remainingItemCount) or the object's for one.
 /// `with_columns` is false after the first event of a watch. `version` is `v1` or `v1beta1`.
@@ -126,38 +178,19 @@ pub fn table(
     version: &str,
     now: i64,
 ) -> Value {
-    let fallback;
-    let columns = if resource.columns.is_empty() {
-        fallback = [age_column()];
-        &fallback[..]
-    } else {
-        &resource.columns
-    };
-    let paths: Vec<Option<JsonPath>> = match resource.cells {
-        Some(_) => Vec::new(),
-        None => columns.iter().map(|column| JsonPath::parse(&column.json_path).ok()).collect(),
-    };
+    let cells = Cells::of(resource);
     let rows: Vec<Value> = objects
         .iter()
         .map(|object| {
-            let mut cells = Vec::with_capacity(columns.len() + 1);
-            if !names_itself(columns) {
-                cells.push(object.pointer("/metadata/name").cloned().unwrap_or_default());
-            }
-            match resource.cells {
-                Some(computed) => cells.extend(computed(object, now)),
-                None => cells
-                    .extend(columns.iter().zip(&paths).map(|(column, path)| cell(column, path.as_ref(), object, now))),
-            }
             let embedded = match include {
                 IncludeObject::Metadata => partial_object_metadata(object, version),
                 IncludeObject::Object => object.clone(),
                 IncludeObject::None => Value::Null,
             };
-            object_of([("cells", cells.into()), ("object", embedded)])
+            object_of([("cells", cells.row(object, now).into()), ("object", embedded)])
         })
         .collect();
-    let definitions = if with_columns { Value::from(column_definitions(columns)) } else { Value::Null };
+    let definitions = if with_columns { Value::from(column_definitions(&cells.columns)) } else { Value::Null };
     object_of([
         ("kind", "Table".into()),
         ("apiVersion", format!("meta.k8s.io/{version}").into()),

@@ -3,7 +3,11 @@
 use axum::body::Body;
 use bytes::{BufMut as _, Bytes, BytesMut};
 use http::{Response, StatusCode};
-use kogge_machinery::{negotiation::Representation, status_error::ApiError, table};
+use kogge_machinery::{
+    negotiation::Representation,
+    status_error::ApiError,
+    table::{self, IncludeObject},
+};
 use serde_json::{Map, Value, json};
 
 use super::{
@@ -206,6 +210,16 @@ pub(crate) fn list_document(context: &RequestContext<'_>, page: Page) -> Result<
         metadata["continue"] = "".into();
     }
     match context.answer.representation {
+        Representation::Table if include_object(&context.query)? != IncludeObject::Object => {
+            let with_metadata = include_object(&context.query)? == IncludeObject::Metadata;
+            let items: Vec<Bytes> = page.items.into_iter().map(Document::into_bytes).collect();
+            let rows = items.iter().map(|item| &**item);
+            let (version, now) = (&context.answer.version, context.now.as_second());
+            let bytes = table::table_of_serialized(resource, rows, metadata, with_metadata, version, now);
+            bytes
+                .map(|bytes| Document::Bytes(bytes.into()))
+                .map_err(|error| ApiError::internal(format!("stored object: {error}")))
+        }
         Representation::Table => {
             let objects = page.items.into_iter().map(Document::into_value).collect::<Result<Vec<_>, _>>()?;
             let include = include_object(&context.query)?;

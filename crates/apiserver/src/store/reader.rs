@@ -71,6 +71,9 @@ pub(super) struct SnapshotTables {
     keys: Option<Arc<EncryptionKeys>>,
 }
 
+/// A version so many revisions behind the last one read is looked up; what is between nearer ones is passed over.
+const LONGEST_STEP: u64 = 16;
+
 /// The newest snapshot, if somebody has read since the last commit.
 #[derive(Default)]
 pub(super) struct NewestSnapshot {
@@ -154,6 +157,39 @@ impl Snapshot {
             written_at: Timestamp::from_millisecond(record.milliseconds).unwrap_or_default(),
             json: self.json(revision, &record)?,
         })
+    }
+
+    /// The versions of many objects, in their order. Those that were written one after the other lie side by side: going on
+    /// to the next row costs a tenth of looking one up.
+    fn versions(&self, wanted: Vec<(ObjectKey, u64)>) -> Result<Vec<StoredObject>, ReadError> {
+        let mut by_revision: Vec<(u64, usize)> =
+            wanted.iter().enumerate().map(|(index, (_, revision))| (*revision, index)).collect();
+        by_revision.sort_unstable();
+        let mut versions: Vec<Option<(Timestamp, Bytes)>> = vec![None; wanted.len()];
+        let mut rows = None;
+        let mut place = 0;
+        for (revision, index) in by_revision {
+            if rows.is_none() || revision - place > LONGEST_STEP {
+                rows = Some(self.tables.records.range((self.plane, revision)..=(self.plane, u64::MAX))?);
+            }
+            for row in rows.iter_mut().flatten() {
+                let (at, value) = row?;
+                place = at.value().1;
+                if place < revision {
+                    continue;
+                }
+                let record = Record::decode(value.value()).filter(|_| place == revision);
+                let record = record.ok_or_else(|| damaged("an object without its version"))?;
+                let written_at = Timestamp::from_millisecond(record.milliseconds).unwrap_or_default();
+                versions[index] = Some((written_at, self.json(revision, &record)?));
+                break;
+            }
+        }
+        let objects = wanted.into_iter().zip(versions).map(|((key, revision), version)| {
+            let (written_at, json) = version.ok_or_else(|| damaged("an object without its version"))?;
+            Ok(StoredObject { key, revision, written_at, json })
+        });
+        objects.collect()
     }
 
     /// The JSON of a record of this plane.
@@ -310,17 +346,17 @@ pub(super) fn list(
     }
     let undo = if revision == snapshot.revision { BTreeMap::new() } else { snapshot.undo(revision, scope)? };
     let limit = if limit == 0 { usize::MAX } else { limit };
-    let mut page = ListPage { revision, items: Vec::new(), next: None };
+    let mut wanted: Vec<(ObjectKey, u64)> = Vec::new();
+    let mut next = None;
     collect(&snapshot, scope, start_after, undo, |full_key, at| {
-        if page.items.len() == limit {
-            page.next = page.items.last().map(|object| object.key.clone());
+        if wanted.len() == limit {
+            next = wanted.last().map(|(object, _)| object.clone());
             return Ok(false);
         }
-        let object = key::decode_local(&full_key[8..]).ok_or_else(|| damaged("an unreadable key"))?;
-        page.items.push(snapshot.version(object, at)?);
+        wanted.push((key::decode_local(&full_key[8..]).ok_or_else(|| damaged("an unreadable key"))?, at));
         Ok(true)
     })?;
-    Ok(page)
+    Ok(ListPage { revision, items: snapshot.versions(wanted)?, next })
 }
 
 /// How many objects of the scope follow a key, as they were at a revision. Counts them one by one.
