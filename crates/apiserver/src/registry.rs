@@ -16,6 +16,7 @@ use kogge_machinery::{
     status_error::ApiError,
 };
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 
 use crate::{builtin, conversion::Converter, webhook_client::WebhookClients};
 
@@ -99,14 +100,27 @@ static BUILT_IN: LazyLock<Types> = LazyLock::new(|| {
     }))
 });
 
+/// SHA-256 of a definition's `spec` as it is serialised, with sorted keys.
+#[derive(Debug, PartialEq, Eq)]
+struct SpecDigest([u8; 32]);
+
+impl SpecDigest {
+    fn of(spec: &Value) -> Self {
+        Self(Sha256::digest(spec.to_string()).into())
+    }
+}
+
 /// One established definition.
 #[derive(Debug)]
 struct Definition {
     /// Revision of the definition object last seen.
     revision: u64,
     group: String,
-    /// `spec`, to tell a change of schema from a change of status.
-    spec: Value,
+    /// Of `spec`, to tell a change of schema from a change of status: the parsed tree would be most of the memory that a
+    /// definition takes.
+    spec: SpecDigest,
+    /// `spec.conversion`.
+    conversion: Value,
     /// Every name it has accepted: plural, singular, short names, kind, list kind.
     names: Vec<String>,
     types: Vec<Arc<ServedResource>>,
@@ -246,15 +260,19 @@ impl Registry {
             return;
         }
         removed.remove(name);
-        let spec = definition.get("spec").cloned().unwrap_or_default();
+        let spec = definition.get("spec").unwrap_or(&Value::Null);
+        let digest = SpecDigest::of(spec);
+        let conversion = spec.get("conversion").cloned().unwrap_or_default();
         let schema_revision = match known {
-            Some(known) if known.spec == spec => known.types.first().map_or(revision, |served| served.schema_revision),
+            Some(known) if known.spec == digest => {
+                known.types.first().map_or(revision, |served| served.schema_revision)
+            }
             _ => revision,
         };
         let terminating = definition.pointer("/metadata/deletionTimestamp").is_some();
         let converter = match known {
-            Some(known) if known.spec.get("conversion") == spec.get("conversion") => known.converter.clone(),
-            _ => Converter::of(&spec["conversion"], &self.clients),
+            Some(known) if known.conversion == conversion => known.converter.clone(),
+            _ => Converter::of(&conversion, &self.clients),
         };
         let resources = custom_resource_definition::resource_types(definition);
         let single_version = resources.len() == 1
@@ -278,7 +296,8 @@ impl Registry {
             })
             .collect();
         let group = spec.get("group").and_then(Value::as_str).unwrap_or_default().to_owned();
-        let entry = Definition { revision, group, names: accepted_names(definition), spec, types, converter };
+        let names = accepted_names(definition);
+        let entry = Definition { revision, group, names, spec: digest, conversion, types, converter };
         let mut definitions = custom.definitions.clone();
         definitions.insert(name.to_owned(), Arc::new(entry));
         self.replace(definitions);
