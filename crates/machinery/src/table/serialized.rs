@@ -10,6 +10,9 @@ use serde_json::{Map, Value};
 use super::{Cells, IncludeObject, table};
 use crate::resource::ResourceType;
 
+/// How a table without rows ends: keys are sorted, so the rows come last.
+const END: &[u8] = b"]}";
+
 /// As [`table`], from objects serialised as JSON, to JSON: the same bytes. `with_metadata` is whether rows embed
 /// metadata; rows with whole objects are not made here.
 ///
@@ -25,8 +28,6 @@ pub fn table_of_serialized<'o>(
 ) -> serde_json::Result<Vec<u8>> {
     let cells = Cells::of(resource);
     let fields = cells.fields();
-    // Keys are sorted, so the rows come last.
-    const END: &[u8] = b"]}";
     let empty = table(resource, &[], list_metadata, IncludeObject::None, true, version, now);
     let mut bytes = serde_json::to_vec(&empty)?;
     bytes.truncate(bytes.len() - END.len());
