@@ -130,9 +130,7 @@ async fn start_managers(server: &Side, access: &Access, client: &Client, folder:
     }
     let kubernetes = server.kubernetes().await?;
     install_all(&kubernetes, &installations).await?;
-    let definitions = start::definitions()?;
-    let names = definitions.iter().filter_map(|definition| definition["metadata"]["name"].as_str());
-    start::until_established(client, names).await?;
+    start::until_established(client, &start::definitions()?).await?;
 
     let administrator = std::fs::read_to_string(server.kubeconfig())?;
     let mut running = Managers(Vec::new());

@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 use kogge::managers::manifests;
-use serde_json::Value as Json;
+use reqwest::Method;
+use serde::Deserialize;
 
-use super::client::{Access, Client};
+use super::client::{Access, Client, JSON};
 use super::comparison::Value;
 use super::side::{Side, Which};
 use super::{Arguments, Measurement};
@@ -24,7 +25,7 @@ pub(super) async fn measure(
     measurement: &mut Measurement<'_>,
     which: Which,
     folder: &Path,
-    definitions: &[Json],
+    definitions: &[Definition],
     arguments: &Arguments,
 ) -> anyhow::Result<Side> {
     let (mut empty, mut established) = (Latencies::default(), Latencies::default());
@@ -61,30 +62,44 @@ async fn rest(measurement: &mut Measurement<'_>, server: &Side, seconds: u64) ->
     measurement.add("processor at rest with them", Value::Share(share), Some(1.0))
 }
 
+/// A definition as it is sent: serialised before the time is taken.
+pub(super) struct Definition {
+    /// Its name.
+    pub(super) name: String,
+    body: Vec<u8>,
+}
+
 /// The definitions of Cluster API as upstream ships them.
-pub(super) fn definitions() -> anyhow::Result<Vec<Json>> {
+pub(super) fn definitions() -> anyhow::Result<Vec<Definition>> {
     let folder = kogge_testkit::real::directory().join("cluster-api");
     let paths: Vec<PathBuf> = MANIFESTS.iter().map(|part| folder.join(part).join("components.yaml")).collect();
     let mut documents = manifests::read(&paths)?;
     documents.retain(|document| document["kind"] == "CustomResourceDefinition");
-    Ok(documents)
+    let definitions = documents.iter().map(|document| {
+        let name = document["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+        Ok(Definition { name, body: serde_json::to_vec(document)? })
+    });
+    definitions.collect()
 }
 
 /// Creates the definitions one after the other, as `kubectl create -f` does, and waits until all are established.
-pub(super) async fn establish(client: &Client, definitions: &[Json]) -> anyhow::Result<()> {
+pub(super) async fn establish(client: &Client, definitions: &[Definition]) -> anyhow::Result<()> {
     for definition in definitions {
-        client.create(DEFINITIONS, definition).await?;
+        client.send(Method::POST, DEFINITIONS, JSON, Some((JSON, definition.body.clone()))).await?;
     }
-    let names = definitions.iter().filter_map(|definition| definition["metadata"]["name"].as_str());
-    until_established(client, names).await
+    until_established(client, definitions).await
 }
 
-/// Waits until the definitions of these names are established.
-pub(super) async fn until_established(client: &Client, names: impl Iterator<Item = &str>) -> anyhow::Result<()> {
+/// Waits until the definitions are established.
+pub(super) async fn until_established(client: &Client, definitions: &[Definition]) -> anyhow::Result<()> {
     let begin = Instant::now();
-    for name in names {
+    for Definition { name, .. } in definitions {
         let path = format!("{DEFINITIONS}/{name}");
-        while !is_established(&client.get(&path).await?) {
+        loop {
+            let answer = client.send(Method::GET, &path, JSON, None).await?;
+            if is_established(&serde_json::from_slice(&answer)?) {
+                break;
+            }
             ensure!(begin.elapsed() < ESTABLISH_TIMEOUT, "{name} is not established after {ESTABLISH_TIMEOUT:?}");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
@@ -92,7 +107,26 @@ pub(super) async fn until_established(client: &Client, names: impl Iterator<Item
     Ok(())
 }
 
-fn is_established(definition: &Json) -> bool {
-    let mut conditions = definition["status"]["conditions"].as_array().into_iter().flatten();
-    conditions.any(|condition| condition["type"] == "Established" && condition["status"] == "True")
+/// What is read of a definition; parsing its schema would take longer than the server takes to answer.
+#[derive(Deserialize)]
+struct Answer {
+    #[serde(default)]
+    status: Status,
+}
+
+#[derive(Default, Deserialize)]
+struct Status {
+    #[serde(default)]
+    conditions: Vec<Condition>,
+}
+
+#[derive(Deserialize)]
+struct Condition {
+    r#type: String,
+    status: String,
+}
+
+fn is_established(definition: &Answer) -> bool {
+    let mut conditions = definition.status.conditions.iter();
+    conditions.any(|condition| condition.r#type == "Established" && condition.status == "True")
 }
