@@ -147,12 +147,11 @@ impl<'a> Cells<'a> {
         if !names_itself(&self.columns) {
             cells.push(object.pointer("/metadata/name").cloned().unwrap_or_default());
         }
-        match self.resource.cells {
-            Some(computed) => cells.extend(computed(object, now)),
-            None => {
-                let columns = self.columns.iter().zip(&self.paths);
-                cells.extend(columns.map(|(column, path)| cell(column, path.as_ref(), object, now)));
-            }
+        if let Some(computed) = self.resource.cells {
+            cells.extend(computed(object, now));
+        } else {
+            let columns = self.columns.iter().zip(&self.paths);
+            cells.extend(columns.map(|(column, path)| cell(column, path.as_ref(), object, now)));
         }
         cells
     }
