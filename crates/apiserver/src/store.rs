@@ -69,6 +69,9 @@ pub struct StoreOptions {
     pub history_age: Duration,
     /// So many changes are kept per plane at most (up to one and a half times that between two compactions).
     pub history_changes: u64,
+    /// So many bytes of objects the changes kept may have per plane (up to one and a half times that between two
+    /// compactions). Changes from before the store was opened do not count; they leave by age and number.
+    pub history_bytes: u64,
     /// So many changes wait in memory per watch; a slower watcher reads the log instead.
     pub watch_queue: usize,
     /// So many bytes of changes wait in memory per watch, or one change that is larger.
@@ -87,6 +90,7 @@ impl std::fmt::Debug for StoreOptions {
             .field("cache_bytes", &self.cache_bytes)
             .field("history_age", &self.history_age)
             .field("history_changes", &self.history_changes)
+            .field("history_bytes", &self.history_bytes)
             .field("watch_queue", &self.watch_queue)
             .field("watch_queue_bytes", &self.watch_queue_bytes)
             .field("encryption", &self.encryption)
@@ -95,7 +99,7 @@ impl std::fmt::Debug for StoreOptions {
 }
 
 impl Default for StoreOptions {
-    /// Immediate durability, 32 MiB cache, 5 minutes and 10,000 changes of history, 1,024 waiting events and 4 MiB of
+    /// Immediate durability, 32 MiB cache, 5 minutes, 10,000 changes and 256 MiB of history, 1,024 waiting events and 4 MiB of
     /// them a watch, no encryption, the system's clock.
     fn default() -> Self {
         StoreOptions {
@@ -103,6 +107,7 @@ impl Default for StoreOptions {
             cache_bytes: 32 << 20,
             history_age: Duration::from_mins(5),
             history_changes: 10_000,
+            history_bytes: 256 << 20,
             watch_queue: 1024,
             watch_queue_bytes: 4 << 20,
             encryption: None,
@@ -151,6 +156,10 @@ struct PlaneState {
     revision: AtomicU64,
     /// Changes after this revision are kept, and the state at it can be listed.
     oldest: AtomicU64,
+    /// The revision the plane was opened at: [`Self::history_bytes`] counts what came later.
+    opened: u64,
+    /// Bytes of the objects in the kept changes after `opened`; only the writer thread changes it.
+    history_bytes: AtomicU64,
     deleted: AtomicBool,
     metadata: Mutex<Arc<Value>>,
     hub: Mutex<Hub>,

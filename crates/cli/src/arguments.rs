@@ -161,6 +161,9 @@ pub struct ApiServerArguments {
     /// How many changes are kept in each cluster at most
     #[arg(long, value_name = "CHANGES", default_value_t = 10_000)]
     pub history_changes: u64,
+    /// How many MiB the objects in the changes kept may have in each cluster
+    #[arg(long, value_name = "MIB", default_value_t = 256)]
+    pub history_size: u64,
 }
 
 /// `kogge cluster ...`

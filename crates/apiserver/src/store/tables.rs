@@ -190,6 +190,8 @@ fn plane_state(id: u64, name: PlaneName, metadata: Value, revision: u64, oldest:
         name,
         revision: AtomicU64::new(revision),
         oldest: AtomicU64::new(oldest),
+        opened: revision,
+        history_bytes: AtomicU64::new(0),
         deleted: AtomicBool::new(false),
         metadata: Mutex::new(metadata.into()),
         hub: Mutex::new(Hub::new(revision)),

@@ -22,8 +22,8 @@ fn key(resource_name: &str, namespace: &str, name: &str) -> ObjectKey {
     ObjectKey { resource: resource(resource_name), namespace: namespace.to_owned(), name: name.to_owned() }
 }
 
-fn put(name: &str, value: u64) -> Change {
-    Change::Put(json!({"metadata": {"name": name}, "value": value}))
+fn put(name: &str, value: impl Into<serde_json::Value>) -> Change {
+    Change::Put(json!({"metadata": {"name": name}, "value": value.into()}))
 }
 
 fn text(json: &Bytes) -> &str {
@@ -201,6 +201,30 @@ async fn compaction_forgets_by_age_and_by_count_but_keeps_every_object() {
     store.compact(now).await.unwrap();
     assert_eq!(plane.oldest_revision(), plane.revision() - 100);
     assert_eq!(plane.list(&Scope::Plane, None, 0, None).unwrap().items.len(), 401);
+}
+
+#[tokio::test]
+async fn compaction_forgets_by_size() {
+    let store = Store::in_memory(StoreOptions { history_bytes: 10_000, ..options() }).unwrap();
+    let plane = store.management();
+    let large = |byte: char| {
+        let text = byte.to_string().repeat(1000);
+        put("x", text)
+    };
+    let mut revision = plane.write(key("ships", "a", "x"), large('a'), Expected::Absent).await.unwrap().revision;
+    for _ in 0..8 {
+        let written = plane.write(key("ships", "a", "x"), large('b'), Expected::Revision(revision)).await.unwrap();
+        revision = written.revision;
+    }
+    store.compact(Timestamp::UNIX_EPOCH).await.unwrap();
+    assert_eq!(plane.oldest_revision(), 1);
+    for _ in 0..8 {
+        let written = plane.write(key("ships", "a", "x"), large('c'), Expected::Revision(revision)).await.unwrap();
+        revision = written.revision;
+    }
+    store.compact(Timestamp::UNIX_EPOCH).await.unwrap();
+    // Each version is a little over a thousand bytes: nine of them fit.
+    assert_eq!(plane.revision() - plane.oldest_revision(), 9);
 }
 
 #[tokio::test]

@@ -420,7 +420,7 @@ impl Batch {
         lock(&shared.planes_hub).publish(&changes);
         for batch in self.planes.into_values() {
             super::watch::publish(&batch.plane, batch.revision, &batch.events);
-            compaction.note_growth(&batch.plane, shared);
+            compaction.note_growth(&batch.plane, &batch.events, shared);
         }
         for outcome in self.outcomes {
             // Nobody may wait any more for the answer; the write happened all the same.

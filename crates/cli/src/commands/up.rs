@@ -118,6 +118,7 @@ fn server_options(arguments: &ApiServerArguments, data: &DataDirectory) -> Resul
     let mut store = StoreOptions {
         history_age: arguments.history_age.0,
         history_changes: arguments.history_changes,
+        history_bytes: arguments.history_size.saturating_mul(1 << 20),
         ..StoreOptions::default()
     };
     if let Some(path) = &arguments.encryption_key_file {

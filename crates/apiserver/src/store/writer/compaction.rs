@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 
 use super::super::record::Record;
 use super::super::tables::{RECORDS, REVISIONS};
-use super::super::{Durability, EventKind, PlaneState, Shared};
+use super::super::{Durability, Event, EventKind, PlaneState, Shared};
 use super::{begin, commit, fail};
 
 /// A step looks at so many changes at most.
@@ -45,10 +45,13 @@ impl Compaction {
         self.answers.push(answer);
     }
 
-    /// Compacts a plane whose history has grown half over what is kept.
-    pub(super) fn note_growth(&mut self, plane: &Arc<PlaneState>, shared: &Shared) {
-        let keep = shared.options.history_changes;
-        let too_much = history(plane) > keep.saturating_add(keep / 2);
+    /// Compacts a plane whose history has grown, by these events, half over what is kept.
+    pub(super) fn note_growth(&mut self, plane: &Arc<PlaneState>, events: &[Arc<Event>], shared: &Shared) {
+        let bytes: u64 = events.iter().map(|event| size(&event.json)).sum();
+        let bytes = bytes + plane.history_bytes.fetch_add(bytes, Ordering::Relaxed);
+        let half_over = |kept: u64, keep: u64| kept > keep.saturating_add(keep / 2);
+        let options = &shared.options;
+        let too_much = half_over(history(plane), options.history_changes) || half_over(bytes, options.history_bytes);
         if too_much && !self.waiting.iter().any(|(waiting, _)| waiting.id == plane.id) {
             self.waiting.push_back((Arc::clone(plane), (shared.options.clock)()));
         }
@@ -72,15 +75,16 @@ impl Compaction {
     fn transaction(&mut self, shared: &Shared) -> Result<(), String> {
         // Nothing new is promised here, but pages are freed only by a synced commit.
         let transaction = begin(shared, shared.options.durability == Durability::Immediate)?;
-        let mut done = BTreeMap::new();
+        let mut done: BTreeMap<u64, Compacted> = BTreeMap::new();
         let result = self.step_within(&transaction, shared, &mut done);
         result.map_err(|error| fail(shared, &error))?;
         if done.is_empty() {
             return Ok(());
         }
         commit(shared, transaction)?;
-        for (plane, oldest) in done.into_values() {
+        for Compacted { plane, oldest, bytes } in done.into_values() {
             plane.oldest.store(oldest, Ordering::Release);
+            plane.history_bytes.store(bytes, Ordering::Relaxed);
         }
         Ok(())
     }
@@ -89,7 +93,7 @@ impl Compaction {
         &mut self,
         transaction: &redb::WriteTransaction,
         shared: &Shared,
-        done: &mut BTreeMap<u64, (Arc<PlaneState>, u64)>,
+        done: &mut BTreeMap<u64, Compacted>,
     ) -> Result<(), redb::Error> {
         let mut records = transaction.open_table(RECORDS)?;
         let mut revisions = transaction.open_table(REVISIONS)?;
@@ -103,6 +107,7 @@ impl Compaction {
             let by_count = revision.saturating_sub(shared.options.history_changes);
             let too_old = now.as_millisecond().saturating_sub(milliseconds(shared.options.history_age));
             let mut oldest = plane.oldest.load(Ordering::Relaxed);
+            let mut bytes = plane.history_bytes.load(Ordering::Relaxed);
             let mut dropped = Vec::new();
             let mut unfinished = false;
             for row in records.range((plane.id, oldest + 1)..=(plane.id, revision))? {
@@ -111,7 +116,7 @@ impl Compaction {
                 let Some(record) = Record::decode(value.value()) else {
                     return Err(redb::Error::Corrupted(format!("record of plane {} at revision {at}", plane.id)));
                 };
-                if at > by_count && record.milliseconds > too_old {
+                if at > by_count && record.milliseconds > too_old && bytes <= shared.options.history_bytes {
                     break;
                 }
                 if looked_at >= STEP {
@@ -120,6 +125,9 @@ impl Compaction {
                 }
                 looked_at += 1;
                 oldest = at;
+                if at > plane.opened {
+                    bytes = bytes.saturating_sub(size(record.json));
+                }
                 if record.previous != 0 {
                     dropped.push(record.previous);
                 }
@@ -132,7 +140,7 @@ impl Compaction {
             }
             if oldest != plane.oldest.load(Ordering::Relaxed) {
                 revisions.insert(plane.id, (revision, oldest))?;
-                done.insert(plane.id, (Arc::clone(&plane), oldest));
+                done.insert(plane.id, Compacted { plane: Arc::clone(&plane), oldest, bytes });
             }
             if unfinished {
                 self.waiting.push_back((plane, now));
@@ -141,6 +149,17 @@ impl Compaction {
         }
         Ok(())
     }
+}
+
+/// What a transaction changes of a plane once it is committed.
+struct Compacted {
+    plane: Arc<PlaneState>,
+    oldest: u64,
+    bytes: u64,
+}
+
+fn size(json: &[u8]) -> u64 {
+    u64::try_from(json.len()).unwrap_or(u64::MAX)
 }
 
 /// How many changes the plane keeps.
