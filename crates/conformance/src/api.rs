@@ -10,6 +10,7 @@
 //! kube-apiserver answered when the reference was recorded.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use futures::{StreamExt as _, stream};
 use kube::config::{KubeConfigOptions, Kubeconfig};
@@ -25,6 +26,8 @@ pub mod runner;
 pub mod scenario;
 pub mod substitution;
 pub mod transcript;
+pub mod webhook;
+pub mod webhook_server;
 
 use accepted::AcceptedDifference;
 use difference::{Difference, compare};
@@ -32,6 +35,7 @@ use report::{Outcome, Report, ScenarioResult};
 use runner::{RunError, run_scenario};
 use scenario::Scenario;
 use transcript::Transcript;
+use webhook_server::WebhookServer;
 
 /// What a run is made with.
 #[derive(Clone, Debug)]
@@ -42,6 +46,8 @@ pub struct RunOptions {
     pub parallel: usize,
     /// Only scenarios whose name, area or item matches.
     pub pattern: Option<regex::Regex>,
+    /// Where the server reaches webhooks of this process; without it, scenarios with webhooks are skipped.
+    pub webhook_address: Option<IpAddr>,
 }
 
 impl RunOptions {
@@ -81,11 +87,24 @@ pub fn selected(options: &RunOptions) -> Vec<Scenario> {
 
 /// Runs the selected scenarios against one server, several at a time, and gives their transcripts by name.
 pub async fn record(client: &Client, options: &RunOptions) -> BTreeMap<String, Result<Transcript, RunError>> {
-    let runs = selected(options).into_iter().enumerate().map(|(number, scenario)| {
+    let scenarios = selected(options);
+    let webhooks = match options.webhook_address {
+        Some(address) if scenarios.iter().any(|scenario| !scenario.webhooks.is_empty()) => {
+            Some(WebhookServer::start(address).await.map_err(|error| error.to_string()))
+        }
+        _ => None,
+    };
+    let runs = scenarios.into_iter().enumerate().map(|(number, scenario)| {
         let client = client.clone();
+        let webhooks = webhooks.clone();
         let id = format!("{}{number:04}", options.id);
         async move {
-            let transcript = run_scenario(&client, &scenario, &id).await;
+            let transcript = match webhooks {
+                _ if scenario.webhooks.is_empty() => run_scenario(&client, &scenario, &id, None).await,
+                None => Err(RunError::NoWebhooks),
+                Some(Err(error)) => Err(RunError::Webhooks(error)),
+                Some(Ok(webhooks)) => run_scenario(&client, &scenario, &id, Some(&webhooks)).await,
+            };
             (scenario.name, transcript)
         }
     });
@@ -115,6 +134,9 @@ pub fn report(
 ) -> Report {
     let scenarios = selected(options).into_iter().map(|scenario| {
         let outcome = match (answered.remove(&scenario.name), expected.get(&scenario.name)) {
+            (Some(Err(RunError::NoWebhooks)), _) | (_, Some(Err(RunError::NoWebhooks))) => {
+                Outcome::Skipped(RunError::NoWebhooks.to_string())
+            }
             (Some(Ok(answered)), Some(Ok(expected))) => judge_one(&scenario, &answered, expected, accepted),
             (Some(Err(error)), _) => Outcome::Failed(error.to_string()),
             (_, Some(Err(error))) => Outcome::Failed(format!("the other server: {error}")),

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
 use kogge_apiserver::server::{Server, ServerOptions};
@@ -16,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 /// `KOGGE_SCENARIO` selects scenarios while working on them.
 fn options(id: &str) -> RunOptions {
     let pattern = std::env::var("KOGGE_SCENARIO").ok().map(|text| regex::Regex::new(&text).unwrap());
-    RunOptions { id: id.to_owned(), parallel: 8, pattern }
+    RunOptions { id: id.to_owned(), parallel: 8, pattern, webhook_address: Some(Ipv4Addr::LOCALHOST.into()) }
 }
 
 async fn client(kubeconfig: Kubeconfig) -> kube::Client {

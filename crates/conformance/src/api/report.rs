@@ -17,6 +17,8 @@ pub enum Outcome {
     Different(Vec<Difference>),
     /// It could not be run to its end; why.
     Failed(String),
+    /// It was not run; why.
+    Skipped(String),
 }
 
 /// A scenario and how it went.
@@ -46,21 +48,27 @@ impl Outcome {
             Self::Accepted(_) => "accepted",
             Self::Different(_) => "different",
             Self::Failed(_) => "failed",
+            Self::Skipped(_) => "skipped",
         }
     }
 
     fn differences(&self) -> &[Difference] {
         match self {
             Self::Accepted(differences) | Self::Different(differences) => differences,
-            Self::Same | Self::Failed(_) => &[],
+            Self::Same | Self::Failed(_) | Self::Skipped(_) => &[],
         }
     }
 }
 
 impl ScenarioResult {
-    /// Whether the server answered as expected, but for what is accepted.
+    /// Whether the server answered as expected, but for what is accepted and what it was not asked.
     pub fn passed(&self) -> bool {
-        matches!(self.outcome, Outcome::Same | Outcome::Accepted(_))
+        matches!(self.outcome, Outcome::Same | Outcome::Accepted(_) | Outcome::Skipped(_))
+    }
+
+    /// Why it was not run.
+    fn skipped(&self) -> Option<&str> {
+        if let Outcome::Skipped(reason) = &self.outcome { Some(reason) } else { None }
     }
 
     /// What is wrong, some lines for each difference; empty if nothing is.
@@ -70,7 +78,7 @@ impl ScenarioResult {
             Outcome::Different(differences) => {
                 differences.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
             }
-            Outcome::Same | Outcome::Accepted(_) => String::new(),
+            Outcome::Same | Outcome::Accepted(_) | Outcome::Skipped(_) => String::new(),
         }
     }
 }
@@ -98,16 +106,17 @@ impl Report {
         let mut areas: Vec<&str> = self.scenarios.iter().map(|result| result.area.as_str()).collect();
         areas.dedup();
         let width = areas.iter().map(|area| area.len()).max().unwrap_or(0).max("AREA".len());
-        let _ = writeln!(text, "{:width$}  SCENARIOS  SAME  ACCEPTED  DIFFERENT  FAILED", "AREA");
+        let _ = writeln!(text, "{:width$}  SCENARIOS  SAME  ACCEPTED  DIFFERENT  FAILED  SKIPPED", "AREA");
         let mut row = |name: &str, selected: &Self| {
             let _ = writeln!(
                 text,
-                "{name:width$}  {:<9}  {:<4}  {:<8}  {:<9}  {}",
+                "{name:width$}  {:<9}  {:<4}  {:<8}  {:<9}  {:<6}  {}",
                 selected.scenarios.len(),
                 selected.count("same"),
                 selected.count("accepted"),
                 selected.count("different"),
-                selected.count("failed")
+                selected.count("failed"),
+                selected.count("skipped")
             );
         };
         for area in &areas {
@@ -115,6 +124,11 @@ impl Report {
             row(area, &Self { scenarios: of_area });
         }
         row("all", self);
+        let mut reasons: Vec<&str> = self.scenarios.iter().filter_map(ScenarioResult::skipped).collect();
+        reasons.dedup();
+        for reason in reasons {
+            let _ = writeln!(text, "\nskipped: {reason}");
+        }
         text
     }
 
@@ -135,7 +149,10 @@ impl Report {
                     })
                 })
                 .collect();
-            let message = if let Outcome::Failed(message) = &result.outcome { Some(message) } else { None };
+            let message = match &result.outcome {
+                Outcome::Failed(message) | Outcome::Skipped(message) => Some(message),
+                _ => None,
+            };
             json!({
                 "name": result.name,
                 "area": result.area,
@@ -152,13 +169,16 @@ impl Report {
     pub fn junit(&self) -> String {
         let failures = self.count("different") + self.count("failed");
         let mut text = format!(
-            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuite name=\"api\" tests=\"{}\" failures=\"{failures}\">\n",
-            self.scenarios.len()
+            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuite name=\"api\" tests=\"{}\" failures=\"{failures}\" skipped=\"{}\">\n",
+            self.scenarios.len(),
+            self.count("skipped")
         );
         for result in &self.scenarios {
             let _ =
                 write!(text, "  <testcase classname=\"{}\" name=\"{}\"", escape(&result.area), escape(&result.name));
-            if result.passed() {
+            if let Outcome::Skipped(message) = &result.outcome {
+                let _ = writeln!(text, ">\n    <skipped message=\"{}\"/>\n  </testcase>", escape(message));
+            } else if result.passed() {
                 text.push_str("/>\n");
             } else {
                 let problem = escape(&result.problem());

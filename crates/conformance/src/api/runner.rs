@@ -17,6 +17,7 @@ use super::normalization::normalize;
 use super::scenario::{Scenario, Step, Until, fixtures};
 use super::substitution::{Variables, substitute, substitute_value};
 use super::transcript::Transcript;
+use super::webhook_server::WebhookServer;
 
 /// How long a single request may take before the server counts as dead.
 const REQUEST_TIMEOUT: Duration = Duration::from_mins(1);
@@ -57,6 +58,12 @@ pub enum RunError {
         /// The last answer.
         last: String,
     },
+    /// The server that is judged cannot reach webhooks of this process.
+    #[error("the server has no address at which it reaches webhooks of this process")]
+    NoWebhooks,
+    /// The webhooks of the scenario could not be served.
+    #[error("{0}")]
+    Webhooks(String),
     /// A beginning of the scenario failed.
     #[error("the scenario could not be prepared: `{request}` answered {answer}")]
     Prepare {
@@ -91,6 +98,8 @@ struct Run<'a> {
     client: &'a Client,
     variables: Variables,
     watches: BTreeMap<String, Watch>,
+    /// The server of the scenario's webhooks, and their name there.
+    webhooks: Option<(&'a WebhookServer, &'a str)>,
     /// Paths of what was created, in order.
     created: Vec<String>,
 }
@@ -102,18 +111,34 @@ struct Answer {
 }
 
 /// Runs `scenario` under the name `id`, which no other scenario on the server may have, and normalizes the answers. What
-/// it created is deleted again, whatever happens.
+/// it created is deleted again, whatever happens. A scenario with webhooks needs the server of `webhooks`.
 ///
 /// # Errors
 /// See [`RunError`]. Answers nobody expected are no errors but part of the transcript.
-pub async fn run_scenario(client: &Client, scenario: &Scenario, id: &str) -> Result<Transcript, RunError> {
+pub async fn run_scenario(
+    client: &Client,
+    scenario: &Scenario,
+    id: &str,
+    webhooks: Option<&WebhookServer>,
+) -> Result<Transcript, RunError> {
     let mut variables: Variables = scenario.variables.clone();
     let namespace = format!("parity-{id}");
     variables.insert("ns".to_owned(), namespace.clone());
     variables.insert("id".to_owned(), id.to_owned());
-    let mut run = Run { client, variables, watches: BTreeMap::new(), created: Vec::new() };
+    if let Some(server) = webhooks {
+        variables.insert("webhooks".to_owned(), server.url(id));
+        variables.insert("ca".to_owned(), server.ca_bundle().to_owned());
+        for (name, webhook) in &scenario.webhooks {
+            server.put(id, name, webhook.clone());
+        }
+    }
+    let webhooks = webhooks.map(|server| (server, id));
+    let mut run = Run { client, variables, watches: BTreeMap::new(), webhooks, created: Vec::new() };
     let exchanges = run.all_steps(scenario, &namespace).await;
     run.clean_up().await;
+    if let Some((server, id)) = webhooks {
+        server.remove(id);
+    }
     Ok(normalize(&exchanges?, id, &scenario.source))
 }
 
@@ -154,7 +179,9 @@ impl Run<'_> {
             sleep(Duration::from_millis(pause)).await;
         }
         let exchange = |code, headers, body| {
-            let request = step.request.clone().or_else(|| step.read.as_ref().map(|name| format!("read {name}")));
+            let read = || step.read.as_ref().map(|name| format!("read {name}"));
+            let asked = || step.asked.as_ref().map(|name| format!("asked {name}"));
+            let request = step.request.clone().or_else(read).or_else(asked);
             Exchange { request: request.unwrap_or_default(), code, headers, body, step: step.clone() }
         };
         if let Some(name) = &step.read {
@@ -163,6 +190,9 @@ impl Run<'_> {
                 None => json!("no such watch"),
             };
             return Ok(Some(exchange(0, BTreeMap::new(), events)));
+        }
+        if let (Some(name), Some((server, id))) = (&step.asked, &self.webhooks) {
+            return Ok(Some(exchange(0, BTreeMap::new(), server.take_reviews(id, name).into())));
         }
         let Some(request) = &step.request else { return Ok(None) };
         if step.events.is_some() || step.background.is_some() {

@@ -1,13 +1,15 @@
 //! Scenarios as data: what is requested, in which order, and what is remembered.
 //!
 //! They are written in YAML, one file an area, and embedded in the binary. In every text `$name` and `${name}` stand for
-//! variables: `$ns`, the scenario's own namespace; `$id`, ten characters no other scenario has; those of the area; and
+//! variables: `$ns`, the scenario's own namespace; `$id`, ten characters no other scenario has; `$webhooks` and `$ca`, for its webhooks; those of the area; and
 //! what earlier steps saved.
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::Value;
+
+use super::webhook::Webhook;
 
 /// The areas of the suite with their scenarios, as embedded.
 const AREAS: &[(&str, &str)] = &[
@@ -42,6 +44,10 @@ pub struct Scenario {
     /// Names of fixtures whose steps run first and are not recorded.
     #[serde(default)]
     pub with: Vec<String>,
+    /// Webhooks that answer during the scenario, by name. `$webhooks/NAME` is the URL of one, `$ca` what its certificate
+    /// is trusted by.
+    #[serde(default)]
+    pub webhooks: BTreeMap<String, Webhook>,
     /// Its steps.
     pub steps: Vec<Step>,
     /// Texts that stand for themselves wherever they occur, e.g. a time the scenario itself sets.
@@ -84,6 +90,8 @@ pub struct Step {
     pub background: Option<String>,
     /// Read events from the watch of this name.
     pub read: Option<String>,
+    /// Take what the webhook of this name was asked since the last time.
+    pub asked: Option<String>,
     /// Wait so many milliseconds first.
     pub pause: Option<u64>,
     /// Record only these parts of the body (JSON pointers; `*` stands for every item).
