@@ -169,8 +169,13 @@ pub(crate) async fn handle_in_plane(plane: &Plane, path: &str, request: Request<
     let (mut response, error) = match result {
         Ok(response) => (response, None),
         Err(error) => {
-            if error.code() >= 500 && error.code() != 504 {
-                tracing::error!(plane = %plane.name(), path, %error, "request failed");
+            match error.code() {
+                504 | ..500 => {}
+                // The real server's way to refuse what it cannot bring into its types.
+                500 if error.status().reason.is_empty() => {
+                    tracing::debug!(plane = %plane.name(), path, %error, "request refused");
+                }
+                _ => tracing::error!(plane = %plane.name(), path, %error, "request failed"),
             }
             let encoding = ErrorEncoding::of(header_text(&parts, &header::ACCEPT));
             (error_response(&error, encoding), Some(error))

@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use http::header::CONTENT_TYPE;
 use kogge_machinery::{
     status_error::quote,
     webhook::{ClientConfig, Target},
@@ -68,16 +69,18 @@ impl WebhookClients {
         let request = client.post(&address.called).json(review).header("Accept", "application/json, */*");
         let answered = tokio::time::timeout(timeout, async {
             let mut response = request.send().await?;
+            let media_type = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+            let is_text = media_type.is_none_or(|media_type| media_type.starts_with("text/"));
             let mut body = Vec::new();
             while let Some(chunk) = response.chunk().await? {
                 if body.len() + chunk.len() > ANSWER_LIMIT {
-                    return Ok((response.status(), None));
+                    return Ok((response.status(), is_text, None));
                 }
                 body.extend_from_slice(&chunk);
             }
-            Ok::<_, reqwest::Error>((response.status(), Some(body)))
+            Ok::<_, reqwest::Error>((response.status(), is_text, Some(body)))
         });
-        let (status, body) = match answered.await {
+        let (status, is_text, body) = match answered.await {
             Err(_) => return Err(failed("context deadline exceeded".to_owned())),
             Ok(Err(error)) => return Err(failed(reason_of(&error, &address.called))),
             Ok(Ok(answer)) => answer,
@@ -93,7 +96,7 @@ impl WebhookClients {
                 )
             });
         }
-        Err(refusal(status.as_u16(), parsed.as_ref(), &body))
+        Err(refusal(status.as_u16(), parsed.as_ref(), is_text.then_some(&body)))
     }
 
     async fn address(&self, target: &Target, timeout: Duration) -> Result<Address, String> {
@@ -190,11 +193,14 @@ fn reason_of(error: &reqwest::Error, url: &str) -> String {
 }
 
 /// What an answer other than success means (client-go, `transformResponse`).
-fn refusal(status: u16, body: Option<&Value>, bytes: &[u8]) -> String {
+fn refusal(status: u16, body: Option<&Value>, text: Option<&Vec<u8>>) -> String {
     if let Some(message) = body.filter(|body| body["kind"] == "Status").and_then(|body| body["message"].as_str()) {
         return message.to_owned();
     }
-    let text: String = String::from_utf8_lossy(bytes).trim().chars().take(2048).collect();
+    let text: String = match text {
+        Some(bytes) => String::from_utf8_lossy(bytes).trim().chars().take(2048).collect(),
+        None => "unknown".to_owned(),
+    };
     match status {
         401 => "the server has asked for the client to provide credentials".to_owned(),
         403 => "forbidden: unknown".to_owned(),

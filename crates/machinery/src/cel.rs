@@ -9,7 +9,11 @@ use std::{
     sync::Arc,
 };
 
-use kube_cel::cel::{ExecutionError, Value as CelValue, objects::Key};
+use kube_cel::cel::{
+    ExecutionError, Value as CelValue,
+    common::ast::{Expr, LiteralValue},
+    objects::Key,
+};
 use serde_json::Value;
 
 use crate::schema::{
@@ -54,6 +58,33 @@ impl Program {
         });
         let free = analysis.free_names.iter().map(String::as_str);
         own.chain(free).filter(|name| !known.contains(name) && !TYPE_NAMES.contains(name)).collect()
+    }
+
+    /// The type of what the expression gives, where its form alone tells it: that of a literal, and `dyn` of what it reads
+    /// from a variable without a schema (`dynamic`).
+    pub fn static_type(&self, dynamic: &[&str]) -> Option<&'static str> {
+        let mut tree = &self.expression.tree;
+        let mut reads = false;
+        loop {
+            return match &tree.expr {
+                Expr::Select(select) if !select.test => {
+                    tree = &select.operand;
+                    reads = true;
+                    continue;
+                }
+                Expr::Ident(name) if dynamic.contains(&name.as_str()) => Some("dyn"),
+                Expr::Literal(literal) if !reads => match literal {
+                    LiteralValue::Int(_) => Some("int"),
+                    LiteralValue::UInt(_) => Some("uint"),
+                    LiteralValue::Double(_) => Some("double"),
+                    LiteralValue::String(_) => Some("string"),
+                    LiteralValue::Bytes(_) => Some("bytes"),
+                    LiteralValue::Boolean(_) => Some("bool"),
+                    LiteralValue::Null => Some("null_type"),
+                },
+                _ => None,
+            };
+        }
     }
 
     /// Evaluates the expression.

@@ -6,6 +6,9 @@
 mod json;
 mod strategic;
 
+pub use json::JsonPatchError;
+pub(crate) use json::json_kind;
+
 use serde_json::{Map, Value};
 
 use crate::schema::SchemaNode;
@@ -25,6 +28,14 @@ fn unprocessable(why: &str) -> ApiError {
 /// # Errors
 /// 400 for a patch that is no list of operations, 413 for more than 10,000 of them, 422 for one that does not apply.
 pub fn json_patch(object: &Value, patch: &Value) -> Result<Value, ApiError> {
+    Ok(apply_json_patch(object, patch)?)
+}
+
+/// As [`json_patch`], and tells which operation failed.
+///
+/// # Errors
+/// See [`JsonPatchError`].
+pub fn apply_json_patch(object: &Value, patch: &Value) -> Result<Value, JsonPatchError> {
     json::apply(object, patch)
 }
 

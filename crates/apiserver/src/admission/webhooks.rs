@@ -6,7 +6,7 @@ use futures::future::join_all;
 use kogge_machinery::{
     admission::{self, MatchResources, MatchResult, Response, ReviewRequest, Webhook, WebhookKind, conditions_match},
     cel::Bindings,
-    patch,
+    patch::{self, JsonPatchError},
     status_error::{ApiError, quote},
 };
 use serde_json::{Map, Value};
@@ -179,8 +179,8 @@ async fn call(
         .post(client, webhook.timeout, &review)
         .await
         .map_err(|reason| CallError::Failed(format!("failed to call webhook: {reason}")))?;
-    let response = admission::response(kind, version, &uid, &answer)
-        .map_err(|reason| CallError::Failed(format!("received invalid webhook response: {reason}")))?;
+    let response =
+        admission::response(kind, version, &uid, &answer).map_err(|error| CallError::Failed(error.to_string()))?;
     for warning in &response.warnings {
         attributes.requester.warnings.push(warning.as_str());
     }
@@ -259,8 +259,10 @@ pub(super) async fn mutate(
                 }
             };
             if let Some(patch) = patch {
-                let new = patch::json_patch(&current, &patch)
-                    .map_err(|error| ApiError::internal(error.status().message.clone()))?;
+                let new = patch::apply_json_patch(&current, &patch).map_err(|error| match error {
+                    JsonPatchError::Apply(why) => ApiError::internal(why),
+                    JsonPatchError::Decode(error) => ApiError::internal(error.status().message.clone()),
+                })?;
                 let new = completed(attributes, served, new)?;
                 if new != current {
                     wanted_again.append(&mut called_before);

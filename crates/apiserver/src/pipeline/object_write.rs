@@ -193,9 +193,11 @@ fn check_preconditions(
     match metadata.get("resourceVersion").and_then(Value::as_str) {
         Some(named) if !named.is_empty() && named != "0" => {
             if named.parse::<u64>().is_err() {
-                // kube-apiserver answers 500. It is the client's error, and clients that retry on 5xx would do so for ever.
-                let message = format!("strconv.ParseUint: parsing {}: invalid syntax", quote(named));
-                return Err(ApiError::bad_request(message));
+                return Err(ApiError::new(
+                    500,
+                    "",
+                    format!("strconv.ParseUint: parsing {}: invalid syntax", quote(named)),
+                ));
             }
             if Some(named) != current["resourceVersion"].as_str() {
                 return Err(modified(resource, current["name"].as_str().unwrap_or_default()));

@@ -131,27 +131,31 @@ async fn server_side_apply(
     let schema = context.served.resource.schema.get();
     let root = schema.as_deref().map(|schema| &*schema.root);
     let api_version = context.served.resource.api_version();
-    let blame = |error| blame_the_body(error, names_namespace);
+    let named = |error| named_as_sent(error, names_namespace);
     // A create can lose against another create, an update against a delete; then it is the other's turn.
     for _ in 0..8 {
         let served = context.served.clone();
         let updated = update_object(context, context.key(), scope, &writer, dry_run, |old, versions| {
             let manager = writer.field_manager(&served, &api_version, scope, versions);
-            apply::apply(Some(old), &applied, root, &manager, force).map(Merged::Applied).map_err(blame)
+            apply::apply(Some(old), &applied, root, &manager, force).map(Merged::Applied).map_err(named)
         })
         .await;
         match updated {
             Err(error) if error.code() == 404 && scope == WriteScope::Main => {}
             other => return other,
         }
-        let metadata = &applied["metadata"];
-        if ["uid", "resourceVersion"].iter().any(|field| metadata[field].as_str().is_some_and(|text| !text.is_empty()))
-        {
-            return Err(modified(&context.served.resource.group_resource(), &context.name));
+        if let Some(uid) = applied["metadata"]["uid"].as_str().filter(|uid| !uid.is_empty()) {
+            let message =
+                format!("uid mismatch: the provided object specified uid {uid}, and no existing object was found");
+            return Err(ApiError::conflict(&context.served.resource.group_resource(), &context.name, &message));
         }
         let versions = ServedVersions::of(context.plane, &served);
         let manager = writer.field_manager(&served, &api_version, scope, &versions);
-        let created = apply::apply(None, &applied, root, &manager, force).map_err(blame)?;
+        let mut created = apply::apply(None, &applied, root, &manager, force).map_err(named)?;
+        if let Some(metadata) = created["metadata"].as_object_mut() {
+            // There is nothing yet that could have another revision.
+            metadata.remove("resourceVersion");
+        }
         match create_object(context, Merged::Applied(created), &writer).await {
             Err(error) if error.status().reason == "AlreadyExists" => {}
             other => return other,
@@ -160,22 +164,17 @@ async fn server_side_apply(
     Err(modified(&context.served.resource.group_resource(), &context.name))
 }
 
-/// The real server answers a body of the wrong shape with 500. It is the client's error, and clients that retry on 5xx
-/// would do so for ever.
-fn blame_the_body(error: ApiError, names_namespace: bool) -> ApiError {
-    let wrong_shape = error.code() == 500 && error.status().message.starts_with("failed to create typed patch object");
-    if !wrong_shape {
-        return error;
+/// The message about a body of the wrong shape names the object as the body does: without a namespace it does not say.
+fn named_as_sent(error: ApiError, names_namespace: bool) -> ApiError {
+    let message = &error.status().message;
+    let wrong_shape = error.code() == 500 && message.starts_with("failed to create typed patch object");
+    match message.split_once(" (") {
+        Some((start, rest)) if wrong_shape && !names_namespace => match rest.split_once('/') {
+            Some((_, name)) => ApiError::new(500, "", format!("{start} (/{name}")),
+            None => error,
+        },
+        _ => error,
     }
-    let mut message = error.to_string();
-    // The message names the object as the body does.
-    if !names_namespace
-        && let Some((start, rest)) = message.split_once(" (")
-        && let Some((_, name)) = rest.split_once('/')
-    {
-        message = format!("{start} (/{name}");
-    }
-    ApiError::bad_request(message)
 }
 
 /// Checks that what is applied is of the type the path names.

@@ -3,7 +3,7 @@
 use proptest::{prelude::*, test_runner::TestRunner};
 use serde_json::{Value, json};
 
-use crate::client::{Client, open};
+use crate::client::{Answer, Client, open};
 
 /// Any JSON, small.
 fn any_json() -> impl Strategy<Value = Value> {
@@ -74,6 +74,12 @@ const KINDS: &[(&str, &str, &str)] = &[
     ("example.com/v1", "Widget", "/apis/example.com/v1/namespaces/default/widgets"),
 ];
 
+/// Whether an answer blames the body, not the server. A 500 without a reason is how the real server refuses what it cannot
+/// bring into its types; one with a reason would be a fault.
+fn blames_the_body(answer: &Answer) -> bool {
+    answer.code < 500 || (answer.code == 500 && answer.body["reason"].is_null())
+}
+
 async fn try_everything(client: &Client, kind: usize, mut object: Value, content: Value) {
     let (api_version, kind_name, collection) = KINDS[kind];
     if !object.is_object() {
@@ -85,7 +91,7 @@ async fn try_everything(client: &Client, kind: usize, mut object: Value, content
         object["metadata"]["name"] = "a.b.c".into();
     }
     let created = client.post(collection, &object).await;
-    assert!(created.code < 500, "{object}: {}", created.body);
+    assert!(blames_the_body(&created), "{object}: {}", created.body);
     let named = format!("{collection}/a.b.c");
     for suffix in ["", "/status"] {
         for encoding in ["merge", "strategic-merge", "json"] {
@@ -95,13 +101,13 @@ async fn try_everything(client: &Client, kind: usize, mut object: Value, content
                 json!({"spec": content, "status": content, "metadata": content})
             };
             let changed = client.patch(&format!("{named}{suffix}"), encoding, &patch).await;
-            assert!(changed.code < 500, "{object} {patch}: {}", changed.body);
+            assert!(blames_the_body(&changed), "{object} {patch}: {}", changed.body);
         }
         let applied = client.patch(&format!("{named}{suffix}?fieldManager=m&force=true"), "apply", &object).await;
-        assert!(applied.code < 500, "{object}: {}", applied.body);
+        assert!(blames_the_body(&applied), "{object}: {}", applied.body);
     }
     let deleted = client.delete(&named, &content).await;
-    assert!(deleted.code < 500, "{object}: {}", deleted.body);
+    assert!(blames_the_body(&deleted), "{object}: {}", deleted.body);
     if deleted.code < 300 {
         client.patch(&named, "merge", &json!({"metadata": {"finalizers": null}})).await;
     }

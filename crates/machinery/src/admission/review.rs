@@ -1,11 +1,14 @@
 //! AdmissionReview: the question to a webhook and its answer.
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
+use base64::{DecodeError, Engine as _, engine::general_purpose::STANDARD};
 use kube_core::{Status, response::StatusSummary};
 use serde_json::{Value, json};
 
 use super::{GroupVersionName, Operation, WebhookKind};
-use crate::status_error::{ApiError, quote};
+use crate::{
+    patch::json_kind,
+    status_error::{ApiError, quote},
+};
 
 /// What a review tells of a request.
 #[derive(Clone, Copy, Debug)]
@@ -91,11 +94,68 @@ pub struct Response {
     pub audit_annotations: Vec<(String, String)>,
 }
 
+/// What is wrong with an answer, in the words of the real server.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ResponseError {
+    /// It is no review.
+    #[error("failed to call webhook: {0}")]
+    Undecodable(String),
+    /// It is none to the question.
+    #[error("received invalid webhook response: {0}")]
+    Invalid(String),
+    /// Its patch is none.
+    #[error("received undecodable patch in webhook response: {0}")]
+    Patch(String),
+}
+
 /// Reads the answer to the review `uid` of `version`.
 ///
 /// # Errors
 /// What is wrong with the answer.
-pub fn response(kind: WebhookKind, version: &str, uid: &str, review: &Value) -> Result<Response, String> {
+pub fn response(kind: WebhookKind, version: &str, uid: &str, review: &Value) -> Result<Response, ResponseError> {
+    check_type(review)?;
+    let bytes = patch_bytes(&review["response"])?;
+    let mut response = checked_response(kind, version, uid, review).map_err(ResponseError::Invalid)?;
+    if let (WebhookKind::Mutating, Some(bytes)) = (kind, bytes) {
+        let patch: Value = serde_json::from_slice(&bytes).map_err(|error| ResponseError::Patch(error.to_string()))?;
+        if !patch.is_array() {
+            let kind = json_kind(&patch);
+            let message = format!("json: cannot unmarshal {kind} into Go value of type jsonpatch.Patch");
+            return Err(ResponseError::Patch(message));
+        }
+        response.patch = Some(patch).filter(|patch| patch.as_array().is_some_and(|operations| !operations.is_empty()));
+    }
+    Ok(response)
+}
+
+/// The real server decodes what says its type by that type, and knows those of admission only.
+fn check_type(review: &Value) -> Result<(), ResponseError> {
+    let text = |name: &str| review[name].as_str().unwrap_or_default();
+    let (api_version, kind) = (text("apiVersion"), text("kind"));
+    let known = kind == "AdmissionReview" && matches!(api_version, "admission.k8s.io/v1" | "admission.k8s.io/v1beta1");
+    if known || api_version.is_empty() || kind.is_empty() {
+        return Ok(());
+    }
+    let (kind, version) = (quote(kind), quote(api_version));
+    Err(ResponseError::Undecodable(format!(
+        "no kind {kind} is registered for version {version} in scheme \"pkg/runtime/scheme.go:111\""
+    )))
+}
+
+/// The decoded patch, if there is one.
+fn patch_bytes(response: &Value) -> Result<Option<Vec<u8>>, ResponseError> {
+    let Some(text) = response["patch"].as_str().filter(|text| !text.is_empty()) else { return Ok(None) };
+    STANDARD.decode(text).map(Some).map_err(|error| {
+        // Go names the byte that does not belong there, or where the last group of four begins.
+        let at = match error {
+            DecodeError::InvalidByte(at, _) | DecodeError::InvalidLastSymbol(at, _) => at,
+            DecodeError::InvalidLength(_) | DecodeError::InvalidPadding => text.trim_end_matches('=').len() / 4 * 4,
+        };
+        ResponseError::Undecodable(format!("illegal base64 data at input byte {at}"))
+    })
+}
+
+fn checked_response(kind: WebhookKind, version: &str, uid: &str, review: &Value) -> Result<Response, String> {
     let response = &review["response"];
     if !response.is_object() {
         return Err("webhook response was absent".to_owned());
@@ -124,21 +184,9 @@ pub fn response(kind: WebhookKind, version: &str, uid: &str, review: &Value) -> 
         }
         None => {}
     }
-    let patch = match kind {
-        WebhookKind::Mutating if !patch.is_empty() => {
-            let undecodable = |error: String| format!("received undecodable patch in webhook response: {error}");
-            let bytes = STANDARD.decode(patch).map_err(|error| undecodable(error.to_string()))?;
-            let patch: Value = serde_json::from_slice(&bytes).map_err(|error| undecodable(error.to_string()))?;
-            if !patch.is_array() {
-                return Err(undecodable("a JSON patch is a list of operations".to_owned()));
-            }
-            Some(patch).filter(|patch| patch.as_array().is_some_and(|operations| !operations.is_empty()))
-        }
-        _ => None,
-    };
     Ok(Response {
         allowed: response["allowed"].as_bool().unwrap_or(false),
-        patch,
+        patch: None,
         result: response.get("status").filter(|result| result.is_object()).cloned(),
         warnings: response["warnings"]
             .as_array()

@@ -86,9 +86,11 @@ fn malformed_answers_are_named() {
         review(json!({"uid": "u", "patch": "?", "patchType": "JSONPatch"})),
         review(json!({"uid": "u", "patch": "e30=", "patchType": "JSONPatch"})),
     ];
-    let mut texts: Vec<String> =
-        answers.iter().map(|answer| response(WebhookKind::Mutating, "v1", "u", answer).unwrap_err()).collect();
-    texts.push(response(WebhookKind::Validating, "v1", "u", &answers[4]).unwrap_err());
+    let mut texts: Vec<String> = answers
+        .iter()
+        .map(|answer| response(WebhookKind::Mutating, "v1", "u", answer).unwrap_err().to_string())
+        .collect();
+    texts.push(response(WebhookKind::Validating, "v1", "u", &answers[4]).unwrap_err().to_string());
     insta::assert_snapshot!(texts.join("\n"));
     let empty = review(json!({"uid": "u", "allowed": true, "patch": "W10=", "patchType": "JSONPatch"}));
     let response = response(WebhookKind::Mutating, "v1", "u", &empty).unwrap();

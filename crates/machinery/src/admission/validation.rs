@@ -402,7 +402,7 @@ pub(super) fn condition_errors(
         if expression.is_empty() {
             errors.push(FieldError::required(field, ""));
         } else if !known.contains(text(condition, "expression"))
-            && let Some(reason) = expression_problem(expression, variables)
+            && let Some(reason) = condition_problem(expression, variables)
         {
             errors.push(FieldError::invalid(field, &expression.into(), &reason));
         }
@@ -419,6 +419,15 @@ pub(super) fn condition_errors(
             errors.push(FieldError::duplicate(field, &condition["name"]));
         }
     }
+}
+
+/// Why an expression is no condition with these variables.
+fn condition_problem(expression: &str, variables: &[&str]) -> Option<String> {
+    const WITHOUT_SCHEMA: [&str; 2] = ["object", "oldObject"];
+    expression_problem(expression, variables).or_else(|| {
+        let found = Program::compile(expression).ok()?.static_type(&WITHOUT_SCHEMA)?;
+        (found != "bool").then(|| format!("must evaluate to bool but got {found}"))
+    })
 }
 
 /// Why an expression does not compile with these variables.

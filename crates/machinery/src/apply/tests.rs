@@ -79,7 +79,7 @@ fn an_apply_that_does_not_fit_the_schema_says_where() {
     failed to create typed patch object (/w; example.com/v1, Kind=Widget): errors:
       .spec.colour: field not declared in schema
       .spec.items: duplicate entries for key [name="a"]
-      .spec.replicas: expected numeric (int or float), got "many"
+      .spec.replicas: expected numeric (int or float), got string
     "#);
 }
 

@@ -9,7 +9,10 @@ use serde_json::Value;
 
 use super::field_set::FieldSet;
 use super::path_element::PathElement;
-use crate::schema::{ListType, SchemaNode};
+use crate::schema::{
+    ListType, SchemaNode,
+    messages::{go_syntax, go_text, go_type},
+};
 
 /// The type at one place of an object.
 #[derive(Clone, Copy)]
@@ -284,24 +287,26 @@ fn validate_at(own: Type<'_>, value: &Value, path: &mut String, errors: &mut Vec
         Form::Any => report(path, "field not declared in schema".to_owned()),
         Form::Scalar => {
             let Type::Node { node, .. } = own else { return };
-            let expected = match (node.schema_type.as_str(), value) {
+            let text = match (node.schema_type.as_str(), value) {
                 (_, Value::Null)
                 | ("integer" | "number", Value::Number(_))
                 | ("boolean", Value::Bool(_))
                 | ("string", Value::String(_)) => return,
-                ("integer" | "number", _) => "numeric (int or float)",
-                ("boolean", _) => "boolean",
+                ("integer" | "number", _) => format!("expected numeric (int or float), got {}", go_type(value)),
+                ("boolean", _) => format!("expected boolean, got &{{{}}}", go_text(value)),
                 (_, Value::String(_) | Value::Number(_) | Value::Bool(_)) => return,
-                ("string", _) => "string",
-                _ => "any scalar",
+                ("string", _) => {
+                    format!("expected string, got &value.valueUnstructured{{Value:{}}}", go_syntax(value))
+                }
+                _ => format!("expected any scalar, got &{{{}}}", go_text(value)),
             };
-            report(path, format!("expected {expected}, got {value}"));
+            report(path, text);
         }
         Form::List => {
             let items = match value {
                 Value::Null => return,
                 Value::Array(items) => items,
-                _ => return report(path, format!("expected list, got {value}")),
+                _ => return report(path, format!("expected list, got &{{{}}}", go_text(value))),
             };
             let mut seen = std::collections::BTreeSet::new();
             for (index, item) in items.iter().enumerate() {
@@ -333,7 +338,7 @@ fn validate_at(own: Type<'_>, value: &Value, path: &mut String, errors: &mut Vec
             let members = match value {
                 Value::Null => return,
                 Value::Object(members) => members,
-                _ => return report(path, format!("expected map, got {value}")),
+                _ => return report(path, format!("expected map, got &{{{}}}", go_text(value))),
             };
             for (name, member) in members {
                 let length = path.len();

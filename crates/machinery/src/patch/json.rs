@@ -3,20 +3,39 @@
 use serde_json::Value;
 
 use super::MAXIMUM_JSON_PATCH_OPERATIONS;
-use crate::status_error::ApiError;
+use crate::status_error::{ApiError, quote};
+
+/// Why a patch was not applied.
+#[derive(Clone, Debug, PartialEq)]
+pub enum JsonPatchError {
+    /// It is no list of operations, or too long; the answer to who sent it.
+    Decode(ApiError),
+    /// An operation failed, in the words of the library of the real server, which it tells only those who run webhooks.
+    Apply(String),
+}
+
+impl From<JsonPatchError> for ApiError {
+    fn from(error: JsonPatchError) -> Self {
+        match error {
+            JsonPatchError::Decode(error) => error,
+            JsonPatchError::Apply(_) => Self::unprocessable(),
+        }
+    }
+}
 
 /// Applies all operations or none.
-pub(super) fn apply(object: &Value, patch: &Value) -> Result<Value, ApiError> {
+pub(super) fn apply(object: &Value, patch: &Value) -> Result<Value, JsonPatchError> {
     let operations = patch.as_array().ok_or_else(|| {
         let kind = json_kind(patch);
         let target = "Go value of type []handlers.jsonPatchOp";
-        ApiError::bad_request(format!("error decoding patch: json: cannot unmarshal {kind} into {target}"))
+        let message = format!("error decoding patch: json: cannot unmarshal {kind} into {target}");
+        JsonPatchError::Decode(ApiError::bad_request(message))
     })?;
     if operations.len() > MAXIMUM_JSON_PATCH_OPERATIONS {
-        return Err(ApiError::request_entity_too_large(format!(
+        return Err(JsonPatchError::Decode(ApiError::request_entity_too_large(format!(
             "The allowed maximum operations in a JSON patch is {MAXIMUM_JSON_PATCH_OPERATIONS}, got {}",
             operations.len()
-        )));
+        ))));
     }
     let mut document = object.clone();
     for operation in operations {
@@ -26,7 +45,7 @@ pub(super) fn apply(object: &Value, patch: &Value) -> Result<Value, ApiError> {
 }
 
 /// What Go's JSON decoder calls a value.
-fn json_kind(value: &Value) -> &'static str {
+pub(crate) fn json_kind(value: &Value) -> &'static str {
     match value {
         Value::Object(_) => "object",
         Value::Array(_) => "array",
@@ -37,165 +56,205 @@ fn json_kind(value: &Value) -> &'static str {
     }
 }
 
-fn apply_one(document: &mut Value, operation: &Value) -> Result<(), ApiError> {
-    let text = |key: &str| -> Result<&str, ApiError> {
-        operation.get(key).and_then(Value::as_str).ok_or_else(|| {
-            ApiError::bad_request(format!("error decoding patch: operation {operation} has no \"{key}\""))
-        })
+fn apply_one(document: &mut Value, operation: &Value) -> Result<(), JsonPatchError> {
+    let decode = |why: String| JsonPatchError::Decode(ApiError::bad_request(format!("error decoding patch: {why}")));
+    let text = |key: &str| {
+        let found = operation.get(key).and_then(Value::as_str);
+        found.ok_or_else(|| decode(format!("operation {operation} has no \"{key}\"")))
     };
     let value = || {
-        operation.get("value").cloned().ok_or_else(|| {
-            ApiError::bad_request(format!("error decoding patch: operation {operation} has no \"value\""))
-        })
+        let found = operation.get("value").cloned();
+        found.ok_or_else(|| decode(format!("operation {operation} has no \"value\"")))
     };
     let name = text("op")?;
-    let path = pointer(text("path")?)?;
+    let shown = text("path")?;
+    let path = pointer(shown)?;
+    let missing = |what: &str, path: &str| {
+        format!("{name} operation does not apply: doc is missing {what}: {path}: missing value")
+    };
     let outcome = match name {
-        "add" => add(document, &path, value()?),
-        "remove" => remove(document, &path).map(drop),
-        "replace" => replace(document, &path, value()?),
-        "test" => test(document, &path, &value()?),
+        "add" => match container(document, &path) {
+            Some((into, key)) => {
+                add(into, key, value()?).map_err(|why| format!("error in add for path: '{shown}': {why}"))
+            }
+            None if path.is_empty() => {
+                *document = value()?;
+                Ok(())
+            }
+            None => Err(missing("path", &quote(shown))),
+        },
+        "remove" => match container(document, &path) {
+            Some((from, key)) => {
+                remove(from, key).map(drop).map_err(|why| format!("error in remove for path: '{shown}': {why}"))
+            }
+            None => Err(missing("path", &quote(shown))),
+        },
+        "replace" => match container(document, &path) {
+            Some((into, key)) => replace(into, key, value()?).map_err(|()| missing("key", shown)),
+            None if path.is_empty() => {
+                *document = value()?;
+                Ok(())
+            }
+            None => Err(missing("path", shown)),
+        },
+        "test" => test(document, &path, shown, &value()?),
         "copy" => {
-            let from = pointer(text("from")?)?;
-            get_or_null(document, &from).cloned().and_then(|value| add(document, &path, value))
+            let source = text("from")?;
+            let from = pointer(source)?;
+            match get_or_null(document, &from) {
+                Some(Ok(found)) => {
+                    let found = found.clone();
+                    match container(document, &path) {
+                        Some((into, key)) => {
+                            add(into, key, found).map_err(|why| format!("error while adding value during copy: {why}"))
+                        }
+                        None if path.is_empty() => {
+                            *document = found;
+                            Ok(())
+                        }
+                        None => Err(missing("destination path", shown)),
+                    }
+                }
+                Some(Err(why)) => Err(format!("error in copy for from: '{source}': {why}")),
+                None => Err(missing("from path", source)),
+            }
         }
         "move" => {
-            let from = pointer(text("from")?)?;
+            let source = text("from")?;
+            let from = pointer(source)?;
             if path.len() > from.len() && path.starts_with(&from) {
                 Err("a value cannot be moved into itself".to_owned())
             } else {
-                remove(document, &from).and_then(|value| add(document, &path, value))
+                let taken = match container(document, &from) {
+                    Some((out_of, key)) => {
+                        remove(out_of, key).map_err(|why| format!("error in move for path: '{key}': {why}"))
+                    }
+                    None => Err(missing("from path", source)),
+                };
+                taken.and_then(|taken| match container(document, &path) {
+                    Some((into, key)) => {
+                        add(into, key, taken).map_err(|why| format!("error in move for path: '{shown}': {why}"))
+                    }
+                    None if path.is_empty() => {
+                        *document = taken;
+                        Ok(())
+                    }
+                    None => Err(missing("destination path", shown)),
+                })
             }
         }
-        _ => return Err(ApiError::unprocessable()),
+        other => Err(format!("Unexpected kind: {other}")),
     };
-    outcome.map_err(|_| ApiError::unprocessable())
+    outcome.map_err(JsonPatchError::Apply)
 }
 
 /// The decoded tokens of a JSON pointer (RFC 6901).
-fn pointer(text: &str) -> Result<Vec<String>, ApiError> {
+fn pointer(text: &str) -> Result<Vec<String>, JsonPatchError> {
     if text.is_empty() {
         return Ok(Vec::new());
     }
     let tokens = text.strip_prefix('/').ok_or_else(|| {
-        ApiError::bad_request(format!("error decoding patch: path {text} does not begin with a slash"))
+        let message = format!("error decoding patch: path {text} does not begin with a slash");
+        JsonPatchError::Decode(ApiError::bad_request(message))
     })?;
     Ok(tokens.split('/').map(|token| token.replace("~1", "/").replace("~0", "~")).collect())
 }
 
-fn shown(path: &[String]) -> String {
-    path.iter().flat_map(|token| ["/", token]).collect()
-}
-
 /// An index into `length` items, negative ones from the end.
 fn index(token: &str, length: usize) -> Result<usize, String> {
-    let digits = token.strip_prefix('-').unwrap_or(token);
-    if digits.is_empty()
-        || !digits.bytes().all(|byte| byte.is_ascii_digit())
-        || (digits.len() > 1 && digits.starts_with('0'))
-    {
-        return Err(format!("invalid array index {token}"));
-    }
-    let number: usize = digits.parse().map_err(|_| format!("invalid array index {token}"))?;
-    let found = if token.starts_with('-') { length.checked_sub(number) } else { Some(number) };
-    found.filter(|found| *found <= length).ok_or_else(|| format!("index {token} is out of bounds"))
+    let number: i64 = token.parse().map_err(|_| format!("strconv.Atoi: parsing {}: invalid syntax", quote(token)))?;
+    let from_end = i64::try_from(length).unwrap_or(i64::MAX);
+    let found = if number < 0 { number.saturating_add(from_end) } else { number };
+    usize::try_from(found)
+        .ok()
+        .filter(|found| *found < length)
+        .ok_or_else(|| format!("Unable to access invalid index: {number}: invalid index referenced"))
 }
 
-fn step<'a>(value: &'a Value, token: &str) -> Option<&'a Value> {
+fn step<'a>(value: &'a mut Value, token: &str) -> Option<&'a mut Value> {
     match value {
-        Value::Object(fields) => fields.get(token),
-        Value::Array(items) => items.get(index(token, items.len()).ok()?),
+        Value::Object(fields) => fields.get_mut(token),
+        Value::Array(items) => {
+            let index = index(token, items.len()).ok()?;
+            items.get_mut(index)
+        }
         _ => None,
     }
 }
 
-fn get<'a>(document: &'a Value, path: &[String]) -> Result<&'a Value, String> {
-    path.iter().try_fold(document, |value, token| step(value, token)).ok_or_else(|| missing(path))
+/// The object or list a path leads into, and the last step.
+fn container<'a, 'p>(document: &'a mut Value, path: &'p [String]) -> Option<(&'a mut Value, &'p str)> {
+    let (last, parents) = path.split_last()?;
+    let container = parents.iter().try_fold(document, |value, token| step(value, token))?;
+    matches!(container, Value::Object(_) | Value::Array(_)).then_some((container, last.as_str()))
 }
 
-fn get_mut<'a>(document: &'a mut Value, path: &[String]) -> Result<&'a mut Value, String> {
-    path.iter()
-        .try_fold(document, |value, token| match value {
-            Value::Object(fields) => fields.get_mut(token),
-            Value::Array(items) => {
-                let index = index(token, items.len()).ok()?;
-                items.get_mut(index)
-            }
-            _ => None,
-        })
-        .ok_or_else(|| missing(path))
-}
-
-fn missing(path: &[String]) -> String {
-    format!("doc is missing path: {}: missing value", crate::status_error::quote(&shown(path)))
-}
-
-fn add(document: &mut Value, path: &[String], value: Value) -> Result<(), String> {
-    let Some((last, parents)) = path.split_last() else {
-        *document = value;
-        return Ok(());
-    };
-    match get_mut(document, parents)? {
+fn add(container: &mut Value, key: &str, value: Value) -> Result<(), String> {
+    match container {
         Value::Object(fields) => {
-            fields.insert(last.clone(), value);
+            fields.insert(key.to_owned(), value);
         }
+        Value::Array(items) if key == "-" => items.push(value),
         Value::Array(items) => {
-            // the new item counts, so that -1 appends
-            let position = match last.as_str() {
-                "-" => items.len(),
-                token if token.starts_with('-') => index(token, items.len() + 1)?,
-                token => index(token, items.len())?,
-            };
-            items.insert(position, value);
+            key.parse::<i64>().map_err(|_| {
+                format!(
+                    "value was not a proper array index: '{key}': strconv.Atoi: parsing {}: invalid syntax",
+                    quote(key)
+                )
+            })?;
+            // The new item counts, so that -1 appends.
+            items.insert(index(key, items.len() + 1)?, value);
         }
-        _ => return Err(missing(path)),
+        _ => {}
     }
     Ok(())
 }
 
-fn remove(document: &mut Value, path: &[String]) -> Result<Value, String> {
-    let (last, parents) = path.split_last().ok_or("the whole document cannot be removed")?;
-    match get_mut(document, parents)? {
-        Value::Object(fields) => fields.remove(last).ok_or_else(|| missing(path)),
-        Value::Array(items) => {
-            let position = index(last, items.len())?;
-            if position < items.len() { Ok(items.remove(position)) } else { Err(missing(path)) }
+fn remove(container: &mut Value, key: &str) -> Result<Value, String> {
+    match container {
+        Value::Object(fields) => {
+            fields.remove(key).ok_or_else(|| format!("Unable to remove nonexistent key: {key}: missing value"))
         }
-        _ => Err(missing(path)),
+        Value::Array(items) => index(key, items.len()).map(|position| items.remove(position)),
+        _ => Ok(Value::Null),
     }
 }
 
 /// As in the reference implementation, a field that is missing in an object that is there can be replaced, ...
-fn replace(document: &mut Value, path: &[String], value: Value) -> Result<(), String> {
-    let Some((last, parents)) = path.split_last() else {
-        *document = value;
-        return Ok(());
-    };
-    if let Value::Object(fields) = get_mut(document, parents)? {
-        fields.insert(last.clone(), value);
-        return Ok(());
+fn replace(container: &mut Value, key: &str, value: Value) -> Result<(), ()> {
+    match container {
+        Value::Object(fields) => {
+            fields.insert(key.to_owned(), value);
+        }
+        Value::Array(items) => {
+            let position = index(key, items.len()).map_err(drop)?;
+            items[position] = value;
+        }
+        _ => {}
     }
-    *get_mut(document, path)? = value;
     Ok(())
 }
 
-/// ... and reads as null.
-fn get_or_null<'a>(document: &'a Value, path: &[String]) -> Result<&'a Value, String> {
+/// ... and reads as null. `None` where the path leads nowhere.
+fn get_or_null<'a>(document: &'a mut Value, path: &[String]) -> Option<Result<&'a Value, String>> {
     const NULL: &Value = &Value::Null;
-    match path.split_last() {
-        Some((last, parents)) => match get(document, parents)? {
-            Value::Object(fields) => Ok(fields.get(last).unwrap_or(NULL)),
-            _ => get(document, path),
-        },
-        None => Ok(document),
+    if path.is_empty() {
+        return Some(Ok(document));
     }
+    let (container, key) = container(document, path)?;
+    Some(match &*container {
+        Value::Object(fields) => Ok(fields.get(key).unwrap_or(NULL)),
+        Value::Array(items) => index(key, items.len()).map(|position| &items[position]),
+        _ => Ok(NULL),
+    })
 }
 
-fn test(document: &Value, path: &[String], expected: &Value) -> Result<(), String> {
-    if json_equal(get_or_null(document, path)?, expected) {
-        Ok(())
-    } else {
-        Err(format!("testing value {} failed", shown(path)))
+fn test(document: &mut Value, path: &[String], shown: &str, expected: &Value) -> Result<(), String> {
+    match get_or_null(document, path) {
+        Some(Ok(found)) if json_equal(found, expected) => Ok(()),
+        Some(Ok(_)) => Err(format!("testing value {shown} failed: test failed")),
+        Some(Err(why)) => Err(format!("error in test for path: '{shown}': {why}")),
+        None => Err(format!("test operation does not apply: is missing path: {shown}: missing value")),
     }
 }
 

@@ -141,6 +141,23 @@ pub(crate) fn go_text(value: &Value) -> String {
     }
 }
 
+/// Such a value as Go's `%#v` prints it.
+pub(crate) fn go_syntax(value: &Value) -> String {
+    match value {
+        Value::String(text) => quote(text),
+        Value::Array(items) => {
+            let items: Vec<String> = items.iter().map(go_syntax).collect();
+            format!("[]interface {{}}{{{}}}", items.join(", "))
+        }
+        Value::Object(fields) => {
+            let fields: Vec<String> =
+                fields.iter().map(|(name, field)| format!("{}:{}", quote(name), go_syntax(field))).collect();
+            format!("map[string]interface {{}}{{{}}}", fields.join(", "))
+        }
+        scalar => go_text(scalar),
+    }
+}
+
 /// The type of such a value as Go's `%T` prints it.
 pub(crate) fn go_type(value: &Value) -> &'static str {
     match value {
