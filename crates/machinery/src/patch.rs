@@ -17,11 +17,6 @@ use crate::status_error::ApiError;
 /// Operations a JSON patch may have, as in the real server.
 pub const MAXIMUM_JSON_PATCH_OPERATIONS: usize = 10_000;
 
-/// 422 in the words of the real server, and why.
-fn unprocessable(why: &str) -> ApiError {
-    ApiError::new(422, "Invalid", format!("the server rejected our request due to an error in our request: {why}"))
-}
-
 /// RFC 6902 with Kubernetes' deviations: a missing field of an object that is there reads as null for `test` and `copy`
 /// and can be replaced; negative indices count from the end.
 ///

@@ -23,7 +23,11 @@ fn the_api_suite_judges_a_running_server_by_the_recorded_answers_of_kube_apiserv
     assert_eq!((json["passed"].as_bool(), json["scenarios"].as_array().map(Vec::len)), (Some(true), Some(3)));
 
     let junit = run(&["--scenario", pattern, "-o", "junit"]).success();
-    assert!(junit.stdout.contains("<testsuite name=\"api\" tests=\"3\" failures=\"0\" skipped=\"0\">"), "{}", junit.stdout);
+    assert!(
+        junit.stdout.contains("<testsuite name=\"api\" tests=\"3\" failures=\"0\" skipped=\"0\">"),
+        "{}",
+        junit.stdout
+    );
 
     // A server held against itself answers the same.
     run(&["--scenario", pattern, "--against", &kubeconfig]).success();

@@ -6,8 +6,7 @@
 
 use serde_json::{Map, Value};
 
-use super::unprocessable;
-use crate::schema::SchemaNode;
+use crate::schema::{SchemaNode, messages::go_text};
 use crate::status_error::ApiError;
 
 const DIRECTIVE: &str = "$patch";
@@ -44,8 +43,13 @@ pub(super) fn apply(object: &Value, patch: &Value, schema: &SchemaNode) -> Resul
     merge_map(original, patch.clone(), Some(schema)).map(Value::Object)
 }
 
-fn bad_directive(directive: &Value) -> ApiError {
-    unprocessable(&format!("unknown patch type: {directive}"))
+/// What the real server has no kind of error for, it answers with 500 and the library's words.
+fn failed(why: String) -> ApiError {
+    ApiError::new(500, "", why)
+}
+
+fn bad_directive(directive: &Value, map: &Value) -> ApiError {
+    failed(format!("unknown patch type: {} in map: {}", go_text(directive), go_text(map)))
 }
 
 fn merge_map(
@@ -58,7 +62,10 @@ fn merge_map(
         Some(Value::String(directive)) if directive == "replace" => return Ok(patch),
         Some(Value::String(directive)) if directive == "delete" => return Ok(Map::new()),
         Some(Value::String(directive)) if directive == "merge" => {}
-        Some(other) => return Err(bad_directive(&other)),
+        Some(other) => {
+            patch.insert(DIRECTIVE.to_owned(), other.clone());
+            return Err(bad_directive(&other, &Value::Object(patch)));
+        }
     }
     retain_keys(&mut original, &mut patch)?;
     merge_ordered_lists(&mut original, &mut patch, schema)?;
@@ -219,7 +226,11 @@ fn merge_list(server: Vec<Value>, change: Vec<Value>, field: &Field<'_>) -> Resu
     }
     let maps = server.first().or(change.first()).is_some_and(Value::is_object);
     if server.iter().chain(&change).any(|item| item.is_object() != maps || item.is_array()) {
-        return Err(unprocessable("lists of mixed types or of lists cannot be merged"));
+        if server.iter().chain(&change).any(Value::is_array) {
+            return Err(ApiError::unprocessable());
+        }
+        let lists = Value::Array(vec![server.into(), change.into()]);
+        return Err(failed(format!("list element types are not identical: {}", go_text(&lists))));
     }
     if !maps {
         let mut union: Vec<Value> = Vec::with_capacity(server.len() + change.len());
@@ -230,8 +241,8 @@ fn merge_list(server: Vec<Value>, change: Vec<Value>, field: &Field<'_>) -> Resu
         }
         return Ok(order_items(union, &change, &server, None));
     }
-    let key = field.merge_key.ok_or_else(|| unprocessable("cannot merge lists without merge key"))?;
-    let no_key = |item: &Value| unprocessable(&format!("map: {item} does not contain declared merge key: {key}"));
+    let key = field.merge_key.ok_or_else(|| failed("cannot merge lists without merge key".to_owned()))?;
+    let no_key = |item: &Value| failed(format!("map: {} does not contain declared merge key: {key}", go_text(item)));
     let (mut merged, mut replaced, mut changes) = (server.clone(), false, Vec::new());
     for item in change {
         match item.get(DIRECTIVE).and_then(Value::as_str) {
@@ -241,8 +252,8 @@ fn merge_list(server: Vec<Value>, change: Vec<Value>, field: &Field<'_>) -> Resu
                 merged.retain(|other| other.get(key) != Some(deleted));
             }
             Some("replace") => replaced = true,
-            Some("merge") => return Err(unprocessable("merging lists cannot yet be specified in the patch")),
-            _ => return Err(bad_directive(item.get(DIRECTIVE).unwrap_or(&Value::Null))),
+            Some("merge") => return Err(failed("merging lists cannot yet be specified in the patch".to_owned())),
+            _ => return Err(bad_directive(item.get(DIRECTIVE).unwrap_or(&Value::Null), &item)),
         }
     }
     if replaced {
