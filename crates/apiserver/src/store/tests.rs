@@ -22,7 +22,7 @@ fn key(resource_name: &str, namespace: &str, name: &str) -> ObjectKey {
     ObjectKey { resource: resource(resource_name), namespace: namespace.to_owned(), name: name.to_owned() }
 }
 
-fn put(name: &str, value: impl Into<serde_json::Value>) -> Change {
+fn put(name: &str, value: impl Into<Value>) -> Change {
     Change::Put(json!({"metadata": {"name": name}, "value": value.into()}))
 }
 
