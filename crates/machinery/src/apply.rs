@@ -24,7 +24,8 @@ pub use versions::{OnlyVersion, OtherVersions};
 
 use comparison::Comparison;
 use managed_fields::{ManagerKey, Managers};
-use path_element::{equal_values, go_json};
+use path_element::equal_values;
+pub(crate) use path_element::go_json;
 use typed::Type;
 use updater::{Conflicts, Refused, Updater};
 
@@ -49,6 +50,8 @@ pub struct FieldManager<'a> {
     pub status_subresource: bool,
     /// RFC 3339, seconds.
     pub now: &'a str,
+    /// What an object of the kind holds when nothing is set, for kinds with Go types: of it nobody becomes the owner.
+    pub empty: Option<&'a Value>,
     /// The kind's other versions; [`OnlyVersion`] for a kind that has none.
     pub versions: &'a dyn OtherVersions,
 }
@@ -61,6 +64,15 @@ impl FieldManager<'_> {
             api_version: if applied { String::new() } else { self.api_version.to_owned() },
             subresource: self.subresource.to_owned(),
         }
+    }
+
+    /// An object of the same type with nothing set.
+    fn empty_like(&self, object: &Value) -> Value {
+        let mut empty = type_only(object);
+        if let (Value::Object(members), Some(Value::Object(zero))) = (&mut empty, self.empty) {
+            members.extend(zero.iter().map(|(name, value)| (name.clone(), value.clone())));
+        }
+        empty
     }
 
     /// Drops the fields the endpoint resets, which a writer there cannot own. Only fields of the version written are
@@ -185,7 +197,7 @@ fn managers_after_update(
     if managers.is_empty() && live.is_some() {
         return Ok(None);
     }
-    let nothing = type_only(new);
+    let nothing = manager.empty_like(new);
     let updater = Updater { own: Type::root(schema), manager };
     updater.update(live.unwrap_or(&nothing), new, &mut managers).map_err(|refused| {
         let step = format!("failed to update ManagedFields ({})", describe(new));
@@ -256,7 +268,7 @@ fn track_before_first_apply(
     manager: &FieldManager<'_>,
 ) -> Result<(), ApiError> {
     let before = FieldManager { name: BEFORE_FIRST_APPLY, ..manager.clone() };
-    Updater { own, manager: &before }.update(&type_only(live), live, managers)?;
+    Updater { own, manager: &before }.update(&manager.empty_like(live), live, managers)?;
     Ok(())
 }
 

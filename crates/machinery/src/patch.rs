@@ -83,5 +83,25 @@ pub fn strategic_merge_patch(object: &Value, patch: &Value, schema: &SchemaNode)
     strategic::apply(object, patch, schema)
 }
 
+/// A value as Go prints it (`%+v` of decoded JSON): `map[spec:map[replicas:3]]`.
+pub fn go_text(value: &Value) -> String {
+    match value {
+        Value::Null => "<nil>".to_owned(),
+        Value::String(text) => text.clone(),
+        Value::Array(items) => format!("[{}]", items.iter().map(go_text).collect::<Vec<_>>().join(" ")),
+        Value::Object(members) => {
+            let members: Vec<String> =
+                members.iter().map(|(name, value)| format!("{name}:{}", go_text(value))).collect();
+            format!("map[{}]", members.join(" "))
+        }
+        other => other.to_string(),
+    }
+}
+
+/// JSON as Go's encoder writes it, with `<`, `>` and `&` escaped.
+pub fn go_json(value: &Value) -> String {
+    crate::apply::go_json(value)
+}
+
 #[cfg(test)]
 mod tests;

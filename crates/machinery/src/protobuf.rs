@@ -1,22 +1,21 @@
 //! Kubernetes protobuf request bodies (`k8s\0` envelope) to JSON, table-driven.
 //!
 //! Go clients send built-in kinds as protobuf and know no fallback: without this, `kubectl create namespace` and every
-//! controller-runtime manager fail. Answers stay JSON, which they all accept, but for
-//! errors to a client that reads nothing else. The tables are generated from the Go types,
-//! see `protobuf-tables/README.md`; the JSON is what Go would have sent, less the zero values it adds.
+//! controller-runtime manager fail. Answers stay JSON, which they all accept, but for errors to a client that reads
+//! nothing else. The tables are generated from the Go types (`go_types`); the JSON is what Go would have sent, less the
+//! zero values it adds.
 
 mod message;
 mod status;
-mod tables;
 mod wire;
 
 pub use status::encode_status;
 
 use serde_json::Value;
 
+use crate::go_types::table;
 use crate::status_error::{ApiError, quote};
 use message::decode_message;
-use tables::tables;
 use wire::{Reader, WireError};
 
 /// What every body begins with.
@@ -25,9 +24,9 @@ const MAGIC: &[u8; 4] = b"k8s\0";
 /// Why a body is not decoded.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 enum DecodeError {
-    #[error("provided data does not appear to be a protobuf message, expected prefix k8s\\0")]
+    #[error("provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]")]
     Magic,
-    #[error("the protobuf message is malformed: {0}")]
+    #[error("{0}")]
     Wire(#[from] WireError),
     #[error("the protobuf message has no apiVersion or kind")]
     TypeMeta,
@@ -41,8 +40,32 @@ enum DecodeError {
     Json { field: String, why: String },
 }
 
-impl From<DecodeError> for ApiError {
+/// Why a body is no object of a known kind, in the words of the real server's decoder.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BodyError {
+    /// The envelope cannot be read: what the body is stays unknown.
+    #[error("{0}")]
+    Envelope(String),
+    /// The body says what it is, and is not that.
+    #[error("{why}")]
+    Object {
+        /// As the envelope has it.
+        api_version: String,
+        /// As the envelope has it.
+        kind: String,
+        /// What is wrong.
+        why: String,
+    },
+}
+
+impl From<DecodeError> for BodyError {
     fn from(error: DecodeError) -> Self {
+        Self::Envelope(error.to_string())
+    }
+}
+
+impl From<BodyError> for ApiError {
+    fn from(error: BodyError) -> Self {
         Self::bad_request(error.to_string())
     }
 }
@@ -85,9 +108,9 @@ fn envelope(body: &[u8]) -> Result<Envelope<'_>, DecodeError> {
 /// tables do not know are left out, as in the real server.
 ///
 /// # Errors
-/// 400 for a malformed body, 415 for a kind the tables do not know.
-pub fn decode(body: &[u8]) -> Result<Value, ApiError> {
-    let envelope = envelope(body)?;
+/// What is wrong with the envelope, or with the object in it, whose kind may not be known.
+pub fn decode(body: &[u8]) -> Result<Value, BodyError> {
+    let envelope = envelope(body).map_err(BodyError::from)?;
     if envelope.api_version.is_empty() || envelope.kind.is_empty() {
         return Err(DecodeError::TypeMeta.into());
     }
@@ -98,18 +121,16 @@ pub fn decode(body: &[u8]) -> Result<Value, ApiError> {
         return serde_json::from_slice(envelope.raw)
             .map_err(|error| DecodeError::Json { field: "raw".to_owned(), why: error.to_string() }.into());
     }
-    let Some(message) = tables().message_of(&envelope.api_version, &envelope.kind) else {
-        return Err(ApiError::new(
-            415,
-            "UnsupportedMediaType",
-            format!(
-                "no kind {} is registered for version {} in protobuf - send application/json",
-                quote(&envelope.kind),
-                quote(&envelope.api_version)
-            ),
-        ));
+    let refused =
+        |why: String| BodyError::Object { api_version: envelope.api_version.clone(), kind: envelope.kind.clone(), why };
+    let Some(message) = table().kind(&envelope.api_version, &envelope.kind) else {
+        return Err(refused(format!(
+            "no kind {} is registered for version {} in scheme \"pkg/runtime/scheme.go:111\"",
+            quote(&envelope.kind),
+            quote(&envelope.api_version)
+        )));
     };
-    let mut object = decode_message(message, envelope.raw, 0)?;
+    let mut object = decode_message(message, envelope.raw, 0).map_err(|error| refused(error.to_string()))?;
     object.insert("apiVersion".to_owned(), envelope.api_version.into());
     object.insert("kind".to_owned(), envelope.kind.into());
     Ok(Value::Object(object))

@@ -119,6 +119,8 @@ impl SchemaNode {
 pub struct Schema {
     /// The node of the object as a whole.
     pub root: Arc<SchemaNode>,
+    /// Of a built-in kind: absent, null and `""` are the same, as they are in Go's types.
+    typed: bool,
 }
 
 impl Schema {
@@ -136,7 +138,7 @@ impl Schema {
 
     /// Compiles a schema that is known to be structural; what is not understood is left out.
     pub fn compile_checked(source: &Value) -> Self {
-        Self { root: Arc::new(compile::node(source)) }
+        Self { root: Arc::new(compile::node(source)), typed: false }
     }
 
     /// Compiles `definitions[name]` where definitions refer to each other by `$ref: "#/components/schemas/NAME"`
@@ -146,7 +148,7 @@ impl Schema {
     /// it is given. Objects without properties keep whatever they are given. Defaults that only repeat Go's zero
     /// values (`""`, `{}`, `0`, `false`), as the upstream documents carry them, are left out.
     pub fn compile_definition(definitions: &Value, name: &str) -> Option<Self> {
-        definitions::compile(definitions, name).map(|root| Self { root })
+        definitions::compile(definitions, name).map(|root| Self { root, typed: true })
     }
 
     /// Whether `value`, a part of an object such as a default, has fields that would be pruned.
@@ -176,7 +178,7 @@ impl Schema {
     /// With `old`, unchanged invalid subtrees are tolerated (CRDValidationRatcheting) and transition rules run.
     /// Never panics, whatever the object.
     pub fn validate(&self, object: &Value, old: Option<&Value>) -> Vec<FieldError> {
-        let mut errors = validate::value_errors(&self.root, object, old);
+        let mut errors = validate::value_errors(&self.root, object, old, self.typed);
         errors.extend(self.embedded_metadata_errors(object));
         errors.extend(self.list_errors(object, old));
         self.add_rule_errors(object, old, &mut errors);
@@ -185,7 +187,7 @@ impl Schema {
 
     /// Types and values of the object as a whole.
     pub(crate) fn value_errors(&self, object: &Value, old: Option<&Value>) -> Vec<FieldError> {
-        validate::value_errors(&self.root, object, old)
+        validate::value_errors(&self.root, object, old, self.typed)
     }
 
     /// Types and values of the status, as its own endpoint checks them: the real server has a validator for it alone, whose
@@ -195,7 +197,7 @@ impl Schema {
         let (Some(node), Some(status)) = (self.root.properties.get(STATUS), object.get(STATUS)) else {
             return Vec::new();
         };
-        let mut errors = validate::value_errors(node, status, old.and_then(|old| old.get(STATUS)));
+        let mut errors = validate::value_errors(node, status, old.and_then(|old| old.get(STATUS)), self.typed);
         for error in &mut errors {
             error.field = match error.field.as_str() {
                 "<nil>" => STATUS.to_owned(),

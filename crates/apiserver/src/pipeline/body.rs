@@ -82,8 +82,18 @@ fn decode_yaml(bytes: &[u8]) -> Result<Decoded, ApiError> {
     let value = serde_saphyr::with_deserializer_from_str_with_options(text, options, |deserializer| {
         ValueSeed { path: &Path::Root, duplicates: &mut duplicates }.deserialize(deserializer)
     })
-    .map_err(|error| ApiError::bad_request(format!("error decoding YAML: {error}")))?;
+    .map_err(|error| ApiError::bad_request(yaml_error(&error.to_string())))?;
     Ok(Decoded { value, duplicates })
+}
+
+/// An error of our YAML parser as the real server's prints it: `line N` goes before it, and line 1 is not told.
+fn yaml_error(text: &str) -> String {
+    let placed = text.rsplit_once(" at line ").and_then(|(message, place)| Some((message, place.split_once(',')?.0)));
+    match placed {
+        Some((message, "1")) => format!("yaml: {message}"),
+        Some((message, line)) => format!("yaml: line {line}: {message}"),
+        None => format!("yaml: {text}"),
+    }
 }
 
 /// Where a value is in the body; only rendered when a duplicate is found.

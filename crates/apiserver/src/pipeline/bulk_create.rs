@@ -9,7 +9,7 @@ use super::{
     admission::admit,
     create::place,
     definition_write,
-    object_completion::{begin_create, clean_fields, finish_create},
+    object_completion::{begin_create, canonicalize, canonicalize_stored, clean_fields, finish_create},
     object_write::{Merged, Writer, timestamp, write_error},
     presentation::convert_to_stored,
     query::FieldValidation,
@@ -70,7 +70,8 @@ async fn create_transaction(plane: &Plane, objects: Vec<Value>, manager: &str) -
 /// The write that creates an object, or none if it is there.
 async fn prepare(plane: &Plane, mut object: Value, writer: &Writer) -> Result<Option<Write>, ApiError> {
     let served = find(plane, &object)?;
-    clean_fields(&served, &mut object, &[], FieldValidation::Strict)?;
+    canonicalize(&served, &mut object);
+    clean_fields(&served, &mut object, &mut Vec::new(), FieldValidation::Strict)?;
     let namespace = if served.resource.namespaced {
         object["metadata"]["namespace"]
             .as_str()
@@ -96,6 +97,7 @@ async fn prepare(plane: &Plane, mut object: Value, writer: &Writer) -> Result<Op
         definition_write::settle_at_once(plane, &mut object, &writer.now);
     } else if let Some(status) = status {
         object["status"] = status;
+        canonicalize_stored(&served, &mut object);
     }
     let object = convert_to_stored(&served, object).await?;
     Ok(Some(Write { key, change: Change::Put(object), expected: Expected::Absent }))

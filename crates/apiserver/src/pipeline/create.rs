@@ -13,7 +13,8 @@ use super::{
     body, certificate_request, escalation,
     get::object_response,
     object_completion::{begin_create, clean_fields, finish_create},
-    object_type::{check_type, default_type},
+    object_decoding::decode_resource,
+    object_type::check_type,
     object_write::{Merged, WriteScope, Writer, Written, write_error},
     presentation::{convert_to_stored, present},
     reviews,
@@ -30,15 +31,16 @@ const GENERATED_NAMES: usize = 8;
 /// Answers a create.
 pub(crate) async fn create(context: &mut RequestContext<'_>, body: Body) -> Result<Response<Body>, ApiError> {
     let encoding = negotiation::body_encoding(context.content_type(), false, context.served.resource.custom)?;
-    let decoded = body::decode(&body::read(body).await?, encoding)?;
-    let mut object = decoded.value;
-    default_type(&context.served, &mut object);
+    let validation = context.query.field_validation()?;
+    let bytes = body::read(body).await?;
+    let (mut object, mut findings) = decode_resource(&context.served, &bytes, encoding, validation)?;
+    drop(bytes);
     check_type(&context.served, &object)?;
     if reviews::is_review(&context.served) {
         return reviews::answer(context, &object).await;
     }
-    let validation = context.query.field_validation()?;
-    for finding in clean_fields(&context.served, &mut object, &decoded.duplicates, validation)? {
+    clean_fields(&context.served, &mut object, &mut findings, validation)?;
+    for finding in findings {
         context.warn(finding);
     }
     place(&context.served, &context.namespace, &mut object)?;

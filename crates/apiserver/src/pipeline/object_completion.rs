@@ -1,11 +1,16 @@
 //! What is made of an object between decoding and committing: prune, default, metadata, strategy, ownership, admission.
 
-use kogge_machinery::{apply, custom_resource, custom_resource_definition, object_meta, status_error::ApiError};
+use kogge_machinery::{
+    apply, custom_resource, custom_resource_definition, object_meta,
+    status_error::{ApiError, quote},
+    typed_object::{self, TypedKind},
+};
 use serde_json::Value;
 
 use super::{
     admission::Review,
     definition_write, ephemeral_containers,
+    object_decoding::typed_kind,
     object_type::check_unchanged_type,
     object_validation::validate,
     object_write::{Merged, WriteScope, Writer},
@@ -29,7 +34,9 @@ pub(crate) async fn track_update(
     let root = schema.as_deref().map(|schema| &*schema.root);
     let api_version = served.resource.api_version();
     let versions = ServedVersions::of(plane, served);
-    let manager = writer.field_manager(served, &api_version, scope, &versions);
+    let empty = if old.is_none() { typed_kind(served).map(TypedKind::empty) } else { None };
+    let mut manager = writer.field_manager(served, &api_version, scope, &versions);
+    manager.empty = empty.as_ref();
     let tracked = versions.run(|| apply::track_update(old, object, root, &manager)).await;
     if let Err(error) = tracked {
         tracing::warn!(%error, "an object is stored without managedFields");
@@ -39,26 +46,25 @@ pub(crate) async fn track_update(
     }
 }
 
-/// Removes unknown fields; warns of them and of duplicates, or refuses them.
+/// Removes the fields a custom object's schema does not know, and adds them to what the client is to be warned of. Built-in
+/// kinds lose theirs in decoding.
 ///
 /// # Errors
 /// 400 for unknown or duplicate fields with `fieldValidation=Strict`.
 pub(crate) fn clean_fields(
     served: &ServedResource,
     object: &mut Value,
-    duplicates: &[String],
+    findings: &mut Vec<String>,
     validation: FieldValidation,
-) -> Result<Vec<String>, ApiError> {
-    let unknown = served.resource.schema.get().map(|schema| schema.prune(object)).unwrap_or_default();
-    if validation == FieldValidation::Ignore || (unknown.is_empty() && duplicates.is_empty()) {
-        return Ok(Vec::new());
+) -> Result<(), ApiError> {
+    if !served.resource.custom {
+        return Ok(());
     }
-    let findings: Vec<String> = unknown
-        .iter()
-        .map(|path| format!("unknown field {path:?}"))
-        .chain(duplicates.iter().map(|path| format!("duplicate field {path:?}")))
-        .collect();
-    if validation == FieldValidation::Strict {
+    findings.extend(unknown_fields(served, object));
+    if validation == FieldValidation::Ignore {
+        findings.clear();
+    }
+    if validation == FieldValidation::Strict && !findings.is_empty() {
         let resource = &served.resource;
         return Err(ApiError::bad_request(format!(
             "{kind} in version {version:?} cannot be handled as a {kind}: strict decoding error: {}",
@@ -67,7 +73,14 @@ pub(crate) fn clean_fields(
             version = resource.version,
         )));
     }
-    Ok(findings)
+    Ok(())
+}
+
+/// Removes the unknown fields of a custom object, and says which they were: those of metadata first.
+pub(crate) fn unknown_fields(served: &ServedResource, object: &mut Value) -> Vec<String> {
+    let unknown = served.resource.schema.get().map(|schema| schema.prune(object)).unwrap_or_default();
+    let (of_metadata, others): (Vec<_>, Vec<_>) = unknown.iter().partition(|path| path.starts_with("metadata."));
+    of_metadata.into_iter().chain(others).map(|path| format!("unknown field {}", quote(path))).collect()
 }
 
 /// The defaults of a kind: of its schema, and of its code.
@@ -95,6 +108,7 @@ pub(crate) async fn begin_create(plane: &Plane, served: &ServedResource, merged:
             metadata.remove(field);
         }
     }
+    canonicalize(served, &mut object);
     if !tracked {
         track_update(plane, served, None, &mut object, WriteScope::Main, writer).await;
     }
@@ -125,8 +139,24 @@ pub(crate) fn finish_create(
         }
         strategy::prepare_create(plane, resource, &mut object)?;
     }
+    canonicalize_stored(served, &mut object);
     validate(served, &object, None, custom_resource::Endpoint::Main)?;
     Ok(object)
+}
+
+/// As [`canonicalize`], for an object that is about to be stored.
+pub(crate) fn canonicalize_stored(served: &ServedResource, object: &mut Value) {
+    if let Some(typed) = typed_kind(served) {
+        typed.canonicalize_stored(object);
+    }
+}
+
+/// Gives an object of a built-in kind the form Go's types have, and so the metadata of all others.
+pub(crate) fn canonicalize(served: &ServedResource, object: &mut Value) {
+    match typed_kind(served) {
+        Some(typed) => _ = typed.canonicalize(object),
+        None => typed_object::canonicalize_metadata(&mut object["metadata"]),
+    }
 }
 
 /// Completes a changed object, except for putting it before admission, validating and committing it.
@@ -148,6 +178,7 @@ async fn begin_update(
     check_unchanged_type(served, old, &object)?;
     apply_defaults(served, &mut object);
     prepare_update(plane, served, old, &mut object, scope)?;
+    canonicalize(served, &mut object);
     if !tracked {
         track_update(plane, served, Some(old), &mut object, scope, writer).await;
     }
@@ -205,8 +236,10 @@ pub(crate) async fn complete_update(
         if mutated.patched {
             check_unchanged_type(served, old, &object)?;
             prepare_update(plane, served, old, &mut object, scope)?;
+            canonicalize(served, &mut object);
         }
     }
+    canonicalize_stored(served, &mut object);
     let endpoint = match scope {
         WriteScope::Status(_) => custom_resource::Endpoint::Status,
         WriteScope::Main | WriteScope::Composed(_) => custom_resource::Endpoint::Main,

@@ -8,11 +8,10 @@ use serde_json::Value;
 
 use crate::registry::ServedResource;
 
-/// Gives an object of a built-in kind the type its path names where it says none itself. Custom resources have to.
-pub(crate) fn default_type(served: &ServedResource, object: &mut Value) {
-    let resource = &served.resource;
-    let Some(fields) = object.as_object_mut().filter(|_| !resource.custom) else { return };
-    for (field, value) in [("kind", resource.kind.clone()), ("apiVersion", resource.api_version())] {
+/// Writes the type of an object where it says none itself.
+pub(super) fn set_type(object: &mut Value, api_version: &str, kind: &str) {
+    let Some(fields) = object.as_object_mut() else { return };
+    for (field, value) in [("kind", kind), ("apiVersion", api_version)] {
         if fields.get(field).is_none_or(|given| given.is_null() || given == "") {
             fields.insert(field.to_owned(), value.into());
         }

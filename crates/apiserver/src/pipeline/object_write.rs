@@ -78,6 +78,7 @@ impl Writer {
             subresource: scope.subresource(),
             status_subresource: served.resource.status_subresource,
             now: &self.now,
+            empty: None,
             versions,
         }
     }

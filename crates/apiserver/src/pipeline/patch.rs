@@ -6,7 +6,8 @@ use kogge_machinery::{
     apply,
     negotiation::{self, BodyEncoding},
     patch,
-    status_error::{ApiError, FieldError},
+    status_error::{ApiError, FieldError, quote},
+    typed_object,
 };
 use serde_json::Value;
 
@@ -14,10 +15,12 @@ use super::{
     RequestContext, body,
     create::{create_object, place},
     get::object_response,
-    object_completion::clean_fields,
+    object_completion::unknown_fields,
     object_type::{check_type, nameless},
     object_write::{Merged, WriteScope, Writer, Written, modified, update_object},
     other_versions::ServedVersions,
+    patched_object::Patch,
+    query::FieldValidation,
 };
 use crate::registry::ServedResource;
 
@@ -50,7 +53,19 @@ pub(crate) async fn read_patch(
     if encoding != BodyEncoding::ApplyYaml && context.query.has("force") {
         return Err(invalid_options(FieldError::forbidden("force", "may not be specified for non-apply patch")));
     }
-    Ok((encoding, body::decode(&body::read(body).await?, encoding)?))
+    let bytes = body::read(body).await?;
+    let decoded = body::decode(&bytes, encoding).map_err(|error| {
+        let syntax = if encoding == BodyEncoding::ApplyYaml { Ok(()) } else { typed_object::check_syntax(&bytes) };
+        match syntax {
+            Err(why) if encoding == BodyEncoding::StrategicMergePatch => ApiError::bad_request(why),
+            Err(why) => ApiError::bad_request(format!("error decoding patch: {why}")),
+            Ok(()) if encoding == BodyEncoding::ApplyYaml => {
+                ApiError::bad_request(format!("error decoding YAML: error converting YAML to JSON: {error}"))
+            }
+            Ok(()) => error,
+        }
+    })?;
+    Ok((encoding, decoded))
 }
 
 async fn merge(
@@ -77,18 +92,21 @@ async fn merge(
     }
     let mut findings = Vec::new();
     let result = update_object(context, context.key(), scope, &writer, dry_run, |old, _| {
-        let mut new = match encoding {
-            BodyEncoding::JsonPatch => patch::json_patch(old, &decoded.value)?,
+        let apply_patch = || match encoding {
+            BodyEncoding::JsonPatch => patch::json_patch(old, &decoded.value),
             BodyEncoding::StrategicMergePatch => match served.resource.schema.get() {
-                Some(schema) => patch::strategic_merge_patch(old, &decoded.value, &schema.root)?,
-                None => patch::merge_patch(old, &decoded.value),
+                Some(schema) => patch::strategic_merge_patch(old, &decoded.value, &schema.root),
+                None => Ok(patch::merge_patch(old, &decoded.value)),
             },
-            _ => patch::merge_patch(old, &decoded.value),
+            _ => Ok(patch::merge_patch(old, &decoded.value)),
         };
+        let new = apply_patch()?;
         if !new.is_object() || (encoding == BodyEncoding::JsonPatch && new == Value::Object(serde_json::Map::new())) {
             return Err(ApiError::unprocessable());
         }
-        findings = clean_fields(&served, &mut new, &decoded.duplicates, validation)?;
+        let patch = Patch { encoding, value: &decoded.value, duplicates: &decoded.duplicates };
+        let (new, found) = patch.decode_result(&served, new, validation, apply_patch)?;
+        findings = found;
         Ok(Merged::Untracked(new))
     })
     .await;
@@ -121,7 +139,7 @@ async fn server_side_apply(
         }
     }
     let validation = context.query.field_validation()?;
-    for finding in clean_fields(&context.served, &mut applied, &decoded.duplicates, validation)? {
+    for finding in clean_applied(&context.served, &mut applied, &decoded.duplicates, validation)? {
         context.warn(finding);
     }
     restrict_to_scope(context.served.resource.status_subresource, scope, &mut applied);
@@ -174,6 +192,28 @@ fn named_as_sent(error: ApiError, names_namespace: bool) -> ApiError {
             None => error,
         },
         _ => error,
+    }
+}
+
+/// Removes unknown fields from what is applied; warns of them and of duplicates, or refuses them.
+fn clean_applied(
+    served: &ServedResource,
+    applied: &mut Value,
+    duplicates: &[String],
+    validation: FieldValidation,
+) -> Result<Vec<String>, ApiError> {
+    let mut findings = unknown_fields(served, applied);
+    findings.extend(duplicates.iter().map(|path| format!("duplicate field {}", quote(path))));
+    match validation {
+        FieldValidation::Ignore => Ok(Vec::new()),
+        FieldValidation::Strict if !findings.is_empty() => {
+            let (kind, version) = (&served.resource.kind, quote(&served.resource.version));
+            Err(ApiError::bad_request(format!(
+                "{kind} in version {version} cannot be handled as a {kind}: strict decoding error: {}",
+                findings.join(", ")
+            )))
+        }
+        _ => Ok(findings),
     }
 }
 

@@ -6,10 +6,11 @@ use kogge_machinery::{
     negotiation::{Answer, Representation},
     status_error::ApiError,
     table::{self, IncludeObject},
+    typed_object::TypedKind,
 };
 use serde_json::Value;
 
-use super::{answer::Document, query::Query};
+use super::{answer::Document, object_completion::canonicalize_stored, query::Query};
 use crate::{builtin::event_conversion, registry::ServedResource, store::StoredObject};
 
 /// A stored object in the served version, with the defaults of the current schema. Bytes that are right as they are
@@ -85,7 +86,9 @@ fn begins_with_version(served: &ServedResource, json: &[u8]) -> bool {
 
 fn convert_to_served(served: &ServedResource, mut value: Value) -> Value {
     if served.is("events.k8s.io", "events") {
-        return event_conversion::to_events_group(value);
+        let mut event = event_conversion::to_events_group(value);
+        canonicalize_stored(served, &mut event);
+        return event;
     }
     let api_version = served.resource.api_version();
     if value["apiVersion"] != api_version.as_str() {
@@ -104,7 +107,11 @@ fn convert_to_served(served: &ServedResource, mut value: Value) -> Value {
 /// What the conversion webhook refuses.
 pub(crate) async fn convert_to_stored(served: &ServedResource, mut value: Value) -> Result<Value, ApiError> {
     if served.is("events.k8s.io", "events") {
-        return Ok(event_conversion::to_core_group(value));
+        let mut event = event_conversion::to_core_group(value);
+        if let Some(typed) = TypedKind::of("v1", "Event") {
+            typed.canonicalize_stored(&mut event);
+        }
+        return Ok(event);
     }
     if served.resource.version != served.resource.storage_version {
         let stored = served.resource.stored_api_version();

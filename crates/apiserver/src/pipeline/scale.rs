@@ -15,10 +15,12 @@ use super::{
     answer::{Document, document_response},
     body,
     get::load,
+    object_decoding::{Wanted, decode_object},
     object_type::nameless,
     object_write::{Merged, WriteScope, Writer, update_object},
     patch::read_patch,
     presentation::present_value,
+    query::FieldValidation,
 };
 
 /// Answers a request for the scale of an object.
@@ -40,7 +42,9 @@ pub(crate) async fn handle(
         }
         "update" => {
             let encoding = kogge_machinery::negotiation::body_encoding(context.content_type(), false, true)?;
-            let sent = body::decode(&body::read(request_body).await?, encoding)?.value;
+            let wanted = Wanted { api_version: "autoscaling/v1", kind: "Scale", custom: false };
+            let bytes = body::read(request_body).await?;
+            let (sent, _) = decode_object(wanted, &bytes, encoding, FieldValidation::Ignore)?;
             check_name(context, &sent)?;
             write(context, paths, |_| Ok(sent.clone())).await?
         }

@@ -9,6 +9,7 @@ use kogge_machinery::{
     negotiation,
     resource::GroupResource,
     status_error::{ApiError, FieldError, quote},
+    typed_object::TypedKind,
 };
 use serde_json::{Value, json};
 
@@ -16,8 +17,10 @@ use super::{
     RequestContext,
     answer::{Document, document_response},
     body,
+    object_decoding::{Wanted, decode_object},
     object_write::{Writer, timestamp},
     other_versions::ServedVersions,
+    query::FieldValidation,
 };
 use crate::{
     builtin,
@@ -42,7 +45,13 @@ const EXTENDED_LIFETIME: i64 = 365 * 24 * 60 * 60;
 /// lifetime out of range.
 pub(crate) async fn create(context: &RequestContext<'_>, body: Body) -> Result<Response<Body>, ApiError> {
     let encoding = negotiation::body_encoding(context.content_type(), false, false)?;
-    let mut request = body::decode(&body::read(body).await?, encoding)?.value;
+    let mut request = decode_object(
+        Wanted { api_version: API_VERSION, kind: KIND, custom: false },
+        &body::read(body).await?,
+        encoding,
+        FieldValidation::Ignore,
+    )?
+    .0;
     for (field, value) in [("kind", KIND), ("apiVersion", API_VERSION)] {
         if request.is_object() && text(&request, &[field]).is_empty() {
             request[field] = value.into();
@@ -116,6 +125,9 @@ pub(crate) async fn create(context: &RequestContext<'_>, body: Body) -> Result<R
     let signed = signed.map_err(|error| ApiError::internal(format!("failed to generate token: {error}")))?;
     let expires = jiff::Timestamp::from_second(now + lifetime).unwrap_or(jiff::Timestamp::MAX);
     request["status"] = json!({"token": signed, "expirationTimestamp": timestamp(expires)});
+    if let Some(typed) = TypedKind::of(API_VERSION, KIND) {
+        typed.canonicalize_stored(&mut request);
+    }
     document_response(&context.answer, StatusCode::CREATED, Document::Value(request))
 }
 
@@ -128,7 +140,9 @@ async fn own(context: &RequestContext<'_>, request: &mut Value) -> Result<(), Ap
     let writer = Writer::of(context)?;
     let schema = builtin::schemas::compile(API_VERSION, DEFINITION);
     let versions = ServedVersions::of(context.plane, &context.served);
+    let empty = TypedKind::of(API_VERSION, KIND).map(TypedKind::empty);
     let manager = FieldManager {
+        empty: empty.as_ref(),
         name: &writer.manager,
         api_version: API_VERSION,
         subresource: "token",

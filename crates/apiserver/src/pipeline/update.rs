@@ -13,7 +13,8 @@ use super::{
     create::{create_object, place},
     get::object_response,
     object_completion::clean_fields,
-    object_type::{check_type, default_type, nameless},
+    object_decoding::decode_resource,
+    object_type::{check_type, nameless},
     object_write::{Merged, WriteScope, Writer, update_object},
 };
 
@@ -31,7 +32,9 @@ pub(crate) async fn update_scope(
     let object = read_object(context, body).await?;
     let resource = &context.served.resource;
     let versioned = object["metadata"]["resourceVersion"].as_str().is_some_and(|version| !version.is_empty());
-    if !versioned && needs_revision(resource) {
+    let may_create = scope == WriteScope::Main && creates_on_update(&resource.group, &resource.plural);
+    let is_there = || context.plane.get(&context.key()).map(|found| found.is_some());
+    if !versioned && needs_revision(resource) && (!may_create || is_there()?) {
         let error = FieldError::invalid("metadata.resourceVersion", &Value::from(0), "must be specified for an update");
         // A missing object is reported as missing, whatever else is wrong.
         super::get::load(context)?;
@@ -40,7 +43,6 @@ pub(crate) async fn update_scope(
     }
     let writer = Writer::of(context)?;
     let dry_run = context.query.dry_run()?;
-    let may_create = scope == WriteScope::Main && creates_on_update(&resource.group, &resource.plural);
     let updated = update_object(context, context.key(), scope, &writer, dry_run, |old, _| {
         check_identity(context, old, &object)?;
         Ok(Merged::Untracked(object.clone()))
@@ -91,12 +93,13 @@ fn check_identity(context: &RequestContext<'_>, old: &Value, new: &Value) -> Res
 /// The object of a PUT body, cleaned and checked to be the one the path names.
 pub(crate) async fn read_object(context: &mut RequestContext<'_>, body: Body) -> Result<Value, ApiError> {
     let encoding = negotiation::body_encoding(context.content_type(), false, context.served.resource.custom)?;
-    let decoded = body::decode(&body::read(body).await?, encoding)?;
-    let mut object = decoded.value;
-    default_type(&context.served, &mut object);
-    check_type(&context.served, &object)?;
     let validation = context.query.field_validation()?;
-    for finding in clean_fields(&context.served, &mut object, &decoded.duplicates, validation)? {
+    let bytes = body::read(body).await?;
+    let (mut object, mut findings) = decode_resource(&context.served, &bytes, encoding, validation)?;
+    drop(bytes);
+    check_type(&context.served, &object)?;
+    clean_fields(&context.served, &mut object, &mut findings, validation)?;
+    for finding in findings {
         context.warn(finding);
     }
     place(&context.served, &context.namespace, &mut object)?;

@@ -195,7 +195,7 @@ fn write_json(text: &mut String, value: &Value, html: bool) {
 }
 
 /// JSON with the characters escaped that Go's encoder escapes for the sake of HTML.
-pub(super) fn go_json(value: &Value) -> String {
+pub(crate) fn go_json(value: &Value) -> String {
     let plain = value.to_string();
     let mut text = String::with_capacity(plain.len());
     for character in plain.chars() {

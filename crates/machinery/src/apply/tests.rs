@@ -5,6 +5,7 @@ use crate::schema::Schema;
 
 fn manager<'a>(name: &'a str, now: &'a str) -> FieldManager<'a> {
     FieldManager {
+        empty: None,
         name,
         api_version: "example.com/v1",
         subresource: "",

@@ -6,31 +6,34 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use super::DecodeError;
-use super::tables::{Encoding, Field, Message, tables};
 use super::wire::{Reader, WireError, WireValue};
+use crate::go_types::{Field, Shape, StructId, TypeId, table};
 
 /// Deeper messages are refused: no built-in kind comes near it.
 const MAXIMUM_DEPTH: usize = 64;
 
-pub(super) fn decode_message(message: &Message, bytes: &[u8], depth: usize) -> Result<Map<String, Value>, DecodeError> {
+/// Decodes the message of a struct.
+pub(super) fn decode_message(id: StructId, bytes: &[u8], depth: usize) -> Result<Map<String, Value>, DecodeError> {
     if depth > MAXIMUM_DEPTH {
         return Err(DecodeError::Depth);
     }
     let mut object = Map::new();
-    let mut reader = Reader::new(bytes);
+    let mut reader = Reader::of_message(bytes, table().struct_name(id));
     while let Some((number, wire)) = reader.next_field()? {
-        let Some(field) = message.field(number) else { continue };
-        match &field.encoding {
-            Encoding::List(item) => decode_item(&mut object, field, item, wire, depth)?,
-            Encoding::Map(value) => decode_entry(&mut object, field, value, wire, depth)?,
-            encoding => {
-                let value = decode_value(encoding, field, wire, depth)?;
-                match value {
-                    Value::Object(inline) if field.name == "*" => object.extend(inline),
-                    value if value.is_null() || (field.omit_zero && is_zero(&value)) => {}
-                    value => {
-                        object.insert(field.name.to_owned(), value);
-                    }
+        let Some(field) = table().numbered_field(id, number) else {
+            if let Some(merged) = table().merged_struct(id, number) {
+                object.extend(decode_message(merged, wire.bytes()?, depth + 1)?);
+            }
+            continue;
+        };
+        match table().shape(field.value) {
+            Shape::List(item) => decode_item(&mut object, field, item, wire, depth)?,
+            Shape::Map(value) => decode_entry(&mut object, field, value, wire, depth)?,
+            shape => {
+                let value = decode_value(field.value, field, wire, depth)?;
+                let is_absent = field.omitted && !matches!(shape, Shape::Pointer(_)) && is_zero(&value);
+                if !value.is_null() && !is_absent {
+                    object.insert(field.name.to_owned(), value);
                 }
             }
         }
@@ -52,21 +55,21 @@ fn is_zero(value: &Value) -> bool {
 fn decode_item(
     object: &mut Map<String, Value>,
     field: &Field,
-    item: &Encoding,
+    item: TypeId,
     wire: WireValue<'_>,
     depth: usize,
 ) -> Result<(), DecodeError> {
     let mut items = Vec::new();
-    match (item, wire) {
+    match (table().shape(item), wire) {
         // packed numbers
-        (Encoding::Integer | Encoding::Bool, WireValue::Bytes(packed)) => {
+        (Shape::Int32 | Shape::Int64 | Shape::Bool, WireValue::Bytes(packed)) => {
             let mut reader = Reader::new(packed);
             while !reader.is_empty() {
                 let number = WireValue::Varint(reader.varint()?);
                 items.push(decode_value(item, field, number, depth)?);
             }
         }
-        (item, wire) => items.push(decode_value(item, field, wire, depth)?),
+        (_, wire) => items.push(decode_value(item, field, wire, depth)?),
     }
     if let Value::Array(list) = object.entry(field.name).or_insert_with(|| Value::Array(Vec::new())) {
         list.extend(items);
@@ -77,7 +80,7 @@ fn decode_item(
 fn decode_entry(
     object: &mut Map<String, Value>,
     field: &Field,
-    encoding: &Encoding,
+    entry: TypeId,
     wire: WireValue<'_>,
     depth: usize,
 ) -> Result<(), DecodeError> {
@@ -86,19 +89,19 @@ fn decode_entry(
     while let Some((number, wire)) = reader.next_field()? {
         match number {
             1 => wire.text()?.clone_into(&mut key),
-            2 => value = Some(decode_value(encoding, field, wire, depth)?),
+            2 => value = Some(decode_value(entry, field, wire, depth)?),
             _ => {}
         }
     }
     let value = match value {
         Some(value) => value,
         // an absent value is the zero one
-        None => match encoding {
-            Encoding::Bool => false.into(),
-            Encoding::Integer => 0.into(),
-            Encoding::Message(_) => Value::Object(Map::new()),
-            Encoding::List(_) | Encoding::Strings => Value::Array(Vec::new()),
-            Encoding::Quantity => "0".into(),
+        None => match table().shape(entry) {
+            Shape::Bool => false.into(),
+            Shape::Int32 | Shape::Int64 => 0.into(),
+            Shape::Struct(_) | Shape::SchemaOrStrings => Value::Object(Map::new()),
+            Shape::List(_) | Shape::Strings => Value::Array(Vec::new()),
+            Shape::Quantity => "0".into(),
             _ => "".into(),
         },
     };
@@ -108,21 +111,22 @@ fn decode_entry(
     Ok(())
 }
 
-fn decode_value(encoding: &Encoding, field: &Field, wire: WireValue<'_>, depth: usize) -> Result<Value, DecodeError> {
-    Ok(match encoding {
-        Encoding::String => wire.text()?.into(),
-        Encoding::Bool => (wire.integer()? != 0).into(),
-        Encoding::Integer => wire.integer()?.into(),
-        Encoding::Bytes => STANDARD.encode(wire.bytes()?).into(),
-        Encoding::Time => decode_time(wire.bytes()?, field, false)?,
-        Encoding::MicroTime => decode_time(wire.bytes()?, field, true)?,
-        Encoding::Quantity => match decode_first_text(wire.bytes()?)? {
+fn decode_value(id: TypeId, field: &Field, wire: WireValue<'_>, depth: usize) -> Result<Value, DecodeError> {
+    Ok(match table().shape(id) {
+        Shape::String => wire.text()?.into(),
+        Shape::Bool => (wire.integer()? != 0).into(),
+        Shape::Int32 | Shape::Int64 => wire.integer()?.into(),
+        Shape::Float64 => crate::typed_object::float(wire.float()?),
+        Shape::Bytes => STANDARD.encode(wire.bytes()?).into(),
+        Shape::Time => decode_time(wire.bytes()?, field, false)?,
+        Shape::MicroTime => decode_time(wire.bytes()?, field, true)?,
+        Shape::Quantity => match decode_first_text(wire.bytes()?)? {
             "" => "0".into(),
             text => text.into(),
         },
-        Encoding::IntOrString => decode_int_or_string(wire.bytes()?)?,
-        Encoding::Json => decode_json(wire.bytes()?, field)?,
-        Encoding::Strings => {
+        Shape::IntOrString => decode_int_or_string(wire.bytes()?)?,
+        Shape::Json => decode_json(wire.bytes()?, field)?,
+        Shape::Strings => {
             let mut items = Vec::new();
             let mut reader = Reader::new(wire.bytes()?);
             while let Some((number, item)) = reader.next_field()? {
@@ -132,15 +136,39 @@ fn decode_value(encoding: &Encoding, field: &Field, wire: WireValue<'_>, depth: 
             }
             Value::Array(items)
         }
-        Encoding::Message(index) => {
-            let bytes = wire.bytes()?;
-            let message =
-                tables().message(*index).ok_or(DecodeError::Field { field: field.name, why: "has no table" })?;
-            Value::Object(decode_message(message, bytes, depth + 1)?)
+        Shape::SchemaOrBool | Shape::SchemaOrArray | Shape::SchemaOrStrings => {
+            decode_schema_choice(table().shape(id), wire.bytes()?, depth)?
         }
-        Encoding::List(_) | Encoding::Map(_) => {
+        Shape::Struct(index) => Value::Object(decode_message(index, wire.bytes()?, depth + 1)?),
+        Shape::Pointer(inner) => decode_value(inner, field, wire, depth)?,
+        Shape::List(_) | Shape::Map(_) => {
             return Err(DecodeError::Field { field: field.name, why: "is a list of lists" });
         }
+    })
+}
+
+/// A schema, or something else that may stand for one.
+fn decode_schema_choice(shape: Shape, bytes: &[u8], depth: usize) -> Result<Value, DecodeError> {
+    let (mut allows, mut schema, mut several) = (false, None, Vec::new());
+    let mut reader = Reader::new(bytes);
+    while let Some((number, wire)) = reader.next_field()? {
+        match (shape, number) {
+            (Shape::SchemaOrBool, 1) => allows = wire.integer()? != 0,
+            (Shape::SchemaOrBool, 2) | (Shape::SchemaOrArray | Shape::SchemaOrStrings, 1) => {
+                schema = Some(Value::Object(decode_message(table().schema_props, wire.bytes()?, depth + 1)?));
+            }
+            (Shape::SchemaOrArray, 2) => {
+                several.push(Value::Object(decode_message(table().schema_props, wire.bytes()?, depth + 1)?));
+            }
+            (Shape::SchemaOrStrings, 2) => several.push(wire.text()?.into()),
+            _ => {}
+        }
+    }
+    Ok(match (shape, schema) {
+        _ if !several.is_empty() => Value::Array(several),
+        (_, Some(schema)) => schema,
+        (Shape::SchemaOrBool, None) => allows.into(),
+        (_, None) => Value::Null,
     })
 }
 

@@ -3,13 +3,13 @@
 /// Why bytes are no protobuf message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum WireError {
-    #[error("unexpected end")]
+    #[error("unexpected EOF")]
     Truncated,
-    #[error("a variable-length integer is longer than 64 bits")]
+    #[error("proto: integer overflow")]
     Overflow,
-    #[error("field number {0} is invalid")]
-    FieldNumber(u64),
-    #[error("wire type {0} is unknown")]
+    #[error("proto: {message}: illegal tag {} (wire type {tag})", .tag >> 3)]
+    FieldNumber { message: &'static str, tag: u64 },
+    #[error("proto: illegal wireType {0}")]
     WireType(u64),
     #[error("a field has the wrong wire type")]
     Mismatch,
@@ -35,6 +35,11 @@ impl<'a> WireValue<'a> {
         std::str::from_utf8(self.bytes()?).map_err(|_| WireError::Utf8)
     }
 
+    /// A double.
+    pub(super) fn float(self) -> Result<f64, WireError> {
+        if let Self::Fixed64(bits) = self { Ok(f64::from_bits(bits)) } else { Err(WireError::Mismatch) }
+    }
+
     /// An int32, int64, bool or enumeration: negative numbers are sign-extended to 64 bits.
     pub(super) fn integer(self) -> Result<i64, WireError> {
         if let Self::Varint(number) = self { Ok(number.cast_signed()) } else { Err(WireError::Mismatch) }
@@ -44,11 +49,17 @@ impl<'a> WireValue<'a> {
 /// Reads the fields of one message.
 pub(super) struct Reader<'a> {
     rest: &'a [u8],
+    message: &'static str,
 }
 
 impl<'a> Reader<'a> {
     pub(super) fn new(bytes: &'a [u8]) -> Self {
-        Self { rest: bytes }
+        Self { rest: bytes, message: "Unknown" }
+    }
+
+    /// Errors name the message.
+    pub(super) fn of_message(bytes: &'a [u8], message: &'static str) -> Self {
+        Self { rest: bytes, message }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -88,7 +99,7 @@ impl<'a> Reader<'a> {
         }
         let tag = self.varint()?;
         let number = u32::try_from(tag >> 3).ok().filter(|number| *number > 0);
-        let number = number.ok_or(WireError::FieldNumber(tag >> 3))?;
+        let number = number.ok_or(WireError::FieldNumber { message: self.message, tag })?;
         let value = match tag & 7 {
             0 => WireValue::Varint(self.varint()?),
             1 => WireValue::Fixed64(u64::from_le_bytes(self.array()?)),

@@ -223,7 +223,7 @@ proptest! {
         let mut object = object;
         schema.prune(&mut object);
         schema.apply_defaults(&mut object);
-        let errors = super::validate::value_errors(&schema.root, &object, Some(&object));
+        let errors = super::validate::value_errors(&schema.root, &object, Some(&object), false);
         prop_assert_eq!(errors, Vec::new());
     }
 }

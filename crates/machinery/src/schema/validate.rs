@@ -14,9 +14,9 @@ use super::{
 };
 use crate::status_error::FieldError;
 
-/// Errors of types and values in `object`.
-pub(crate) fn value_errors(root: &SchemaNode, object: &Value, old: Option<&Value>) -> Vec<FieldError> {
-    let mut outcome = Outcome::default();
+/// Errors of types and values in `object`. In a `typed` one zero values count as absent.
+pub(crate) fn value_errors(root: &SchemaNode, object: &Value, old: Option<&Value>, typed: bool) -> Vec<FieldError> {
+    let mut outcome = Outcome { typed, ..Outcome::default() };
     check(root, object, old, &FieldPath::ROOT, &mut outcome);
     outcome.errors
 }
@@ -26,9 +26,15 @@ pub(crate) fn value_errors(root: &SchemaNode, object: &Value, old: Option<&Value
 struct Outcome {
     errors: Vec<FieldError>,
     successes: usize,
+    /// Whether null and `""` are as good as nothing.
+    typed: bool,
 }
 
 impl Outcome {
+    fn is_absent(&self, value: &Value) -> bool {
+        self.typed && (value.is_null() || value == "")
+    }
+
     fn push(&mut self, error: FieldError) {
         if !self.errors.contains(&error) {
             self.errors.push(error);
@@ -44,7 +50,7 @@ impl Outcome {
 }
 
 fn check(node: &SchemaNode, value: &Value, old: Option<&Value>, path: &FieldPath<'_>, outcome: &mut Outcome) {
-    if old == Some(value) {
+    if old == Some(value) || outcome.is_absent(value) {
         outcome.successes += 1;
         return;
     }
@@ -331,7 +337,7 @@ fn check_fields(
         }
     }
     for name in validation.into_iter().flat_map(|validation| &validation.required) {
-        if !fields.contains_key(name) {
+        if fields.get(name).is_none_or(|value| outcome.is_absent(value)) {
             outcome.push(messages::required(path.field(name).to_field(), ""));
         }
     }

@@ -76,6 +76,7 @@ fn ours(subject: &Subject, status_subresource: bool, steps: &[Value]) -> Vec<Val
         let now = format!("2026-01-01T00:00:{index:02}Z");
         let version = subject.version(step["object"]["apiVersion"].as_str().unwrap()).unwrap();
         let manager = FieldManager {
+            empty: None,
             name: step["manager"].as_str().unwrap(),
             api_version: version.api_version,
             subresource: step["subresource"].as_str().unwrap(),

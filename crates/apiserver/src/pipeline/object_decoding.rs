@@ -1,0 +1,172 @@
+//! Bodies that are one whole object: read, and for built-in kinds brought into the form Go's types give them, or refused
+//! in the words of Go's decoder.
+
+use std::fmt::Write as _;
+
+use kogge_machinery::{
+    negotiation::BodyEncoding,
+    protobuf::{self, BodyError},
+    status_error::{ApiError, quote},
+    typed_object::{self, TypedKind},
+};
+use serde_json::Value;
+
+use super::{body, object_type::set_type, query::FieldValidation};
+use crate::registry::ServedResource;
+
+/// The type a body is to be of.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wanted<'a> {
+    pub(crate) api_version: &'a str,
+    pub(crate) kind: &'a str,
+    /// A custom resource says its type itself, and its schema is looked at later.
+    pub(crate) custom: bool,
+}
+
+/// Decodes the object of a body. Answers it with what the client is to be warned of.
+///
+/// # Errors
+/// 400 in the words of the real server, also for unknown and duplicate fields with `fieldValidation=Strict`.
+pub(crate) fn decode_object(
+    wanted: Wanted<'_>,
+    bytes: &[u8],
+    encoding: BodyEncoding,
+    validation: FieldValidation,
+) -> Result<(Value, Vec<String>), ApiError> {
+    let unrecognized = |why: &str| {
+        let (kind, summary) = (wanted.kind, summary(bytes));
+        ApiError::bad_request(format!(
+            "the object provided is unrecognized (must be of type {kind}): {why} ({summary})"
+        ))
+    };
+    let is_json = match encoding {
+        BodyEncoding::Protobuf | BodyEncoding::Yaml | BodyEncoding::ApplyYaml => false,
+        _ => true,
+    };
+    let mut decoded = match encoding {
+        BodyEncoding::Protobuf => {
+            let value = protobuf::decode(bytes).map_err(|error| match error {
+                BodyError::Envelope(why) => unrecognized(&why),
+                BodyError::Object { api_version, kind, why } => refused(wanted, &api_version, &kind, &why),
+            })?;
+            body::Decoded { value, duplicates: Vec::new() }
+        }
+        _ if is_json => match body::decode(bytes, encoding) {
+            Ok(decoded) => decoded,
+            Err(error) => match typed_object::check_syntax(bytes) {
+                Err(why) => return Err(unrecognized(&format!("couldn't get version/kind; json parse error: {why}"))),
+                // what Go reads more leniently is for the decoder of the kind, below
+                Ok(()) if !wanted.custom => body::Decoded { value: Value::Null, duplicates: vec![error.to_string()] },
+                Ok(()) => return Err(error),
+            },
+        },
+        _ => body::decode(bytes, encoding).map_err(|error| unrecognized(&error.to_string()))?,
+    };
+    let named = named_type(&decoded.value).map_err(|why| unrecognized(&why))?;
+    if named.0.matches('/').count() > 1 {
+        return Err(unrecognized(&format!("unexpected GroupVersion string: {}", named.0)));
+    }
+    let (api_version, kind) = (
+        if named.0.is_empty() && !wanted.custom { wanted.api_version } else { &named.0 }.to_owned(),
+        if named.1.is_empty() && !wanted.custom { wanted.kind } else { &named.1 }.to_owned(),
+    );
+    if !wanted.custom
+        && let Some(typed) = TypedKind::of(&api_version, &kind)
+    {
+        let refused = |why: &str| refused(wanted, &api_version, &kind, why);
+        let fit = typed.canonicalize(&mut decoded.value);
+        let strict = validation != FieldValidation::Ignore;
+        let mut findings = Vec::new();
+        if fit.wrong_values || !decoded.duplicates.is_empty() || fit.unknown_fields && strict {
+            let written = if is_json { None } else { Some(decoded.value.to_string()) };
+            let again = typed.decode(written.as_ref().map_or(bytes, String::as_bytes)).map_err(|why| refused(&why))?;
+            findings = again.findings;
+            decoded.value = again.object;
+        }
+        if validation == FieldValidation::Strict && !findings.is_empty() {
+            return Err(refused(&format!("strict decoding error: {}", findings.join(", "))));
+        }
+        set_type(&mut decoded.value, &api_version, &kind);
+        return Ok((decoded.value, if strict { findings } else { Vec::new() }));
+    }
+    if !wanted.custom {
+        set_type(&mut decoded.value, &api_version, &kind);
+    }
+    let duplicates = decoded.duplicates.iter().map(|path| format!("duplicate field {}", quote(path))).collect();
+    Ok((decoded.value, duplicates))
+}
+
+/// An object of a known kind that cannot be decoded.
+fn refused(wanted: Wanted<'_>, api_version: &str, kind: &str, why: &str) -> ApiError {
+    let version = quote(api_version.rsplit('/').next().unwrap_or_default());
+    ApiError::bad_request(format!("{kind} in version {version} cannot be handled as a {}: {why}", wanted.kind))
+}
+
+/// As [`decode_object`], for the kind of a resource.
+///
+/// # Errors
+/// As [`decode_object`].
+pub(crate) fn decode_resource(
+    served: &ServedResource,
+    bytes: &[u8],
+    encoding: BodyEncoding,
+    validation: FieldValidation,
+) -> Result<(Value, Vec<String>), ApiError> {
+    let api_version = served.resource.api_version();
+    let wanted = Wanted { api_version: &api_version, kind: &served.resource.kind, custom: served.resource.custom };
+    decode_object(wanted, bytes, encoding, validation)
+}
+
+/// The Go type of a built-in kind.
+pub(crate) fn typed_kind(served: &ServedResource) -> Option<TypedKind> {
+    let resource = &served.resource;
+    if resource.custom { None } else { TypedKind::of(&resource.api_version(), &resource.kind) }
+}
+
+/// `apiVersion` and `kind` of a body, empty where absent; the error is that of Go's decoder.
+fn named_type(value: &Value) -> Result<(String, String), String> {
+    const PARSE_ERROR: &str = "couldn't get version/kind; json parse error: json: cannot unmarshal";
+    let described = |value: &Value| match value {
+        Value::Null => "null",
+        Value::Bool(_) => "bool",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    };
+    let Value::Object(members) = value else {
+        return if value.is_null() {
+            Ok((String::new(), String::new()))
+        } else {
+            Err(format!(
+                "{PARSE_ERROR} {} into Go value of type struct {{ APIVersion string \"json:\\\"apiVersion,omitempty\\\"\"; \
+                 Kind string \"json:\\\"kind,omitempty\\\"\" }}",
+                described(value)
+            ))
+        };
+    };
+    let text = |field: &str| match members.get(field) {
+        None | Some(Value::Null) => Ok(String::new()),
+        Some(Value::String(text)) => Ok(text.clone()),
+        Some(other) => Err(format!("{PARSE_ERROR} {} into Go struct field .{field} of type string", described(other))),
+    };
+    Ok((text("apiVersion")?, text("kind")?))
+}
+
+/// The beginning of a body for an error: text where it looks like JSON, else hexadecimal.
+fn summary(bytes: &[u8]) -> String {
+    const LENGTH: usize = 30;
+    let shown = bytes.get(..LENGTH).unwrap_or(bytes);
+    let mut text = match bytes.first() {
+        None => return "<empty>".to_owned(),
+        Some(b'{') => String::from_utf8_lossy(shown).into_owned(),
+        Some(_) => shown.iter().fold(String::new(), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        }),
+    };
+    if bytes.len() > LENGTH {
+        text.push_str(" ...");
+    }
+    text
+}

@@ -1,0 +1,119 @@
+//! What a patch made of an object: brought into the form of its kind, or refused with the patched object in the answer,
+//! as the real server does.
+
+use kogge_machinery::{
+    negotiation::BodyEncoding,
+    patch::{go_json, go_text},
+    status_error::{ApiError, FieldError, quote},
+    typed_object::{Touched, TypedKind},
+};
+use serde_json::Value;
+
+use super::{object_completion::unknown_fields, object_decoding::typed_kind, query::FieldValidation};
+use crate::registry::ServedResource;
+
+/// A decoded patch of any kind but apply.
+pub(super) struct Patch<'a> {
+    pub(super) encoding: BodyEncoding,
+    pub(super) value: &'a Value,
+    /// Paths of fields that are in it twice.
+    pub(super) duplicates: &'a [String],
+}
+
+/// 422 with the patched object.
+fn invalid_patch(shown: &str, why: &str) -> ApiError {
+    ApiError::invalid("", "", "", &[FieldError::invalid("patch", &Value::from(shown), why)])
+}
+
+impl Patch<'_> {
+    /// Decodes the object `patched` came out as. `patch_again` makes it once more, for the error. Answers the object with
+    /// what the client is to be warned of.
+    ///
+    /// # Errors
+    /// 422 for an object that is none of its kind, and with `fieldValidation=Strict` for unknown and duplicate fields.
+    pub(super) fn decode_result(
+        &self,
+        served: &ServedResource,
+        mut patched: Value,
+        validation: FieldValidation,
+        patch_again: impl Fn() -> Result<Value, ApiError>,
+    ) -> Result<(Value, Vec<String>), ApiError> {
+        let mut findings: Vec<String> = Vec::new();
+        if validation != FieldValidation::Ignore {
+            let prefix = if self.encoding == BodyEncoding::JsonPatch { "json patch " } else { "" };
+            findings.extend(self.duplicates.iter().map(|path| format!("{prefix}duplicate field {}", quote(path))));
+        }
+        let Some(typed) = typed_kind(served) else {
+            return self.decode_custom(served, patched, findings, validation);
+        };
+        let fit = typed.canonicalize(&mut patched);
+        let looks_for_unknown = fit.unknown_fields && validation != FieldValidation::Ignore;
+        let is_refused = validation == FieldValidation::Strict && !findings.is_empty();
+        if !fit.wrong_values && !looks_for_unknown && !is_refused {
+            return Ok((patched, findings));
+        }
+        let as_patched = patch_again()?;
+        let (shown, why, unknown) = self.judge(typed, &as_patched);
+        if let Some(why) = why {
+            return Err(invalid_patch(&shown, &why));
+        }
+        if validation != FieldValidation::Ignore {
+            findings.extend(unknown);
+        }
+        if validation == FieldValidation::Strict && !findings.is_empty() {
+            return Err(invalid_patch(&shown, &format!("strict decoding error: {}", findings.join(", "))));
+        }
+        Ok((patched, findings))
+    }
+
+    /// What an error shows, why a value does not fit, and which fields are unknown.
+    fn judge(&self, typed: TypedKind, patched: &Value) -> (String, Option<String>, Vec<String>) {
+        if self.encoding == BodyEncoding::StrategicMergePatch {
+            return (go_text(self.value), typed.conversion_error(patched), typed.unknown_fields(patched));
+        }
+        let touched = match self.encoding {
+            BodyEncoding::JsonPatch => Touched::by_json_patch(self.value),
+            _ => Touched::by_merge_patch(self.value),
+        };
+        let text = typed.encode_patched(patched, &touched);
+        match typed.decode(text.as_bytes()) {
+            Ok(decoded) => (text, None, decoded.findings),
+            Err(why) => (text, Some(why), Vec::new()),
+        }
+    }
+
+    fn decode_custom(
+        &self,
+        served: &ServedResource,
+        mut patched: Value,
+        mut findings: Vec<String>,
+        validation: FieldValidation,
+    ) -> Result<(Value, Vec<String>), ApiError> {
+        if patched["kind"].as_str().is_none_or(str::is_empty) {
+            let shown = go_json(&patched);
+            let why = format!("Object 'Kind' is missing in '{shown}'");
+            return Err(invalid_patch(&shown, &why));
+        }
+        let shown = (validation == FieldValidation::Strict).then(|| go_json(&patched));
+        let is_other_version = patched["apiVersion"] != served.resource.api_version().as_str();
+        let unknown = if is_other_version {
+            // nothing but the type and metadata is known of a version that is not there
+            let members = patched.as_object().into_iter().flatten();
+            members
+                .filter(|(name, _)| !matches!(name.as_str(), "apiVersion" | "kind" | "metadata"))
+                .map(|(name, _)| format!("unknown field {}", quote(name)))
+                .collect()
+        } else {
+            unknown_fields(served, &mut patched)
+        };
+        if validation != FieldValidation::Ignore {
+            findings.extend(unknown);
+        }
+        match shown {
+            Some(shown) if !findings.is_empty() => {
+                Err(invalid_patch(&shown, &format!("strict decoding error: {}", findings.join(", "))))
+            }
+            _ => Ok((patched, findings)),
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! Built-in kinds as the real server handles them: bodies are decoded into Go structs, and what is stored and answered
+//! is what those structs encode to.
+//!
+//! So `labels: {}` is gone and `status: {}` is there, times and quantities have one form, and a body that does not fit
+//! is refused in the words of `encoding/json`. All of it follows from the table of Go's types ([`crate::go_types`]).
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+
+use crate::go_types::{StructId, table};
+
+mod bytes;
+mod canonical;
+mod decode;
+mod encode;
+mod quantity;
+mod syntax;
+mod time;
+mod unstructured;
+
+#[cfg(test)]
+mod tests;
+
+/// A built-in kind whose Go type is known.
+#[derive(Clone, Copy, Debug)]
+pub struct TypedKind {
+    id: StructId,
+    /// Stored as JSON by the real server, not as protobuf.
+    stored_as_json: bool,
+    empty: Option<&'static str>,
+}
+
+/// A decoded body.
+#[derive(Debug, PartialEq)]
+pub struct Decoded {
+    /// In the form of [`TypedKind::canonicalize`].
+    pub object: Value,
+    /// What strict decoding finds, in the order of the document: `unknown field "spec.colour"`, `duplicate field "data.a"`.
+    pub findings: Vec<String>,
+}
+
+/// How an object fits its type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fit {
+    /// Fields were removed that the type does not have.
+    pub unknown_fields: bool,
+    /// A value is not of its type. [`TypedKind::decode`] tells which.
+    pub wrong_values: bool,
+}
+
+/// The objects a patch went into, by the names of the members that lead there.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Touched(BTreeMap<String, Touched>);
+
+impl Touched {
+    /// What a merge patch goes into.
+    pub fn by_merge_patch(patch: &Value) -> Self {
+        let members = patch.as_object().into_iter().flatten();
+        Self(members.map(|(name, value)| (name.clone(), Self::by_merge_patch(value))).collect())
+    }
+
+    /// What it goes into below a member, if anything.
+    fn below(&self, name: &str) -> Option<&Self> {
+        self.0.get(name).filter(|below| !below.0.is_empty())
+    }
+
+    /// What a JSON patch goes into.
+    pub fn by_json_patch(patch: &Value) -> Self {
+        let mut touched = Self::default();
+        for operation in patch.as_array().into_iter().flatten() {
+            for pointer in ["path", "from"].into_iter().filter_map(|field| operation[field].as_str()) {
+                let mut at = &mut touched;
+                for name in pointer.split('/').skip(1) {
+                    at = at.0.entry(name.replace("~1", "/").replace("~0", "~")).or_default();
+                }
+            }
+        }
+        touched
+    }
+}
+
+impl TypedKind {
+    /// The type of a kind; `None` for kinds that are not built in.
+    pub fn of(api_version: &str, kind: &str) -> Option<Self> {
+        let group = api_version.split_once('/').map_or("", |(group, _)| group);
+        Some(Self {
+            id: table().kind(api_version, kind)?,
+            stored_as_json: matches!(group, "apiextensions.k8s.io" | "apiregistration.k8s.io"),
+            empty: table().empty(api_version, kind),
+        })
+    }
+
+    /// Brings an object into the form Go gives it. Values that do not fit stay as they are. Allocates nothing for an
+    /// object that has that form.
+    ///
+    /// Lists and maps that are empty stay different from absent ones where they are always written, as they do until
+    /// the object is stored ([`Self::canonicalize_stored`]).
+    pub fn canonicalize(self, object: &mut Value) -> Fit {
+        self.walk(object, canonical::Walk { keeps_empty: true, ..canonical::Walk::default() })
+    }
+
+    /// As [`Self::canonicalize`], for an object that is stored or was: protobuf does not tell empty from absent.
+    pub fn canonicalize_stored(self, object: &mut Value) -> Fit {
+        let walk = canonical::Walk { keeps_empty: self.stored_as_json, is_last: true, ..canonical::Walk::default() };
+        self.walk(object, walk)
+    }
+
+    fn walk(self, object: &mut Value, mut walk: canonical::Walk) -> Fit {
+        match object {
+            Value::Object(members) => walk.fields(self.id, members),
+            Value::Null => *object = Value::Object(canonical::zero_fields(self.id)),
+            _ => walk.wrong = true,
+        }
+        Fit { unknown_fields: walk.unknown, wrong_values: walk.wrong }
+    }
+
+    /// Decodes JSON as the real server does, and tells what it would not take or only with a warning. Slower than
+    /// parsing and [`Self::canonicalize`], which have the same result where nothing is wrong.
+    ///
+    /// # Errors
+    /// Go's text for the first value that does not fit, or for what is no JSON.
+    pub fn decode(self, json: &[u8]) -> Result<Decoded, String> {
+        syntax::check(json)?;
+        let read = decode::read(self.id, json)?;
+        let mut object = read.value;
+        self.canonicalize(&mut object);
+        Ok(Decoded { object, findings: read.findings })
+    }
+
+    /// The members of an object of which nothing is set. Ownership of what a create sets is found by comparing with
+    /// it.
+    pub fn empty(self) -> Value {
+        fn merge(into: &mut Map<String, Value>, more: Map<String, Value>) {
+            for (name, value) in more {
+                match (into.get_mut(&name), value) {
+                    (Some(Value::Object(inner)), Value::Object(more)) => merge(inner, more),
+                    (_, value) => _ = into.insert(name, value),
+                }
+            }
+        }
+        let mut members = canonical::zero_fields(self.id);
+        if let Some(Ok(more)) = self.empty.map(serde_json::from_str) {
+            merge(&mut members, more);
+        }
+        Value::Object(members)
+    }
+
+    /// JSON of a canonical object with members in the order of Go's struct fields.
+    pub fn encode(self, object: &Value) -> String {
+        self.encode_patched(object, &Touched::default())
+    }
+
+    /// As [`Self::encode`], with the members of what a patch has touched in sorted order, as the libraries of the real
+    /// server leave them.
+    pub fn encode_patched(self, object: &Value, touched: &Touched) -> String {
+        let mut text = String::new();
+        encode::write(self.id, object, Some(touched).filter(|touched| !touched.0.is_empty()), &mut text);
+        text
+    }
+
+    /// What keeps a patched object from being one of the kind, in the words of the conversion that strategic merge
+    /// patches end with.
+    pub fn conversion_error(self, object: &Value) -> Option<String> {
+        unstructured::error(self.id, object)
+    }
+
+    /// `unknown field "…"` for what such a conversion leaves out, sorted.
+    pub fn unknown_fields(self, object: &Value) -> Vec<String> {
+        unstructured::unknown(self.id, object)
+    }
+}
+
+/// A float64 as Go writes it: whole numbers without a fraction.
+#[expect(clippy::cast_possible_truncation, reason = "the bound keeps it exact")]
+pub(crate) fn float(number: f64) -> Value {
+    if number.fract() == 0.0 && number.abs() < 9.0e15 { Value::from(number as i64) } else { Value::from(number) }
+}
+
+/// Gives the metadata of a custom object the form it has as a Go struct. Unknown fields go; values that do not fit stay.
+pub fn canonicalize_metadata(metadata: &mut Value) {
+    if let (Value::Object(members), Some(id)) = (metadata, table().struct_named("meta.v1.ObjectMeta")) {
+        canonical::Walk { keeps_empty: true, ..canonical::Walk::default() }.fields(id, members);
+    }
+}
+
+/// Checks that `json` is one JSON value.
+///
+/// # Errors
+/// The text of Go's syntax error.
+pub fn check_syntax(json: &[u8]) -> Result<(), String> {
+    syntax::check(json)
+}

@@ -1,0 +1,571 @@
+//! Reads JSON into Go's types step by step, for what the fast way cannot say: the first error in the order of the
+//! document, in Go's words, and every unknown or duplicate field.
+
+use serde_json::{Map, Value};
+
+use super::{bytes, quantity, time};
+use crate::go_types::{Shape, StructId, TypeId, table};
+
+/// So many strict findings are told at most.
+const MAXIMUM_FINDINGS: usize = 100;
+/// Values nested deeper are not built.
+const MAXIMUM_DEPTH: usize = 128;
+
+/// What was read.
+#[derive(Debug, PartialEq)]
+pub(super) struct Read {
+    pub(super) value: Value,
+    /// `unknown field "…"` and `duplicate field "…"`, in the order of the document.
+    pub(super) findings: Vec<String>,
+}
+
+/// Reads the struct `id` out of `data`, which is valid JSON.
+///
+/// # Errors
+/// Go's text for the first value that does not fit.
+pub(super) fn read(id: StructId, data: &[u8]) -> Result<Read, String> {
+    read_struct(id, data).map_err(|misfit| misfit.to_string())
+}
+
+fn read_struct(id: StructId, data: &[u8]) -> Result<Read, PlacedMisfit> {
+    let mut reader = Reader {
+        data,
+        at: 0,
+        depth: 0,
+        error: None,
+        findings: Vec::new(),
+        inside: None,
+        fields: Vec::new(),
+        path: String::new(),
+    };
+    match reader.value(Target::Struct(id), None) {
+        Err(misfit) => Err(reader.place(misfit)),
+        Ok(value) => match reader.error {
+            Some(error) => Err(error),
+            None => Ok(Read { value, findings: reader.findings }),
+        },
+    }
+}
+
+/// What a value is read into.
+#[derive(Clone, Copy)]
+enum Target {
+    Type(TypeId),
+    /// The object itself.
+    Struct(StructId),
+    /// Nothing: the value is skipped.
+    Nothing,
+    /// Whatever it is.
+    Anything,
+}
+
+/// Why a value does not fit.
+enum Misfit {
+    /// `json: cannot unmarshal …`, which gets the place it happened at.
+    Type {
+        value: String,
+        go_type: String,
+        /// Fields on the way to it, of what decodes itself.
+        below: Vec<&'static str>,
+    },
+    /// What a type's own decoding says.
+    Other(String),
+}
+
+impl Misfit {
+    fn of(value: &str, go_type: &str) -> Self {
+        Self::Type { value: value.to_owned(), go_type: go_type.to_owned(), below: Vec::new() }
+    }
+}
+
+/// An error and where it is.
+struct PlacedMisfit {
+    misfit: Misfit,
+    inside: Option<StructId>,
+    fields: Vec<&'static str>,
+}
+
+impl std::fmt::Display for PlacedMisfit {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match (&self.misfit, self.inside) {
+            (Misfit::Other(text), _) => formatter.write_str(text),
+            (Misfit::Type { value, go_type, .. }, None) => {
+                write!(formatter, "json: cannot unmarshal {value} into Go value of type {go_type}")
+            }
+            (Misfit::Type { value, go_type, .. }, Some(id)) => {
+                let (name, fields) = (table().struct_name(id), self.fields.join("."));
+                write!(
+                    formatter,
+                    "json: cannot unmarshal {value} into Go struct field {name}.{fields} of type {go_type}"
+                )
+            }
+        }
+    }
+}
+
+/// What a literal is in Go's errors.
+enum Literal {
+    Null,
+    Bool(bool),
+    Number(String),
+    Text(String),
+}
+
+struct Reader<'d> {
+    data: &'d [u8],
+    at: usize,
+    depth: usize,
+    /// The first error that does not end the reading.
+    error: Option<PlacedMisfit>,
+    findings: Vec<String>,
+    /// The struct whose field is being read.
+    inside: Option<StructId>,
+    /// Names of the fields that lead here; items of lists and maps have none.
+    fields: Vec<&'static str>,
+    /// Where findings are.
+    path: String,
+}
+
+impl Reader<'_> {
+    /// An error with the place the reader is at.
+    fn place(&self, misfit: Misfit) -> PlacedMisfit {
+        let mut fields = self.fields.clone();
+        if let Misfit::Type { below, .. } = &misfit {
+            fields.extend(below);
+        }
+        PlacedMisfit { misfit, inside: self.inside, fields }
+    }
+
+    fn save(&mut self, misfit: Misfit) {
+        if self.error.is_none() {
+            self.error = Some(self.place(misfit));
+        }
+    }
+
+    fn find(&mut self, what: &str, name: &str) {
+        let path = if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) };
+        let finding = format!("{what} field {}", crate::status_error::quote(&path));
+        if self.findings.len() < MAXIMUM_FINDINGS && !self.findings.contains(&finding) {
+            self.findings.push(finding);
+        }
+    }
+
+    fn peek(&mut self) -> u8 {
+        while matches!(self.data.get(self.at), Some(b' ' | b'\t' | b'\r' | b'\n')) {
+            self.at += 1;
+        }
+        self.data.get(self.at).copied().unwrap_or_default()
+    }
+
+    /// Reads the next value; `old` is what the same field held before, in case of duplicates.
+    fn value(&mut self, target: Target, old: Option<Value>) -> Result<Value, Misfit> {
+        self.depth += 1;
+        if self.depth > MAXIMUM_DEPTH {
+            return Err(Misfit::Other("exceeded max depth".to_owned()));
+        }
+        let read = match self.peek() {
+            b'{' => self.object(target, old),
+            b'[' => self.array(target, old),
+            _ => self.literal(target, old),
+        };
+        self.depth -= 1;
+        read
+    }
+
+    /// The target without pointers.
+    fn shape(target: Target) -> (Option<Shape>, String) {
+        match target {
+            Target::Struct(id) => (Some(Shape::Struct(id)), String::new()),
+            Target::Type(mut id) => {
+                while let Shape::Pointer(inner) = table().shape(id) {
+                    id = inner;
+                }
+                (Some(table().shape(id)), table().go_name(id))
+            }
+            Target::Nothing | Target::Anything => (None, String::new()),
+        }
+    }
+
+    fn object(&mut self, target: Target, old: Option<Value>) -> Result<Value, Misfit> {
+        let (shape, go_type) = Self::shape(target);
+        let mismatch = |go_type: &str| Misfit::of("object", go_type);
+        match shape {
+            None | Some(Shape::Json) => self.members(None, None, old),
+            Some(Shape::Struct(id)) => self.members(Some(id), None, old),
+            Some(Shape::Map(entry)) => self.members(None, Some(entry), old),
+            Some(Shape::SchemaOrBool | Shape::SchemaOrArray | Shape::SchemaOrStrings) => self.own_decoding(),
+            Some(Shape::Time | Shape::MicroTime) => Err(mismatch("string")),
+            Some(Shape::IntOrString) => Err(mismatch("int32")),
+            Some(Shape::Quantity) => self.quantity(),
+            Some(_) => {
+                self.save(mismatch(&go_type));
+                self.members(None, None, None)
+            }
+        }
+    }
+
+    /// A schema of a definition that may be something else: it is read by itself, with nothing looked for but errors.
+    fn own_decoding(&mut self) -> Result<Value, Misfit> {
+        let start = self.at;
+        self.value(Target::Nothing, None)?;
+        let data = self.data.get(start..self.at).unwrap_or_default();
+        match read_struct(table().schema_props, data) {
+            Ok(read) => Ok(read.value),
+            Err(PlacedMisfit { misfit: Misfit::Type { value, go_type, .. }, fields, .. }) => {
+                Err(Misfit::Type { value, go_type, below: fields })
+            }
+            Err(PlacedMisfit { misfit, .. }) => Err(misfit),
+        }
+    }
+
+    fn members(&mut self, id: Option<StructId>, entry: Option<TypeId>, old: Option<Value>) -> Result<Value, Misfit> {
+        let mut members = match old {
+            Some(Value::Object(members)) if id.is_some() || entry.is_some() => members,
+            _ => Map::new(),
+        };
+        let mut seen: Vec<String> = Vec::new();
+        let (inside, depth, path) = (self.inside, self.fields.len(), self.path.len());
+        self.at += 1;
+        while self.peek() != b'}' {
+            let name = self.text();
+            self.peek();
+            self.at += 1;
+            let field = id.map(|id| (id, table().field(id, &name)));
+            let target = match (field, entry) {
+                (Some((_, None)), _) => {
+                    self.find("unknown", &name);
+                    Target::Nothing
+                }
+                (Some((id, Some(field))), _) => {
+                    if seen.contains(&name) {
+                        self.find("duplicate", &name);
+                    }
+                    self.fields.extend(table().chain(field));
+                    self.inside = Some(id);
+                    self.fields.push(field.name);
+                    self.enter(&name);
+                    Target::Type(field.value)
+                }
+                (None, Some(entry)) => {
+                    if seen.contains(&name) {
+                        self.find("duplicate", &name);
+                    }
+                    self.enter(&name);
+                    Target::Type(entry)
+                }
+                (None, None) => Target::Anything,
+            };
+            let old = if id.is_some() { members.remove(&name) } else { None };
+            let value = self.value(target, old)?;
+            if !matches!(target, Target::Nothing) {
+                members.insert(name.clone(), value);
+                seen.push(name);
+            }
+            self.inside = inside;
+            self.fields.truncate(depth);
+            self.path.truncate(path);
+            if self.peek() == b',' {
+                self.at += 1;
+            }
+        }
+        self.at += 1;
+        Ok(Value::Object(members))
+    }
+
+    fn enter(&mut self, name: &str) {
+        if !self.path.is_empty() {
+            self.path.push('.');
+        }
+        self.path.push_str(name);
+    }
+
+    fn array(&mut self, target: Target, old: Option<Value>) -> Result<Value, Misfit> {
+        let (shape, go_type) = Self::shape(target);
+        let mismatch = |go_type: &str| Misfit::of("array", go_type);
+        match shape {
+            None | Some(Shape::Json) => self.items(Target::Anything, None),
+            Some(Shape::List(item)) => self.items(Target::Type(item), old),
+            Some(Shape::Strings) => self.strings(),
+            Some(Shape::Bytes) => self.bytes(),
+            Some(Shape::SchemaOrArray) => self.schemas(),
+            Some(Shape::SchemaOrStrings) => self.items(Target::Anything, None),
+            Some(Shape::SchemaOrBool) => Err(Misfit::Other("boolean or JSON schema expected".to_owned())),
+            Some(Shape::Time | Shape::MicroTime) => Err(mismatch("string")),
+            Some(Shape::IntOrString) => Err(mismatch("int32")),
+            Some(Shape::Quantity) => self.quantity(),
+            Some(Shape::Struct(id)) if go_type.is_empty() => {
+                let name = table().struct_name(id);
+                self.save(mismatch(&format!("v1.{name}")));
+                self.items(Target::Nothing, None)
+            }
+            Some(_) => {
+                self.save(mismatch(&go_type));
+                self.items(Target::Nothing, None)
+            }
+        }
+    }
+
+    /// A list read twice keeps what the second reading leaves out of its items.
+    fn items(&mut self, target: Target, old: Option<Value>) -> Result<Value, Misfit> {
+        let mut old = match old {
+            Some(Value::Array(items)) => items,
+            _ => Vec::new(),
+        }
+        .into_iter();
+        let mut items = Vec::new();
+        let path = self.path.len();
+        self.at += 1;
+        while self.peek() != b']' {
+            if let Target::Type(_) = target {
+                self.path.push_str(&format!("[{}]", items.len()));
+            }
+            items.push(self.value(target, old.next())?);
+            self.path.truncate(path);
+            if self.peek() == b',' {
+                self.at += 1;
+            }
+        }
+        self.at += 1;
+        Ok(Value::Array(items))
+    }
+
+    /// A list of strings under a name of its own.
+    fn strings(&mut self) -> Result<Value, Misfit> {
+        let Value::Array(items) = self.items(Target::Anything, None)? else { return Ok(Value::Null) };
+        for item in &items {
+            let value = match item {
+                Value::String(_) | Value::Null => continue,
+                Value::Bool(_) => "bool",
+                Value::Number(_) => "number",
+                Value::Array(_) => "array",
+                Value::Object(_) => "object",
+            };
+            self.save(Misfit::of(value, "string"));
+        }
+        Ok(Value::Array(items))
+    }
+
+    /// Bytes may be a list of numbers.
+    fn bytes(&mut self) -> Result<Value, Misfit> {
+        use base64::Engine as _;
+        let Value::Array(items) = self.items(Target::Anything, None)? else { return Ok(Value::Null) };
+        let mut found = Vec::with_capacity(items.len());
+        for item in &items {
+            let byte = item.as_u64().and_then(|number| u8::try_from(number).ok());
+            let sent = match item {
+                Value::Null => "null".to_owned(),
+                Value::Bool(_) => "bool".to_owned(),
+                Value::Number(number) => format!("number {number}"),
+                Value::String(_) => "string".to_owned(),
+                Value::Array(_) => "array".to_owned(),
+                Value::Object(_) => "object".to_owned(),
+            };
+            match byte {
+                None if !item.is_null() => self.save(Misfit::of(&sent, "uint8")),
+                byte => found.push(byte.unwrap_or_default()),
+            }
+        }
+        Ok(Value::String(base64::engine::general_purpose::STANDARD.encode(found)))
+    }
+
+    fn schemas(&mut self) -> Result<Value, Misfit> {
+        let mut items = Vec::new();
+        self.at += 1;
+        while self.peek() != b']' {
+            let item = if self.peek() == b'{' { self.own_decoding()? } else { self.value(Target::Anything, None)? };
+            items.push(item);
+            if self.peek() == b',' {
+                self.at += 1;
+            }
+        }
+        self.at += 1;
+        Ok(Value::Array(items))
+    }
+
+    /// A quantity decodes itself from the text of whatever stands there.
+    fn quantity(&mut self) -> Result<Value, Misfit> {
+        let start = self.at;
+        self.value(Target::Anything, None)?;
+        let text = String::from_utf8_lossy(self.data.get(start..self.at).unwrap_or_default());
+        quantity::canonical(&text).map_err(|error| Misfit::Other(error.to_owned()))?;
+        Ok(Value::String(text.into_owned()))
+    }
+
+    fn literal(&mut self, target: Target, old: Option<Value>) -> Result<Value, Misfit> {
+        let start = self.at;
+        let literal = self.next_literal();
+        let source = String::from_utf8_lossy(self.data.get(start..self.at).unwrap_or_default()).into_owned();
+        let (shape, go_type) = Self::shape(target);
+        let Some(shape) = shape else { return Ok(generic(literal)) };
+        let named = |value: &str| Misfit::of(value, &go_type);
+        let sent = match &literal {
+            Literal::Null => "null",
+            Literal::Bool(_) => "bool",
+            Literal::Number(_) => "number",
+            Literal::Text(_) => "string",
+        };
+        match (shape, literal) {
+            (Shape::Json, literal) => return Ok(generic(literal)),
+            // null empties what can be nothing, and leaves the rest as it is
+            (_, Literal::Null) => {
+                let is_nothing = match target {
+                    Target::Type(id) => matches!(
+                        table().shape(id),
+                        Shape::Pointer(_)
+                            | Shape::List(_)
+                            | Shape::Map(_)
+                            | Shape::Bytes
+                            | Shape::Strings
+                            | Shape::Time
+                            | Shape::MicroTime
+                            | Shape::Quantity
+                    ),
+                    _ => false,
+                };
+                return Ok(if is_nothing { Value::Null } else { old.unwrap_or(Value::Null) });
+            }
+            (Shape::Time | Shape::MicroTime, Literal::Text(text)) => {
+                time::parse(&text, shape == Shape::MicroTime).map_err(Misfit::Other)?;
+                return Ok(Value::String(text));
+            }
+            (Shape::Time | Shape::MicroTime, _) => {
+                return Err(Misfit::of(sent, "string"));
+            }
+            (Shape::Quantity, literal) => {
+                let text = if let Literal::Text(_) = literal {
+                    // as it stands in the document, escapes and all
+                    source.trim_matches('"').to_owned()
+                } else {
+                    source
+                };
+                quantity::canonical(&text).map_err(|error| Misfit::Other(error.to_owned()))?;
+                return Ok(Value::String(text));
+            }
+            (Shape::IntOrString, Literal::Text(text)) => return Ok(Value::String(text)),
+            (Shape::IntOrString, Literal::Number(number)) => match number.parse::<i32>() {
+                Ok(number) => return Ok(number.into()),
+                Err(_) => {
+                    return Err(Misfit::of(&format!("number {number}"), "int32"));
+                }
+            },
+            (Shape::IntOrString, _) => {
+                return Err(Misfit::of(sent, "int32"));
+            }
+            (Shape::SchemaOrBool, Literal::Bool(flag)) => return Ok(flag.into()),
+            (Shape::SchemaOrBool, _) => {
+                return Err(Misfit::Other("boolean or JSON schema expected".to_owned()));
+            }
+            (Shape::SchemaOrArray | Shape::SchemaOrStrings, literal) => return Ok(generic(literal)),
+            (Shape::String, Literal::Text(text)) => return Ok(Value::String(text)),
+            (Shape::Bool, Literal::Bool(flag)) => return Ok(flag.into()),
+            (Shape::Bytes, Literal::Text(text)) => match bytes::check(&text) {
+                Ok(_) => return Ok(Value::String(text)),
+                Err(at) => self.save(Misfit::Other(format!("illegal base64 data at input byte {at}"))),
+            },
+            (Shape::Int32 | Shape::Int64, Literal::Number(number)) => {
+                let parsed = number.parse::<i64>().ok();
+                let parsed = parsed.filter(|parsed| shape == Shape::Int64 || i32::try_from(*parsed).is_ok());
+                match parsed {
+                    Some(parsed) => return Ok(parsed.into()),
+                    None => self.save(named(&format!("number {number}"))),
+                }
+            }
+            (Shape::Float64, Literal::Number(number)) => match number.parse::<f64>() {
+                Ok(parsed) if parsed.is_finite() => return Ok(parsed.into()),
+                _ => self.save(named(&format!("number {number}"))),
+            },
+            (Shape::Struct(id), _) if go_type.is_empty() => {
+                let go_type = format!("v1.{}", table().struct_name(id));
+                self.save(Misfit::of(sent, &go_type));
+            }
+            _ => self.save(named(sent)),
+        }
+        Ok(Value::Null)
+    }
+
+    fn next_literal(&mut self) -> Literal {
+        match self.peek() {
+            b'"' => Literal::Text(self.text()),
+            b't' => {
+                self.at += 4;
+                Literal::Bool(true)
+            }
+            b'f' => {
+                self.at += 5;
+                Literal::Bool(false)
+            }
+            b'n' => {
+                self.at += 4;
+                Literal::Null
+            }
+            _ => {
+                let start = self.at;
+                while matches!(self.data.get(self.at), Some(b'0'..=b'9' | b'.' | b'e' | b'E' | b'+' | b'-')) {
+                    self.at += 1;
+                }
+                if self.at == start {
+                    // cannot be in valid JSON; go on so that the reading ends
+                    self.at = self.data.len();
+                }
+                Literal::Number(String::from_utf8_lossy(self.data.get(start..self.at).unwrap_or_default()).into_owned())
+            }
+        }
+    }
+
+    /// A string, read as leniently as Go does: what is no UTF-8 becomes U+FFFD.
+    fn text(&mut self) -> String {
+        self.peek();
+        self.at += 1;
+        let mut raw = Vec::new();
+        while let Some(byte) = self.data.get(self.at).copied() {
+            self.at += 1;
+            match byte {
+                b'"' => break,
+                b'\\' => {
+                    let escape = self.data.get(self.at).copied().unwrap_or_default();
+                    self.at += 1;
+                    let character = match escape {
+                        b'b' => '\u{8}',
+                        b'f' => '\u{c}',
+                        b'n' => '\n',
+                        b'r' => '\r',
+                        b't' => '\t',
+                        b'u' => self.escaped_character(),
+                        other => char::from(other),
+                    };
+                    raw.extend(character.encode_utf8(&mut [0; 4]).as_bytes());
+                }
+                other => raw.push(other),
+            }
+        }
+        String::from_utf8_lossy(&raw).into_owned()
+    }
+
+    fn hexadecimal(&self, at: usize) -> Option<u32> {
+        let digits = std::str::from_utf8(self.data.get(at..at + 4)?).ok()?;
+        u32::from_str_radix(digits, 16).ok()
+    }
+
+    /// What follows `\u`, with the second half of a surrogate pair.
+    fn escaped_character(&mut self) -> char {
+        let first = self.hexadecimal(self.at).unwrap_or(0xfffd);
+        self.at += 4;
+        if (0xd800..0xdc00).contains(&first)
+            && self.data.get(self.at..self.at + 2) == Some(b"\\u")
+            && let Some(second @ 0xdc00..0xe000) = self.hexadecimal(self.at + 2)
+        {
+            self.at += 6;
+            return char::from_u32(0x1_0000 + ((first - 0xd800) << 10) + (second - 0xdc00)).unwrap_or('\u{fffd}');
+        }
+        char::from_u32(first).unwrap_or('\u{fffd}')
+    }
+}
+
+fn generic(literal: Literal) -> Value {
+    match literal {
+        Literal::Null => Value::Null,
+        Literal::Bool(flag) => flag.into(),
+        Literal::Text(text) => text.into(),
+        Literal::Number(text) => serde_json::from_str(&text).unwrap_or(Value::Null),
+    }
+}

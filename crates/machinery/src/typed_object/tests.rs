@@ -1,0 +1,80 @@
+use serde_json::json;
+
+use super::*;
+
+static VECTORS: &str = include_str!("../../go-types/json-vectors.jsonl");
+
+/// The number of members, at any depth.
+fn members(value: &Value) -> usize {
+    match value {
+        Value::Object(fields) => fields.len() + fields.values().map(members).sum::<usize>(),
+        Value::Array(items) => items.iter().map(members).sum(),
+        _ => 0,
+    }
+}
+
+/// What the fast way makes of a body: parsed, then walked. `None` where it has to leave it to [`TypedKind::decode`].
+fn parsed_and_walked(kind: TypedKind, input: &str) -> Option<Value> {
+    let mut object: Value = serde_json::from_str(input).ok()?;
+    if members(&object) != input.matches("\":").count() {
+        // there are duplicates
+        return None;
+    }
+    let fit = kind.canonicalize_stored(&mut object);
+    (!fit.wrong_values && !fit.unknown_fields).then_some(object)
+}
+
+#[test]
+fn bodies_become_what_go_decodes_and_encodes() {
+    let mut failures = Vec::new();
+    for (index, line) in VECTORS.lines().enumerate() {
+        let vector: Value = serde_json::from_str(line).unwrap();
+        let text = |field: &str| vector[field].as_str().unwrap_or_default();
+        let kind = TypedKind::of(text("apiVersion"), text("kind")).unwrap();
+        let input = text("input");
+        let strict: Vec<String> = vector["strict"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(|finding| finding.as_str().unwrap().to_owned())
+            .collect();
+        let fast = parsed_and_walked(kind, input);
+        let found = match kind.decode(input.as_bytes()) {
+            Err(error) => {
+                if fast.is_some() {
+                    failures.push(format!("{} {index}: taken by the fast way: {input}", text("kind")));
+                }
+                format!("error {error}")
+            }
+            Ok(mut decoded) => {
+                kind.canonicalize_stored(&mut decoded.object);
+                if fast.is_some_and(|fast| fast != decoded.object) && decoded.findings.is_empty() {
+                    failures.push(format!("{} {index}: the fast way differs: {input}", text("kind")));
+                }
+                format!("{} strict {:?}", kind.encode(&decoded.object), decoded.findings)
+            }
+        };
+        let expected = match vector["error"].as_str() {
+            Some(error) => format!("error {error}"),
+            None => format!("{} strict {strict:?}", text("output")),
+        };
+        if found != expected {
+            failures.push(format!("{} {index}: {input}\n  expected {expected}\n  found    {found}", text("kind")));
+        }
+    }
+    let shown = failures.len().min(20);
+    assert!(failures.is_empty(), "{} differences, the first:\n{}", failures.len(), failures[..shown].join("\n"));
+}
+
+#[test]
+fn an_empty_object_holds_zero_values_and_what_conversion_adds() {
+    let deployment = TypedKind::of("apps/v1", "Deployment").unwrap().empty();
+    assert_eq!(
+        deployment,
+        json!({
+            "metadata": {},
+            "spec": {"replicas": 0, "selector": null, "strategy": {}, "template": {"metadata": {}, "spec": {"containers": null}}},
+            "status": {}
+        })
+    );
+}
