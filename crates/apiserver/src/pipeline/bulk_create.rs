@@ -70,6 +70,8 @@ async fn create_transaction(plane: &Plane, objects: Vec<Value>, manager: &str) -
 /// The write that creates an object, or none if it is there.
 async fn prepare(plane: &Plane, mut object: Value, writer: &Writer) -> Result<Option<Write>, ApiError> {
     let served = find(plane, &object)?;
+    // Seeds carry the status they are to start with, which a create would drop.
+    let status = object.get("status").cloned();
     canonicalize(&served, &mut object);
     clean_fields(&served, &mut object, &mut Vec::new(), FieldValidation::Strict)?;
     let namespace = if served.resource.namespaced {
@@ -87,8 +89,6 @@ async fn prepare(plane: &Plane, mut object: Value, writer: &Writer) -> Result<Op
     if plane.get(&key)?.is_some() {
         return Ok(None);
     }
-    // Seeds carry the status they are to start with, which a create would drop.
-    let status = object.get("status").cloned();
     let uid = uuid::Uuid::new_v4().to_string();
     let object = begin_create(plane, &served, Merged::Untracked(object), writer).await;
     admit(plane, &served, None, &object)?;

@@ -108,14 +108,14 @@ async fn unknown_and_duplicate_fields_are_pruned_warned_of_or_refused() {
     let strict = send("?fieldValidation=Strict").await;
     assert_eq!(
         strict.error(),
-        "400 BadRequest: Widget in version \"v1\" cannot be handled as a Widget: strict decoding error: unknown field \"spec.sise\", duplicate field \"spec.replicas\""
+        "400 BadRequest: Widget in version \"v1\" cannot be handled as a Widget: strict decoding error: duplicate field \"spec.replicas\", unknown field \"spec.sise\""
     );
     let ignored = send("?fieldValidation=Ignore&dryRun=All").await;
     assert!(ignored.warnings().is_empty());
     let warned = send("").await;
     assert_eq!(
         warned.warnings(),
-        [r#"299 - "unknown field \"spec.sise\"""#, r#"299 - "duplicate field \"spec.replicas\"""#]
+        [r#"299 - "duplicate field \"spec.replicas\"""#, r#"299 - "unknown field \"spec.sise\"""#]
     );
     assert_eq!(warned.ok()["spec"], json!({"replicas": 2, "size": "small"}));
 }
