@@ -39,10 +39,7 @@ pub(crate) fn decode_object(
             "the object provided is unrecognized (must be of type {kind}): {why} ({summary})"
         ))
     };
-    let is_json = match encoding {
-        BodyEncoding::Protobuf | BodyEncoding::Yaml | BodyEncoding::ApplyYaml => false,
-        _ => true,
-    };
+    let is_json = !matches!(encoding, BodyEncoding::Protobuf | BodyEncoding::Yaml | BodyEncoding::ApplyYaml);
     let mut decoded = match encoding {
         BodyEncoding::Protobuf => {
             let value = protobuf::decode(bytes).map_err(|error| match error {

@@ -44,7 +44,7 @@ impl Patch<'_> {
             findings.extend(self.duplicates.iter().map(|path| format!("{prefix}duplicate field {}", quote(path))));
         }
         let Some(typed) = typed_kind(served) else {
-            return self.decode_custom(served, patched, findings, validation);
+            return decode_custom(served, patched, findings, validation);
         };
         let fit = typed.canonicalize(&mut patched);
         let looks_for_unknown = fit.unknown_fields && validation != FieldValidation::Ignore;
@@ -81,39 +81,38 @@ impl Patch<'_> {
             Err(why) => (text, Some(why), Vec::new()),
         }
     }
+}
 
-    fn decode_custom(
-        &self,
-        served: &ServedResource,
-        mut patched: Value,
-        mut findings: Vec<String>,
-        validation: FieldValidation,
-    ) -> Result<(Value, Vec<String>), ApiError> {
-        if patched["kind"].as_str().is_none_or(str::is_empty) {
-            let shown = go_json(&patched);
-            let why = format!("Object 'Kind' is missing in '{shown}'");
-            return Err(invalid_patch(&shown, &why));
+fn decode_custom(
+    served: &ServedResource,
+    mut patched: Value,
+    mut findings: Vec<String>,
+    validation: FieldValidation,
+) -> Result<(Value, Vec<String>), ApiError> {
+    if patched["kind"].as_str().is_none_or(str::is_empty) {
+        let shown = go_json(&patched);
+        let why = format!("Object 'Kind' is missing in '{shown}'");
+        return Err(invalid_patch(&shown, &why));
+    }
+    let shown = (validation == FieldValidation::Strict).then(|| go_json(&patched));
+    let is_other_version = patched["apiVersion"] != served.resource.api_version().as_str();
+    let unknown = if is_other_version {
+        // nothing but the type and metadata is known of a version that is not there
+        let members = patched.as_object().into_iter().flatten();
+        members
+            .filter(|(name, _)| !matches!(name.as_str(), "apiVersion" | "kind" | "metadata"))
+            .map(|(name, _)| format!("unknown field {}", quote(name)))
+            .collect()
+    } else {
+        unknown_fields(served, &mut patched)
+    };
+    if validation != FieldValidation::Ignore {
+        findings.extend(unknown);
+    }
+    match shown {
+        Some(shown) if !findings.is_empty() => {
+            Err(invalid_patch(&shown, &format!("strict decoding error: {}", findings.join(", "))))
         }
-        let shown = (validation == FieldValidation::Strict).then(|| go_json(&patched));
-        let is_other_version = patched["apiVersion"] != served.resource.api_version().as_str();
-        let unknown = if is_other_version {
-            // nothing but the type and metadata is known of a version that is not there
-            let members = patched.as_object().into_iter().flatten();
-            members
-                .filter(|(name, _)| !matches!(name.as_str(), "apiVersion" | "kind" | "metadata"))
-                .map(|(name, _)| format!("unknown field {}", quote(name)))
-                .collect()
-        } else {
-            unknown_fields(served, &mut patched)
-        };
-        if validation != FieldValidation::Ignore {
-            findings.extend(unknown);
-        }
-        match shown {
-            Some(shown) if !findings.is_empty() => {
-                Err(invalid_patch(&shown, &format!("strict decoding error: {}", findings.join(", "))))
-            }
-            _ => Ok((patched, findings)),
-        }
+        _ => Ok((patched, findings)),
     }
 }

@@ -128,10 +128,9 @@ impl Walk {
             }
             (Shape::Time | Shape::MicroTime, Value::String(text)) => {
                 match time::parse(text, shape == Shape::MicroTime) {
-                    Ok(time::Parsed::Unchanged) => {}
                     Ok(time::Parsed::Changed(written)) => *text = written,
                     Ok(time::Parsed::Zero) if self.is_last => *value = Value::Null,
-                    Ok(time::Parsed::Zero) => {}
+                    Ok(time::Parsed::Unchanged | time::Parsed::Zero) => {}
                     Err(_) => self.wrong = true,
                 }
                 value.is_null()

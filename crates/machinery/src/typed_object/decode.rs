@@ -1,6 +1,8 @@
 //! Reads JSON into Go's types step by step, for what the fast way cannot say: the first error in the order of the
 //! document, in Go's words, and every unknown or duplicate field.
 
+use std::fmt::Write as _;
+
 use serde_json::{Map, Value};
 
 use super::{bytes, quantity, time};
@@ -283,12 +285,11 @@ impl Reader<'_> {
         let (shape, go_type) = Self::shape(target);
         let mismatch = |go_type: &str| Misfit::of("array", go_type);
         match shape {
-            None | Some(Shape::Json) => self.items(Target::Anything, None),
+            None | Some(Shape::Json | Shape::SchemaOrStrings) => self.items(Target::Anything, None),
             Some(Shape::List(item)) => self.items(Target::Type(item), old),
             Some(Shape::Strings) => self.strings(),
             Some(Shape::Bytes) => self.bytes(),
             Some(Shape::SchemaOrArray) => self.schemas(),
-            Some(Shape::SchemaOrStrings) => self.items(Target::Anything, None),
             Some(Shape::SchemaOrBool) => Err(Misfit::Other("boolean or JSON schema expected".to_owned())),
             Some(Shape::Time | Shape::MicroTime) => Err(mismatch("string")),
             Some(Shape::IntOrString) => Err(mismatch("int32")),
@@ -317,7 +318,8 @@ impl Reader<'_> {
         self.at += 1;
         while self.peek() != b']' {
             if let Target::Type(_) = target {
-                self.path.push_str(&format!("[{}]", items.len()));
+                // Writing to a string cannot fail.
+                let _ = write!(self.path, "[{}]", items.len());
             }
             items.push(self.value(target, old.next())?);
             self.path.truncate(path);
@@ -441,7 +443,7 @@ impl Reader<'_> {
                 quantity::canonical(&text).map_err(|error| Misfit::Other(error.to_owned()))?;
                 return Ok(Value::String(text));
             }
-            (Shape::IntOrString, Literal::Text(text)) => return Ok(Value::String(text)),
+            (Shape::String | Shape::IntOrString, Literal::Text(text)) => return Ok(Value::String(text)),
             (Shape::IntOrString, Literal::Number(number)) => match number.parse::<i32>() {
                 Ok(number) => return Ok(number.into()),
                 Err(_) => {
@@ -451,13 +453,11 @@ impl Reader<'_> {
             (Shape::IntOrString, _) => {
                 return Err(Misfit::of(sent, "int32"));
             }
-            (Shape::SchemaOrBool, Literal::Bool(flag)) => return Ok(flag.into()),
+            (Shape::Bool | Shape::SchemaOrBool, Literal::Bool(flag)) => return Ok(flag.into()),
             (Shape::SchemaOrBool, _) => {
                 return Err(Misfit::Other("boolean or JSON schema expected".to_owned()));
             }
             (Shape::SchemaOrArray | Shape::SchemaOrStrings, literal) => return Ok(generic(literal)),
-            (Shape::String, Literal::Text(text)) => return Ok(Value::String(text)),
-            (Shape::Bool, Literal::Bool(flag)) => return Ok(flag.into()),
             (Shape::Bytes, Literal::Text(text)) => match bytes::check(&text) {
                 Ok(_) => return Ok(Value::String(text)),
                 Err(at) => self.save(Misfit::Other(format!("illegal base64 data at input byte {at}"))),

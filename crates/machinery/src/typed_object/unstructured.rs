@@ -103,7 +103,6 @@ fn error_of(id: TypeId, value: &Value) -> Option<String> {
         Shape::IntOrString => match value {
             Value::String(_) => None,
             Value::Number(number) if number.as_i64().is_some_and(|number| i32::try_from(number).is_ok()) => None,
-            Value::Number(_) => unmarshal("int32"),
             _ => unmarshal("int32"),
         },
         Shape::Json | Shape::SchemaOrBool | Shape::SchemaOrArray | Shape::SchemaOrStrings => None,
