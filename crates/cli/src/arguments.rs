@@ -2,7 +2,7 @@
 //!
 //! Parsing stops at the words; what they mean (which server, which document) is resolved by the commands.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -400,6 +400,10 @@ pub struct ConformanceRunArguments {
     /// Only scenarios whose name, area or item matches this regular expression
     #[arg(long, value_name = "PATTERN")]
     pub scenario: Option<String>,
+    /// Address of this machine at which the cluster reaches webhooks, which some scenarios have
+    /// [default: 127.0.0.1 for a cluster on this machine, else those scenarios are skipped]
+    #[arg(long, value_name = "IP")]
+    pub webhook_address: Option<IpAddr>,
     /// How to print the results
     #[arg(long, short = 'o', value_enum, default_value = "table")]
     pub output: ConformanceOutput,

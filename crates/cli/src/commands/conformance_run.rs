@@ -1,10 +1,12 @@
 //! `kogge conformance run --suite SUITE --kubeconfig FILE`
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 
+use kogge_conformance::api::transcript::REFERENCE_VERSION;
 use kogge_conformance::api::{self, RunOptions};
-use kube::Client;
 use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
 use rand::Rng as _;
 
 use crate::arguments::{ConformanceOutput, ConformanceRunArguments, ConformanceSuite};
@@ -22,14 +24,28 @@ pub async fn run(arguments: ConformanceRunArguments) -> Result<(), CommandError>
     let ConformanceSuite::Api = arguments.suite;
     let pattern = arguments.scenario.as_deref().map(regex::Regex::new).transpose();
     let pattern = pattern.map_err(|error| CommandError::new(Exit::Refused, format!("--scenario: {error}")))?;
-    let options = RunOptions { id: random_id(), parallel: PARALLEL, pattern, webhook_address: None };
-    if api::selected(&options).is_empty() {
+    let mut options = RunOptions { id: random_id(), parallel: PARALLEL, pattern, webhook_address: None };
+    let selected = api::selected(&options).len();
+    if selected == 0 {
         return Err(CommandError::new(Exit::NotFound, "no scenario matches"));
     }
-    let client = connect(&arguments.kubeconfig, arguments.context.as_deref()).await?;
-    let report = match &arguments.against {
-        Some(other) => api::compare_servers(&client, &connect(other, None).await?, &options).await,
-        None => api::judge(&client, &options).await,
+    let cluster = connect(&arguments.kubeconfig, arguments.context.as_deref()).await?;
+    let other = match &arguments.against {
+        Some(other) => Some(connect(other, None).await?),
+        None => None,
+    };
+    let local = [Some(&cluster), other.as_ref()].into_iter().flatten().all(|cluster| cluster.is_local);
+    let default_address = local.then_some(IpAddr::V4(Ipv4Addr::LOCALHOST));
+    options.webhook_address = arguments.webhook_address.or(default_address);
+    terminal::say(&match &other {
+        Some(other) => format!("{selected} scenarios against {} and {}", cluster.shown, other.shown),
+        None => {
+            format!("{selected} scenarios against {}, held against kube-apiserver {REFERENCE_VERSION}", cluster.shown)
+        }
+    });
+    let report = match &other {
+        Some(other) => api::compare_servers(&cluster.client, &other.client, &options).await,
+        None => api::judge(&cluster.client, &options).await,
     };
     terminal::print(&match arguments.output {
         ConformanceOutput::Table => report.table(),
@@ -44,20 +60,33 @@ pub async fn run(arguments: ConformanceRunArguments) -> Result<(), CommandError>
     Err(CommandError::new(Exit::Failed, message))
 }
 
-/// A client of the cluster, which has answered once.
-async fn connect(kubeconfig: &Path, context: Option<&str>) -> Result<Client, CommandError> {
+/// A cluster that has answered once.
+struct Cluster {
+    client: Client,
+    /// Its address and version.
+    shown: String,
+    /// Whether it is reached at an address of this machine alone.
+    is_local: bool,
+}
+
+async fn connect(kubeconfig: &Path, context: Option<&str>) -> Result<Cluster, CommandError> {
     let shown = kubeconfig.display();
     let read = Kubeconfig::read_from(kubeconfig)
         .map_err(|error| CommandError::new(Exit::Refused, format!("{shown}: {error}")))?;
     let choice = KubeConfigOptions { context: context.map(str::to_owned), ..KubeConfigOptions::default() };
-    let client = api::client(read, &choice)
-        .await
-        .map_err(|error| CommandError::new(Exit::Refused, format!("{shown}: {error}")))?;
-    client
+    let refused = |error: &dyn std::error::Error| CommandError::new(Exit::Refused, format!("{shown}: {error}"));
+    let config = Config::from_custom_kubeconfig(read.clone(), &choice).await.map_err(|error| refused(&error))?;
+    let url = config.cluster_url;
+    let client = api::client(read, &choice).await.map_err(|error| refused(&error))?;
+    let version = client
         .apiserver_version()
         .await
         .map_err(|error| CommandError::new(Exit::Unreachable, format!("{shown}: no answer: {error}")))?;
-    Ok(client)
+    let host = url.host().unwrap_or_default().trim_matches(['[', ']']);
+    let is_local = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+    let address = url.to_string();
+    let shown = format!("{} ({})", address.trim_end_matches('/'), version.git_version);
+    Ok(Cluster { client, shown, is_local })
 }
 
 /// Six letters that no name on the cluster has by accident.

@@ -1,6 +1,7 @@
 //! The binary as its users have it: `kogge up` in a process of its own, and everything else as its client.
 
 mod bad_input;
+mod conformance;
 mod explain;
 mod faults;
 mod import;

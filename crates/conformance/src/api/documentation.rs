@@ -20,8 +20,9 @@ pub fn page() -> String {
          Each scenario works in a namespace of its own and with groups of its own, and deletes what it made, so a shared\n\
          server is safe. It needs the rights of an administrator. `-o json` has every difference with what was expected and\n\
          what was answered; the exit code is 1 if there is any.\n\n\
-         Some scenarios have webhooks, for admission and conversion, that the cluster has to reach: the tests of this project\n\
-         serve them, and the command skips these scenarios.\n\n\
+         Some scenarios have webhooks, for admission and conversion. This process serves them, and the cluster has to reach\n\
+         it: a cluster on this machine does at 127.0.0.1; for others name an address with `--webhook-address`, or these\n\
+         scenarios are skipped.\n\n\
          ## Adding a scenario\n\n\
          Write the requests into a file of `crates/conformance/scenarios` (no expectations; the fields of a step are those of\n\
          `Step` in `crates/conformance/src/api/scenario.rs`), build the real server once with\n\
