@@ -9,7 +9,7 @@ use kogge_machinery::{resource::GroupResource, status_error::ApiError};
 use serde_json::Value;
 
 use crate::{
-    pipeline::{CLEANUP_FINALIZER, DeleteOptions, delete_object, settle_all},
+    pipeline::{CLEANUP_FINALIZER, DeleteOptions, delete_object, settle, stored_definitions},
     plane::{Plane, list_error},
     server::{Server, WeakServer},
     store::{Change, Expected, ObjectKey, PlaneName, Scope, Watch, WriteError},
@@ -20,16 +20,20 @@ const LOOK_AGAIN: Duration = Duration::from_secs(10);
 
 /// Goes on with definitions that were being deleted or settled when the server ended.
 pub(crate) async fn resume(server: &Server) {
+    let now = jiff::Timestamp::now();
     for plane in server.planes() {
-        if let Err(error) = settle_all(&plane, jiff::Timestamp::now()).await {
-            tracing::warn!(%error, "failed to settle the names of definitions");
-        }
-        let Ok(page) = plane.store().list(&Scope::Resource(definitions()), None, 0, None) else { continue };
-        for item in page.items {
-            let terminating = serde_json::from_slice::<Value>(&item.json)
-                .is_ok_and(|definition| definition["metadata"]["deletionTimestamp"].is_string());
-            if terminating {
-                server.clean_up_definition(&plane, &item.key.name);
+        let definitions = match stored_definitions(&plane) {
+            Ok(definitions) => definitions,
+            Err(error) => {
+                tracing::warn!(%error, "failed to go on with the definitions of a plane");
+                continue;
+            }
+        };
+        for definition in definitions {
+            if definition["metadata"]["deletionTimestamp"].is_string() {
+                server.clean_up_definition(&plane, definition["metadata"]["name"].as_str().unwrap_or_default());
+            } else {
+                settle(&plane, &definition, now).await;
             }
         }
     }

@@ -73,7 +73,7 @@ mod watch;
 
 pub(crate) use bulk_create::{create_all, create_all_as};
 pub(crate) use controller_write::change_object;
-pub(crate) use definition_write::{CLEANUP_FINALIZER, settle, settle_all};
+pub(crate) use definition_write::{CLEANUP_FINALIZER, settle, stored_definitions};
 pub(crate) use delete::{DeleteOptions, Preconditions, delete_object};
 pub(crate) use flow_control::FlowControl;
 pub use flow_control::RequestLimits;

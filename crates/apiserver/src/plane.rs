@@ -292,9 +292,8 @@ impl Plane {
         }
         for (index, deleted) in noticed {
             if written[index].key.resource == definitions() {
-                self.notice_definition(&written[index], deleted);
                 // Boxed, as it ends in another write.
-                Box::pin(self.settle_definitions(&written[index], deleted)).await;
+                Box::pin(self.notice_definition(&written[index], deleted)).await;
             } else {
                 self.notice_configuration(&written[index], deleted);
             }
@@ -302,30 +301,30 @@ impl Plane {
         Ok(written)
     }
 
-    /// Settles the names of a definition that was written, or of those that waited for the names of one that went.
-    async fn settle_definitions(&self, written: &StoredObject, deleted: bool) {
-        let now = jiff::Timestamp::now();
-        if deleted {
-            if let Err(error) = pipeline::settle_all(self, now).await {
-                tracing::warn!(%error, "failed to settle the names of definitions");
-            }
-        } else if let Ok(definition) = serde_json::from_slice(&written.json) {
-            pipeline::settle(self, &definition, now).await;
-        }
-    }
-
     fn notice_configuration(&self, written: &StoredObject, deleted: bool) {
         let object: Option<Value> = if deleted { None } else { serde_json::from_slice(&written.json).ok() };
         self.admission().notice(&written.key.resource, &written.key.name, written.revision, object.as_ref());
     }
 
-    fn notice_definition(&self, written: &StoredObject, deleted: bool) {
+    /// Serves what a definition asks for, and settles its names, or those that waited for the names of one that went.
+    async fn notice_definition(&self, written: &StoredObject, deleted: bool) {
+        let now = jiff::Timestamp::now();
         if deleted {
             self.registry().remove(&written.key.name, written.revision);
+            match pipeline::stored_definitions(self) {
+                Ok(definitions) => {
+                    for definition in definitions {
+                        pipeline::settle(self, &definition, now).await;
+                    }
+                }
+                Err(error) => tracing::warn!(%error, "failed to settle the names of definitions"),
+            }
         } else if let Ok(definition) = serde_json::from_slice::<Value>(&written.json) {
             self.registry().define(&definition, written.revision);
             if definition.pointer("/metadata/deletionTimestamp").is_some() {
                 self.server.clean_up_definition(self, &written.key.name);
+            } else {
+                pipeline::settle(self, &definition, now).await;
             }
         }
     }

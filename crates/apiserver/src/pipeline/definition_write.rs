@@ -76,20 +76,14 @@ pub(crate) async fn settle(plane: &Plane, definition: &Value, now: jiff::Timesta
     }
 }
 
-/// Settles every definition that is not: those that wait for names another one had, and those whose server ended between
-/// the two writes.
+/// All definitions of a plane, read one by one as they are looked at.
 ///
 /// # Errors
 /// If the definitions cannot be read.
-pub(crate) async fn settle_all(plane: &Plane, now: jiff::Timestamp) -> Result<(), ApiError> {
+pub(crate) fn stored_definitions(plane: &Plane) -> Result<impl Iterator<Item = Value> + Send, ApiError> {
     let definitions = GroupResource { group: GROUP.to_owned(), resource: PLURAL.to_owned() };
     let page = plane.store().list(&Scope::Resource(definitions), None, 0, None).map_err(|error| list_error(&error))?;
-    for item in page.items {
-        if let Ok(definition) = serde_json::from_slice(&item.json) {
-            settle(plane, &definition, now).await;
-        }
-    }
-    Ok(())
+    Ok(page.items.into_iter().filter_map(|item| serde_json::from_slice(&item.json).ok()))
 }
 
 /// Adds what the first delete of a definition adds: the finalizer and the condition Terminating.
