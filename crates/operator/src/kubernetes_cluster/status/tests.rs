@@ -283,6 +283,29 @@ fn a_refused_description_fails_a_new_cluster_and_degrades_a_running_one() {
 }
 
 #[test]
+fn a_topology_just_refused_is_no_problem_as_cluster_api_may_not_have_seen_its_class_yet() {
+    let refused_for = |elapsed: SignedDuration| {
+        let mut moment = Moment::settled();
+        moment.cluster_object(|cluster| {
+            let refused = json!({
+                "type": "TopologyReconciled", "status": "False", "reason": "ReconcileFailed",
+                "message": "ClusterClass sim not found", "lastTransitionTime": (now() - elapsed).to_string(),
+            });
+            let conditions = cluster["status"]["conditions"].as_array_mut().unwrap();
+            conditions.retain(|condition| condition["type"] != "TopologyReconciled");
+            conditions.push(refused);
+        });
+        let findings = super::super::problem::findings(&moment.objects, false, now());
+        findings.into_iter().map(|finding| (finding.code, finding.message)).collect::<Vec<_>>()
+    };
+    assert_eq!(refused_for(SignedDuration::from_secs(1)), []);
+    assert_eq!(
+        refused_for(SignedDuration::from_secs(6)),
+        [(ProblemCode::BackendRefused, "ClusterClass sim not found".to_owned())]
+    );
+}
+
+#[test]
 fn deletion_counts_what_remains() {
     let mut moment = Moment::settled().after(Phase::Ready, OperationType::Create, OperationState::Succeeded);
     moment.cluster.metadata.deletion_timestamp = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(now()));
