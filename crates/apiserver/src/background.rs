@@ -13,6 +13,7 @@ use crate::{
     namespace_controller::NamespaceController,
     rbac::aggregation_controller::AggregationController,
     server::{Server, WeakServer},
+    storage_protection_controller::StorageProtectionController,
     token::secret::TokenController,
 };
 
@@ -28,6 +29,7 @@ pub(crate) fn start(server: &Server, end: &CancellationToken) {
     if server.options().namespace_content {
         controller_loop::start(NamespaceContent, server, end);
     }
+    controller_loop::start(StorageProtectionController, server, end);
     controller_loop::start(TokenController, server, end);
     tokio::spawn(end.clone().run_until_cancelled_owned(maintain(server.downgrade())));
 }

@@ -28,6 +28,7 @@ pub mod plane;
 mod rbac;
 mod registry;
 pub mod server;
+mod storage_protection_controller;
 pub mod store;
 pub mod tls;
 mod token;

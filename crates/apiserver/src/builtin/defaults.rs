@@ -7,8 +7,9 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use kogge_machinery::resource::ResourceType;
 use serde_json::{Map, Value, json};
 
+use super::quantity;
+
 mod pods;
-mod quantity;
 
 /// Completes an object of a built-in kind. Applying it twice changes nothing.
 pub fn apply(resource: &ResourceType, object: &mut Value) {
@@ -94,7 +95,7 @@ fn is_absent(object: &Value, pointer: &str) -> bool {
 fn core(plural: &str, object: &mut Value) {
     match plural {
         "pods" => {
-            if let Some(spec) = at(object, &["spec"]) {
+            if let Some(spec) = made(object, &["spec"]) {
                 pods::apply_pod(spec);
             }
         }
@@ -133,6 +134,7 @@ fn core(plural: &str, object: &mut Value) {
                 at(object, &["spec"]),
                 &[("persistentVolumeReclaimPolicy", json!("Retain")), ("volumeMode", json!("Filesystem"))],
             );
+            fill(at(object, &["spec", "hostPath"]), &[("type", json!(""))]);
             quantity::canonicalise(at(object, &["spec"]), "capacity");
         }
         "persistentvolumeclaims" => claim(object),
@@ -171,13 +173,13 @@ fn merge_string_data(object: &mut Value) {
 }
 
 fn service(object: &mut Value) {
-    let Some(spec) = at(object, &["spec"]) else { return };
+    let Some(spec) = made(object, &["spec"]) else { return };
     fill_empty(Some(spec), &[("type", json!("ClusterIP")), ("sessionAffinity", json!("None"))]);
     if text(spec, "/sessionAffinity") == "ClientIP" {
         fill(made(spec, &["sessionAffinityConfig", "clientIP"]), &[("timeoutSeconds", json!(10800))]);
     }
     for port in items(spec, &["ports"]) {
-        let number = port.get("port").cloned().unwrap_or_default();
+        let number = port.get("port").filter(|number| !number.is_null()).cloned().unwrap_or(json!(0));
         fill_empty(Some(port), &[("protocol", json!("TCP")), ("targetPort", number)]);
     }
     let service_type = text(spec, "/type").to_owned();
@@ -225,7 +227,7 @@ fn limit(item: &mut Value) {
 
 /// Completes the pod spec of a template.
 fn template(object: &mut Value, path: &[&str]) {
-    if let Some(spec) = at(object, path) {
+    if let Some(spec) = made(object, path) {
         pods::apply_spec(spec);
     }
 }
@@ -404,7 +406,7 @@ fn storage(plural: &str, object: &mut Value) {
 fn access(plural: &str, object: &mut Value) {
     const GROUP: &str = "rbac.authorization.k8s.io";
     if plural.ends_with("bindings") {
-        fill_empty(at(object, &["roleRef"]), &[("apiGroup", json!(GROUP))]);
+        fill_empty(made(object, &["roleRef"]), &[("apiGroup", json!(GROUP))]);
         for subject in items(object, &["subjects"]) {
             if matches!(text(subject, "/kind"), "User" | "Group") {
                 fill_empty(Some(subject), &[("apiGroup", json!(GROUP))]);

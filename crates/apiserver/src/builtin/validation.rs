@@ -1,245 +1,200 @@
-//! What the real server refuses of built-in kinds beyond their types: the parts of Kubernetes' `pkg/apis/*/validation`
-//! that users meet.
+//! What the real server refuses of built-in kinds beyond their types: Kubernetes' `pkg/apis/*/validation`, in its words and
+//! its order.
 //!
-//! Not every rule of the real server is here; an object that passes may still be one it would refuse. What is refused
-//! here, it refuses too, in the same words.
+//! A kind has [`Rules`]: functions that read a [`field::Field`] and report to [`field::Errors`]. A kind without rules is
+//! held to its published schema. What depends on a value of the real server's own types (a diff of two specs) is left out
+//! of messages.
 
 use kogge_machinery::{
     admission::{validate_policy, validate_policy_binding, validate_webhook_configuration},
+    custom_resource_definition, rbac,
     resource::ResourceType,
-    selector::LabelSelector,
     status_error::{FieldError, FieldErrorKind},
 };
-use serde_json::{Value, json};
+use serde_json::Value;
 
+use self::field::{Errors, Field};
 use crate::certificate_signing;
 
+mod autoscaling;
+mod cluster;
 mod configuration;
+mod containers;
+mod cron;
+mod events;
+pub(crate) mod field;
+mod flow_control;
+mod jobs;
+mod json_text;
+mod networking;
 mod pods;
+mod resources;
+mod scheduling;
+mod security;
 mod services;
+mod storage;
+mod text;
+mod volumes;
+mod warnings;
+mod workloads;
 
-const NOT_NEGATIVE: &str = "must be greater than or equal to 0";
-const IMMUTABLE: &str = "field is immutable";
+pub use warnings::warnings;
 
-/// The wrong fields of an object, completed with defaults, of a built-in kind; `old` is what an update changes.
-pub fn validate(resource: &ResourceType, object: &Value, old: Option<&Value>) -> Vec<FieldError> {
-    let mut errors = Vec::new();
-    match (resource.group.as_str(), resource.plural.as_str()) {
-        ("", "configmaps" | "secrets") => configuration::validate(object, old, &mut errors),
-        ("", "services") => services::validate(object, old, &mut errors),
-        ("", "pods") => {
-            pods::validate_spec(object, "spec", &mut errors);
-            if let Some(old) = old {
-                pods::validate_update(object, old, &mut errors);
-            }
+/// A write under validation.
+struct Change<'o> {
+    new: Field<'o>,
+    /// What an update changes.
+    old: Option<Field<'o>>,
+    /// The endpoint; empty for the object itself.
+    subresource: &'o str,
+}
+
+type Check = fn(&Change<'_>, &mut Errors);
+
+/// How a kind is judged.
+struct Rules {
+    /// Of the object itself, and of what is changed through any other endpoint than those below.
+    object: Check,
+    /// Of `/status`.
+    status: Check,
+}
+
+impl Rules {
+    const fn new(object: Check) -> Self {
+        Self { object, status: |_, _| {} }
+    }
+
+    const fn with_status(object: Check, status: Check) -> Self {
+        Self { object, status }
+    }
+}
+
+/// The rules of a kind.
+fn rules(resource: &ResourceType) -> Option<Rules> {
+    Some(match (resource.group.as_str(), resource.plural.as_str()) {
+        ("", "pods") => Rules::with_status(pods::validate, pods::validate_status),
+        ("", "podtemplates") => Rules::new(|change, errors| {
+            pods::validate_template(&change.new.at("template"), None, errors);
+        }),
+        ("", "services") => Rules::with_status(services::validate, services::validate_status),
+        ("", "endpoints") => Rules::new(services::validate_endpoints),
+        ("", "configmaps") => Rules::new(configuration::validate_config_map),
+        ("", "secrets") => Rules::new(configuration::validate_secret),
+        ("", "events") => Rules::new(events::validate_core),
+        ("", "nodes") => Rules::with_status(cluster::validate_node, cluster::validate_node_status),
+        ("", "namespaces") => Rules::with_status(cluster::validate_namespace, cluster::validate_namespace_status),
+        ("", "resourcequotas") => Rules::with_status(cluster::validate_quota, cluster::validate_quota_status),
+        ("", "limitranges") => Rules::new(cluster::validate_limits),
+        ("", "persistentvolumes") => Rules::new(storage::validate_volume),
+        ("", "persistentvolumeclaims") => Rules::with_status(storage::validate_claim, storage::validate_claim_status),
+        ("", "replicationcontrollers") => {
+            Rules::with_status(workloads::validate_replication_controller, workloads::validate_replica_set_status)
         }
-        ("", "events") => {
-            let (namespace, named) = (text(object, "/metadata/namespace"), text(object, "/involvedObject/namespace"));
-            let expected = if named.is_empty() { "default" } else { named };
-            if namespace != expected {
-                let detail = "does not match event.namespace";
-                errors.push(FieldError::invalid("involvedObject.namespace", &named.into(), detail));
-            }
+        ("events.k8s.io", "events") => Rules::new(events::validate_newer),
+        ("apps", "deployments") => {
+            Rules::with_status(workloads::validate_deployment, workloads::validate_deployment_status)
         }
-        ("", "persistentvolumeclaims") => claim(object, old, &mut errors),
-        ("apps", "deployments" | "replicasets" | "statefulsets" | "daemonsets") => {
-            workload(&resource.kind, object, old, &mut errors);
+        ("apps", "replicasets") => {
+            Rules::with_status(workloads::validate_replica_set, workloads::validate_replica_set_status)
         }
-        ("batch", "jobs") => {
-            job_template(object, "spec.template", &mut errors);
-            if old.is_some_and(|old| old.pointer("/spec/template/spec") != object.pointer("/spec/template/spec")) {
-                let template = object.pointer("/spec/template").unwrap_or(&Value::Null);
-                errors.push(FieldError::invalid("spec.template", template, IMMUTABLE));
-            }
+        ("apps", "statefulsets") => {
+            Rules::with_status(workloads::validate_stateful_set, workloads::validate_stateful_set_status)
         }
-        ("batch", "cronjobs") => {
-            if text(object, "/spec/schedule").is_empty() {
-                errors.push(FieldError::required("spec.schedule", ""));
-            }
-            job_template(object, "spec.jobTemplate.spec.template", &mut errors);
+        ("apps", "daemonsets") => {
+            Rules::with_status(workloads::validate_daemon_set, workloads::validate_daemon_set_status)
+        }
+        ("apps", "controllerrevisions") => Rules::new(workloads::validate_controller_revision),
+        ("batch", "jobs") => Rules::with_status(jobs::validate, jobs::validate_status),
+        ("batch", "cronjobs") => Rules::new(jobs::validate_cron_job),
+        ("autoscaling", "horizontalpodautoscalers") => {
+            Rules::with_status(autoscaling::validate, autoscaling::validate_status)
+        }
+        ("networking.k8s.io", "ingresses") => {
+            Rules::with_status(networking::validate_ingress, networking::validate_ingress_status)
+        }
+        ("networking.k8s.io", "ingressclasses") => Rules::new(networking::validate_ingress_class),
+        ("networking.k8s.io", "networkpolicies") => Rules::new(networking::validate_network_policy),
+        ("networking.k8s.io", "ipaddresses") => Rules::new(networking::validate_address),
+        ("networking.k8s.io", "servicecidrs") => Rules::new(networking::validate_service_network),
+        ("policy", "poddisruptionbudgets") => {
+            Rules::with_status(cluster::validate_budget, cluster::validate_budget_status)
+        }
+        ("coordination.k8s.io", "leases") => Rules::new(cluster::validate_lease),
+        ("discovery.k8s.io", "endpointslices") => Rules::new(services::validate_slice),
+        ("scheduling.k8s.io", "priorityclasses") => Rules::new(cluster::validate_priority),
+        ("node.k8s.io", "runtimeclasses") => Rules::new(cluster::validate_runtime),
+        ("storage.k8s.io", "storageclasses") => Rules::new(storage::validate_class),
+        ("storage.k8s.io", "volumeattributesclasses") => Rules::new(storage::validate_attributes_class),
+        ("storage.k8s.io", "volumeattachments") => Rules::new(storage::validate_attachment),
+        ("storage.k8s.io", "csinodes") => Rules::new(storage::validate_csi_node),
+        ("storage.k8s.io", "csidrivers") => Rules::new(storage::validate_csi_driver),
+        ("storage.k8s.io", "csistoragecapacities") => Rules::new(storage::validate_capacity),
+        ("flowcontrol.apiserver.k8s.io", "flowschemas") => Rules::new(flow_control::validate_schema),
+        ("flowcontrol.apiserver.k8s.io", "prioritylevelconfigurations") => Rules::new(flow_control::validate_level),
+        _ => return None,
+    })
+}
+
+/// The wrong fields of an object, completed with defaults, of a built-in kind; `old` is what an update changes through
+/// `subresource` (empty for the object itself). Metadata is judged elsewhere.
+pub fn validate(resource: &ResourceType, object: &Value, old: Option<&Value>, subresource: &str) -> Vec<FieldError> {
+    let of_schema = resource.schema.get().map(|schema| schema.validate(object, old)).unwrap_or_default();
+    let of_schema = of_schema.into_iter().filter(|error| !error.field.starts_with("metadata"));
+    let Some(own) = own_errors(resource, object, old, subresource) else { return of_schema.collect() };
+    // The kind's own rules say what has to be there and what is allowed, so that of the schema only the types are left.
+    let of_types =
+        of_schema.filter(|error| matches!(error.kind, FieldErrorKind::TypeInvalid | FieldErrorKind::Invalid));
+    of_types.chain(own).collect()
+}
+
+/// The group errors of a kind are reported under. Events of both groups are one type in the real server.
+pub fn reported_group(resource: &ResourceType) -> &str {
+    if (resource.group.as_str(), resource.plural.as_str()) == ("events.k8s.io", "events") {
+        ""
+    } else {
+        &resource.group
+    }
+}
+
+/// What the rules of a kind find; none of a kind without rules.
+fn own_errors(
+    resource: &ResourceType,
+    object: &Value,
+    old: Option<&Value>,
+    subresource: &str,
+) -> Option<Vec<FieldError>> {
+    if let Some(rules) = rules(resource) {
+        let change = Change { new: Field::root(object), old: old.map(Field::root), subresource };
+        let check = match (resource.plural.as_str(), subresource) {
+            (_, "status") => rules.status,
+            ("pods", "ephemeralcontainers") => pods::validate_ephemeral_containers,
+            ("pods", "resize") => pods::validate_resize,
+            // Binding says for itself what may be bound.
+            ("pods", "binding") => return Some(Vec::new()),
+            _ => rules.object,
+        };
+        let mut errors = Errors::default();
+        check(&change, &mut errors);
+        return Some(errors.into_inner());
+    }
+    Some(match (resource.group.as_str(), resource.plural.as_str()) {
+        ("apiextensions.k8s.io", "customresourcedefinitions") => {
+            // A write of the status alone is not judged, so that stored versions can be migrated.
+            let of_status = |old: &Value| old["spec"] == object["spec"] && old["status"] != object["status"];
+            if old.is_some_and(of_status) { Vec::new() } else { custom_resource_definition::validate(object, old) }
         }
         (certificate_signing::GROUP, certificate_signing::RESOURCE) => {
-            errors.extend(certificate_signing::validation::validate(object, old));
+            certificate_signing::validation::validate(object, old)
         }
-        (kogge_machinery::rbac::GROUP, plural) => {
-            errors.extend(kogge_machinery::rbac::validation::validate(plural, object, old));
-        }
-        ("storage.k8s.io", "storageclasses") => storage_class(object, old, &mut errors),
-        ("autoscaling", "horizontalpodautoscalers") => autoscaler(object, &mut errors),
+        (rbac::GROUP, plural) => rbac::validation::validate(plural, object, old),
         ("admissionregistration.k8s.io", "mutatingwebhookconfigurations" | "validatingwebhookconfigurations") => {
-            errors.extend(validate_webhook_configuration(object, old));
+            validate_webhook_configuration(object, old)
         }
-        ("admissionregistration.k8s.io", "validatingadmissionpolicies") => errors.extend(validate_policy(object, old)),
-        ("admissionregistration.k8s.io", "validatingadmissionpolicybindings") => {
-            errors.extend(validate_policy_binding(object));
-        }
-        _ => {}
-    }
-    errors
-}
-
-fn text<'o>(object: &'o Value, pointer: &str) -> &'o str {
-    object.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
-}
-
-fn list<'o>(object: &'o Value, pointer: &str) -> &'o [Value] {
-    object.pointer(pointer).and_then(Value::as_array).map_or(&[], Vec::as_slice)
-}
-
-/// The JSON pointer of a dotted field path.
-fn pointer(path: &str) -> String {
-    format!("/{}", path.replace('.', "/"))
-}
-
-fn not_negative(object: &Value, path: &str, errors: &mut Vec<FieldError>) {
-    if let Some(value) = object.pointer(&pointer(path)).filter(|value| value.as_i64().is_some_and(|number| number < 0))
-    {
-        errors.push(FieldError::invalid(path, value, NOT_NEGATIVE));
-    }
-}
-
-/// Kinds that own pods by a selector that may not change and must match what they make.
-fn workload(kind: &str, object: &Value, old: Option<&Value>, errors: &mut Vec<FieldError>) {
-    not_negative(object, "spec.replicas", errors);
-    let selector = object.pointer("/spec/selector").filter(|selector| !selector.is_null());
-    let empty = |selector: &Value| {
-        selector.pointer("/matchLabels").and_then(Value::as_object).is_none_or(serde_json::Map::is_empty)
-            && list(selector, "/matchExpressions").is_empty()
-    };
-    match selector {
-        None => errors.push(FieldError::required("spec.selector", "")),
-        Some(selector) if empty(selector) => {
-            let detail = format!("empty selector is invalid for {}", kind.to_lowercase());
-            errors.push(FieldError::invalid("spec.selector", selector, &detail));
-        }
-        Some(selector) => match LabelSelector::from_object(selector) {
-            Err(error) => {
-                errors.push(FieldError::invalid("spec.selector", selector, &error.status().message));
-            }
-            Ok(parsed) => {
-                let labels = object.pointer("/spec/template/metadata/labels").unwrap_or(&Value::Null);
-                if !parsed.matches_labels(labels.as_object()) {
-                    let detail = "`selector` does not match template `labels`";
-                    let shown = if labels.is_null() { json!({}) } else { labels.clone() };
-                    errors.push(FieldError::invalid("spec.template.metadata.labels", &shown, detail));
-                }
-            }
-        },
-    }
-    pods::validate_spec(object, "spec.template.spec", errors);
-    let policy = object.pointer("/spec/template/spec/restartPolicy").unwrap_or(&Value::Null);
-    if policy.as_str().is_some_and(|policy| policy != "Always") {
-        errors.push(FieldError::not_supported("spec.template.spec.restartPolicy", policy, &["Always"]));
-    }
-    let Some(old) = old else { return };
-    if kind == "StatefulSet" {
-        stateful_set_update(object, old, errors);
-    } else if old.pointer("/spec/selector") != object.pointer("/spec/selector") {
-        let shown = selector.cloned().unwrap_or_default();
-        errors.push(FieldError::invalid("spec.selector", &shown, IMMUTABLE));
-    }
-}
-
-fn stateful_set_update(object: &Value, old: &Value, errors: &mut Vec<FieldError>) {
-    const MUTABLE: [&str; 7] = [
-        "replicas",
-        "ordinals",
-        "template",
-        "updateStrategy",
-        "revisionHistoryLimit",
-        "persistentVolumeClaimRetentionPolicy",
-        "minReadySeconds",
-    ];
-    let fixed = |object: &Value| {
-        let mut spec = object.get("spec").cloned().unwrap_or_default();
-        if let Value::Object(members) = &mut spec {
-            members.retain(|name, _| !MUTABLE.contains(&name.as_str()));
-        }
-        spec
-    };
-    if fixed(object) != fixed(old) {
-        errors.push(FieldError::forbidden(
-            "spec",
-            "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', 'updateStrategy', \
-             'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden",
-        ));
-    }
-}
-
-fn job_template(object: &Value, path: &str, errors: &mut Vec<FieldError>) {
-    let spec = format!("{path}.spec");
-    pods::validate_spec(object, &spec, errors);
-    if matches!(text(object, &pointer(&format!("{spec}.restartPolicy"))), "Always" | "") {
-        errors.push(FieldError::required(format!("{spec}.restartPolicy"), "valid values: \"OnFailure\", \"Never\""));
-    }
-}
-
-fn claim(object: &Value, old: Option<&Value>, errors: &mut Vec<FieldError>) {
-    if list(object, "/spec/accessModes").is_empty() {
-        errors.push(FieldError::required("spec.accessModes", "at least 1 access mode is required"));
-    }
-    if object.pointer("/spec/resources/requests/storage").is_none() {
-        errors.push(FieldError::required("spec.resources[storage]", ""));
-    }
-    let Some(old) = old else { return };
-    let fixed = |object: &Value| {
-        let mut spec = object.get("spec").cloned().unwrap_or_default();
-        if let Value::Object(members) = &mut spec {
-            // Filled in when the claim is bound.
-            for name in ["resources", "volumeName", "volumeAttributesClassName"] {
-                members.remove(name);
-            }
-            if text(old, "/spec/storageClassName").is_empty() {
-                members.remove("storageClassName");
-            }
-        }
-        spec
-    };
-    if fixed(object) != fixed(old) {
-        errors.push(FieldError::forbidden(
-            "spec",
-            "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims",
-        ));
-    }
-}
-
-fn storage_class(object: &Value, old: Option<&Value>, errors: &mut Vec<FieldError>) {
-    if text(object, "/provisioner").is_empty() {
-        errors.push(FieldError::required("provisioner", ""));
-    }
-    let Some(old) = old else { return };
-    for field in ["parameters", "provisioner", "reclaimPolicy"] {
-        if old.get(field) != object.get(field) {
-            errors.push(FieldError::forbidden(field, &format!("updates to {field} are forbidden.")));
-        }
-    }
-    if old.get("volumeBindingMode") != object.get("volumeBindingMode") {
-        errors.push(FieldError::invalid("volumeBindingMode", &object["volumeBindingMode"], IMMUTABLE));
-    }
-}
-
-fn autoscaler(object: &Value, errors: &mut Vec<FieldError>) {
-    let number = |pointer: &str| object.pointer(pointer).and_then(Value::as_i64).unwrap_or_default();
-    let (least, most) = (number("/spec/minReplicas"), number("/spec/maxReplicas"));
-    if least < 1 {
-        errors.push(FieldError::invalid("spec.minReplicas", &json!(least), "must be greater than or equal to 1"));
-    }
-    if most < 1 {
-        errors.push(FieldError::invalid("spec.maxReplicas", &json!(most), "must be greater than 0"));
-    }
-    if most < least {
-        let detail = "must be greater than or equal to `minReplicas`";
-        errors.push(FieldError::invalid("spec.maxReplicas", &json!(most), detail));
-    }
-    for field in ["kind", "name"] {
-        if text(object, &format!("/spec/scaleTargetRef/{field}")).is_empty() {
-            errors.push(FieldError::required(format!("spec.scaleTargetRef.{field}"), ""));
-        }
-    }
-}
-
-fn not_found(field: String, value: &Value) -> FieldError {
-    FieldError::with_value(FieldErrorKind::NotFound, field, value, "")
+        ("admissionregistration.k8s.io", "validatingadmissionpolicies") => validate_policy(object, old),
+        ("admissionregistration.k8s.io", "validatingadmissionpolicybindings") => validate_policy_binding(object),
+        ("", "serviceaccounts") => Vec::new(),
+        _ => return None,
+    })
 }
 
 #[cfg(test)]

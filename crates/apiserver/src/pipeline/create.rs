@@ -10,7 +10,7 @@ use super::{
     RequestContext,
     admission::{Review, admit},
     answer::Document,
-    body, certificate_request, escalation,
+    body, builtin_admission, certificate_request, escalation,
     get::object_response,
     object_completion::{begin_create, clean_fields, finish_create},
     object_decoding::decode_resource,
@@ -21,6 +21,7 @@ use super::{
 };
 use crate::{
     audit::ObjectName,
+    builtin,
     registry::ServedResource,
     store::{Change, Expected, WriteError},
 };
@@ -82,6 +83,16 @@ pub(crate) fn place(served: &ServedResource, namespace: &str, object: &mut Value
     Ok(())
 }
 
+/// Tells what is unwise about an accepted object of a built-in kind.
+pub(super) fn warn(context: &RequestContext<'_>, object: &Value, old: Option<&Value>) {
+    let resource = &context.served.resource;
+    if !resource.custom {
+        for warning in builtin::validation::warnings(resource, object, old) {
+            context.admission_warnings.push(warning);
+        }
+    }
+}
+
 /// Creates an object, with a generated name where it asks for one.
 ///
 /// # Errors
@@ -115,6 +126,9 @@ pub(crate) async fn create_object(
         check_type(served, &object)?;
         place(served, &context.namespace, &mut object)?;
     }
+    if served.is_core("nodes") {
+        builtin_admission::taint_new_node(&mut object);
+    }
     escalation::check(context, &object, None)?;
     let fixed_name = object["metadata"]["name"].as_str().filter(|name| !name.is_empty()).map(str::to_owned);
     let prefix = object["metadata"]["generateName"].as_str().filter(|prefix| !prefix.is_empty()).map(str::to_owned);
@@ -142,6 +156,7 @@ pub(crate) async fn create_object(
         if let Some(review) = &review {
             review.validate(None, &object).await?;
         }
+        warn(context, &object, None);
         let key = context.key_of(&name);
         if dry_run {
             if context.plane.get(&key)?.is_some() {

@@ -1,7 +1,7 @@
 //! What is made of an object between decoding and committing: prune, default, metadata, strategy, ownership, admission.
 
 use kogge_machinery::{
-    apply, custom_resource, custom_resource_definition, object_meta,
+    apply, custom_resource_definition, object_meta,
     status_error::{ApiError, quote},
     typed_object::{self, TypedKind},
 };
@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::{
     admission::Review,
-    definition_write, ephemeral_containers,
+    builtin_admission, definition_write, ephemeral_containers,
     object_decoding::typed_kind,
     object_type::check_unchanged_type,
     object_validation::validate,
@@ -137,10 +137,11 @@ pub(crate) fn finish_create(
             // A label carries the name, which may have been generated.
             builtin::defaults::apply(resource, &mut object);
         }
-        strategy::prepare_create(plane, resource, &mut object)?;
+        builtin_admission::admit(plane, resource, None, &mut object)?;
+        strategy::prepare_create(plane, resource, &mut object, now)?;
     }
     canonicalize_stored(served, &mut object);
-    validate(served, &object, None, custom_resource::Endpoint::Main)?;
+    validate(served, &object, None, WriteScope::Main)?;
     Ok(object)
 }
 
@@ -176,8 +177,11 @@ async fn begin_update(
         Merged::Applied(object) => (object, true),
     };
     check_unchanged_type(served, old, &object)?;
+    if let Some(metadata) = object["metadata"].as_object_mut().filter(|_| !served.resource.namespaced) {
+        metadata.remove("namespace");
+    }
     apply_defaults(served, &mut object);
-    prepare_update(plane, served, old, &mut object, scope)?;
+    prepare_update(plane, served, old, &mut object, scope, &writer.now)?;
     canonicalize(served, &mut object);
     if !tracked {
         track_update(plane, served, Some(old), &mut object, scope, writer).await;
@@ -193,21 +197,29 @@ fn prepare_update(
     old: &Value,
     object: &mut Value,
     scope: WriteScope,
+    now: &str,
 ) -> Result<(), ApiError> {
     let resource = &served.resource;
     if scope == WriteScope::Composed(ephemeral_containers::SUBRESOURCE) {
-        ephemeral_containers::prepare_update(old, object)?;
+        ephemeral_containers::prepare_update(old, object);
     }
     match scope {
         WriteScope::Status(_) => object_meta::prepare_status_update(resource, old, object)?,
-        WriteScope::Main | WriteScope::Composed(_) => object_meta::prepare_update(resource, old, object)?,
+        WriteScope::Main | WriteScope::Composed(_) => {
+            // Binding is the one endpoint that changes both.
+            let status = (scope == WriteScope::Composed("binding")).then(|| object["status"].clone());
+            object_meta::prepare_update(resource, old, object)?;
+            if let Some(status) = status {
+                object["status"] = status;
+            }
+        }
     }
     if definition_write::is_definition(served) {
         if scope == WriteScope::Main {
             definition_write::prepare(object, Some(old));
         }
     } else if !resource.custom {
-        strategy::prepare_update(plane, resource, old, object)?;
+        strategy::prepare_update(plane, resource, old, object, now)?;
         // Only `/finalize` changes the finalizers of a namespace.
         if scope != WriteScope::Composed("finalize") && served.is_core("namespaces") && object["spec"].is_object() {
             object["spec"]["finalizers"] = old["spec"]["finalizers"].clone();
@@ -230,21 +242,20 @@ pub(crate) async fn complete_update(
     review: Option<&Review<'_>>,
 ) -> Result<Value, ApiError> {
     let mut object = begin_update(plane, served, old, merged, scope, writer).await?;
+    if scope == WriteScope::Main && !served.resource.custom {
+        builtin_admission::admit(plane, &served.resource, Some(old), &mut object)?;
+    }
     if let Some(review) = review {
         let mutated = review.mutate(Some(old), object).await?;
         object = mutated.object;
         if mutated.patched {
             check_unchanged_type(served, old, &object)?;
-            prepare_update(plane, served, old, &mut object, scope)?;
+            prepare_update(plane, served, old, &mut object, scope, &writer.now)?;
             canonicalize(served, &mut object);
         }
     }
     canonicalize_stored(served, &mut object);
-    let endpoint = match scope {
-        WriteScope::Status(_) => custom_resource::Endpoint::Status,
-        WriteScope::Main | WriteScope::Composed(_) => custom_resource::Endpoint::Main,
-    };
-    validate(served, &object, Some(old), endpoint)?;
+    validate(served, &object, Some(old), scope)?;
     if let Some(review) = review {
         review.validate(Some(old), &object).await?;
     }

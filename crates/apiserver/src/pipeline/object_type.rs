@@ -104,7 +104,8 @@ pub(super) fn check_unchanged_type(served: &ServedResource, old: &Value, new: &V
     if new["metadata"]["name"].as_str().is_none_or(str::is_empty) {
         return Err(nameless(old["metadata"]["name"].as_str().unwrap_or_default()));
     }
-    if new["metadata"]["namespace"].as_str().is_some_and(|namespace| !namespace.is_empty())
+    if resource.namespaced
+        && new["metadata"]["namespace"].as_str().is_some_and(|namespace| !namespace.is_empty())
         && new["metadata"]["namespace"] != old["metadata"]["namespace"]
     {
         return Err(ApiError::bad_request(
@@ -112,6 +113,9 @@ pub(super) fn check_unchanged_type(served: &ServedResource, old: &Value, new: &V
         ));
     }
     for (field, what) in [("name", "name"), ("namespace", "namespace")] {
+        if field == "namespace" && !resource.namespaced {
+            continue;
+        }
         let (old, new) = (old["metadata"][field].as_str(), new["metadata"][field].as_str());
         if old != new {
             return Err(ApiError::bad_request(format!(

@@ -12,7 +12,9 @@ use super::{
     RequestContext,
     admission::Review,
     answer::Document,
-    certificate_request, escalation,
+    certificate_request,
+    create::warn,
+    escalation,
     object_completion::complete_update,
     other_versions::ServedVersions,
     presentation::{convert_to_stored, present},
@@ -153,6 +155,9 @@ pub(crate) async fn update_object(
         certificate_request::prepare_update(context, scope, &old, &mut merged)?;
         escalation::check(context, merged.object(), Some(&old))?;
         let new = complete_update(context.plane, served, &old, merged, scope, writer, review.as_ref()).await?;
+        if scope == WriteScope::Main {
+            warn(context, &new, Some(&old));
+        }
         let removed = is_last_finalizer_gone(served, &old, &new);
         if !removed && is_current && apply::equal_except_managed_time(&old, &new) {
             return Ok(Written { object: old_document, code: StatusCode::OK });

@@ -119,7 +119,7 @@ async fn bind(context: &mut RequestContext<'_>, request_body: Body) -> Result<Re
     let node = target["name"].as_str().unwrap_or_default();
     let mut errors = Vec::new();
     if target_kind != "Node" {
-        errors.push(FieldError::not_supported("target.kind", &Value::from(target_kind), &["Node"]));
+        errors.push(FieldError::not_supported("target.kind", &Value::from(target_kind), &["Node", "<empty>"]));
     }
     if node.is_empty() {
         errors.push(FieldError::required("target.name", ""));
@@ -130,20 +130,20 @@ async fn bind(context: &mut RequestContext<'_>, request_body: Body) -> Result<Re
     let writer = Writer::of(context)?;
     admit_subresource_create(context, &writer, "binding", kind("", "v1", "Binding"), binding.clone()).await?;
     let dry_run = context.query.dry_run()?;
-    let pods = context.served.resource.group_resource();
+    let bindings = GroupResource { group: String::new(), resource: "pods/binding".to_owned() };
     let now = timestamp(context.now);
     update_object(context, context.key(), WriteScope::Composed("binding"), &writer, dry_run, |old, _| {
         let assigned = old["spec"]["nodeName"].as_str().unwrap_or_default();
         if old["metadata"]["deletionTimestamp"].is_string() {
             return Err(ApiError::conflict(
-                &pods,
+                &bindings,
                 &context.name,
                 &format!("pod {} is being deleted, cannot be assigned to a host", context.name),
             ));
         }
         if !assigned.is_empty() {
             return Err(ApiError::conflict(
-                &pods,
+                &bindings,
                 &context.name,
                 &format!("pod {} is already assigned to node {assigned:?}", context.name),
             ));

@@ -102,7 +102,8 @@ fn access(context: &RequestContext<'_>, review: &Value) -> Result<Value, ApiErro
     let local = resource.plural == "localsubjectaccessreviews";
     let errors = wrong_fields(review, of_others, local);
     if !errors.is_empty() {
-        return Err(ApiError::invalid(&resource.group, &resource.kind, "", &errors));
+        // The real server does not say which kind of review.
+        return Err(ApiError::invalid(&resource.group, "", "", &errors));
     }
     let spec = &review["spec"];
     if local && review["metadata"]["namespace"].as_str().unwrap_or_default() != context.namespace {

@@ -81,7 +81,14 @@ fn number(address: IpAddr) -> u128 {
 /// What a Service was given stays where a change leaves it out.
 pub(crate) fn keep(old: &Value, service: &mut Value) {
     let Some(spec) = made(service, "spec") else { return };
+    forget_of_other_type(old, spec);
     if !is_external(spec) {
+        // The older of two fields for one address stands for both where only it was changed.
+        let moved = spec.get("clusterIP").is_some_and(|address| !is_empty(address) && *address != old["clusterIP"]);
+        if moved && spec.get("clusterIPs").is_none_or(|all| *all == old["clusterIPs"]) {
+            let address = spec.get("clusterIP").cloned().unwrap_or_default();
+            spec.insert("clusterIPs".to_owned(), json!([address]));
+        }
         for field in ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"] {
             if spec.get(field).is_none_or(is_empty) && !is_empty(&old[field]) {
                 spec.insert(field.to_owned(), old[field].clone());
@@ -89,6 +96,44 @@ pub(crate) fn keep(old: &Value, service: &mut Value) {
         }
     }
     keep_node_ports(&old["ports"], spec);
+}
+
+/// What a Service of its new type does not need goes with a change of the type that does not name it anew
+/// (`dropTypeDependentFields`).
+fn forget_of_other_type(old: &Value, spec: &mut Map<String, Value>) {
+    let kind = |spec: &dyn Fn(&str) -> Option<Value>| {
+        spec("type").and_then(|kind| kind.as_str().map(str::to_owned)).unwrap_or_default()
+    };
+    let (before, after) = (kind(&|name| old.get(name).cloned()), kind(&|name| spec.get(name).cloned()));
+    if before == after {
+        return;
+    }
+    let mut forget = |needs: &dyn Fn(&str) -> bool, fields: &[&str]| {
+        if needs(&before)
+            && !needs(&after)
+            && fields.iter().all(|field| spec.get(*field).unwrap_or(&Value::Null) == &old[*field])
+        {
+            for field in fields {
+                spec.remove(*field);
+            }
+        }
+    };
+    forget(&|kind| kind != "ExternalName", &["clusterIP", "clusterIPs"]);
+    forget(&|kind| kind != "ExternalName", &["ipFamilies", "ipFamilyPolicy"]);
+    forget(&|kind| kind == "LoadBalancer", &["healthCheckNodePort"]);
+    forget(&|kind| kind == "LoadBalancer", &["loadBalancerClass"]);
+    forget(&|kind| kind == "LoadBalancer", &["allocateLoadBalancerNodePorts"]);
+    forget(&|kind| matches!(kind, "LoadBalancer" | "NodePort"), &["externalTrafficPolicy"]);
+    let on_nodes = |kind: &str| matches!(kind, "LoadBalancer" | "NodePort");
+    if on_nodes(&before) && !on_nodes(&after) {
+        for port in spec.get_mut("ports").and_then(Value::as_array_mut).into_iter().flatten() {
+            let known =
+                old["ports"].as_array().into_iter().flatten().any(|known| known["nodePort"] == port["nodePort"]);
+            if let Some(port) = port.as_object_mut().filter(|_| known) {
+                port.remove("nodePort");
+            }
+        }
+    }
 }
 
 /// Gives a Service its address and its ports on nodes, where it should have them and does not.
@@ -105,14 +150,21 @@ pub(crate) fn allocate(plane: &Plane, old: Option<&Value>, service: &mut Value) 
     let wants_address = spec.get("clusterIP").is_none_or(is_empty);
     let asked: Option<IpAddr> = spec
         .get("clusterIP")
-        .filter(|address| old.is_none_or(|old| old["spec"]["clusterIP"] != **address))
+        // An address that is there does not change: that is refused later.
+        .filter(|_| old.is_none_or(|old| is_empty(&old["spec"]["clusterIP"])))
         .and_then(|address| address.as_str()?.parse().ok());
-    let on_nodes = matches!(spec.get("type").and_then(Value::as_str), Some("NodePort" | "LoadBalancer"));
+    let balanced = spec.get("type").is_some_and(|kind| kind == "LoadBalancer");
+    let without_ports = balanced && spec.get("allocateLoadBalancerNodePorts") == Some(&Value::Bool(false));
+    let on_nodes =
+        !without_ports && matches!(spec.get("type").and_then(Value::as_str), Some("NodePort" | "LoadBalancer"));
+    let wants_health_port = balanced
+        && spec.get("externalTrafficPolicy").is_some_and(|policy| policy == "Local")
+        && spec.get("healthCheckNodePort").is_none_or(is_empty);
     let old_ports: HashSet<u128> = old.map(node_ports).into_iter().flatten().collect();
     let ports = spec.get("ports").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
     let concerns_ports =
         on_nodes && ports.iter().any(|port| !node_port(port).is_some_and(|port| old_ports.contains(&port)));
-    if wants_address || asked.is_some() || concerns_ports {
+    if wants_address || asked.is_some() || concerns_ports || wants_health_port {
         let taken = Allocated::read(plane)?;
         let network = plane.service_network();
         let mut errors = Vec::new();
@@ -137,7 +189,14 @@ pub(crate) fn allocate(plane: &Plane, old: Option<&Value>, service: &mut Value) 
         }
         if on_nodes {
             let ports = spec.get_mut("ports").and_then(Value::as_array_mut);
-            errors.extend(allocate_ports(ports, &seed, &old_ports, taken.ports)?);
+            errors.extend(allocate_ports(ports, &seed, &old_ports, taken.ports.clone())?);
+        }
+        if wants_health_port {
+            let own = spec.get("ports").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+            let all: HashSet<u128> = taken.ports.iter().copied().chain(own.iter().filter_map(node_port)).collect();
+            let free = free(NODE_PORTS, &seed, &all)
+                .ok_or_else(|| ApiError::internal("failed to allocate a healthCheckNodePort: range is full"))?;
+            spec.insert("healthCheckNodePort".to_owned(), u32::try_from(free).unwrap_or_default().into());
         }
         if !errors.is_empty() {
             return Err(ApiError::invalid("", "Service", &name, &errors));
@@ -243,6 +302,7 @@ impl Allocated {
             let address = service["spec"]["clusterIP"].as_str().and_then(|text| text.parse().ok());
             allocated.addresses.extend(address.map(number));
             allocated.ports.extend(node_ports(&service));
+            allocated.ports.extend(service["spec"]["healthCheckNodePort"].as_u64().map(u128::from));
         }
         Ok(allocated)
     }

@@ -14,7 +14,12 @@ use crate::{builtin, plane::Plane};
 ///
 /// # Errors
 /// If the plane cannot be read, or has no free address or port.
-pub(crate) fn prepare_create(plane: &Plane, resource: &ResourceType, object: &mut Value) -> Result<(), ApiError> {
+pub(crate) fn prepare_create(
+    plane: &Plane,
+    resource: &ResourceType,
+    object: &mut Value,
+    now: &str,
+) -> Result<(), ApiError> {
     if let Some(status) = builtin::defaults::initial_status(resource) {
         set(object, "status", status);
     }
@@ -25,39 +30,38 @@ pub(crate) fn prepare_create(plane: &Plane, resource: &ResourceType, object: &mu
             }
         }
         ("", "pods") => {
-            admit_pod(object);
             let class = quality_of_service(object);
             if let Some(status) = made(object, "status") {
                 status.insert("qosClass".to_owned(), class.into());
             }
         }
         ("", "services") => service_allocation::allocate(plane, None, object)?,
-        ("batch", "jobs") => generate_selector(object),
+        ("", "persistentvolumes") => {
+            if let Some(status) = made(object, "status") {
+                status.insert("lastPhaseTransitionTime".to_owned(), now.into());
+            }
+        }
+        ("apps", "daemonsets") => set_template_generation(object, 1),
+        ("batch", "jobs") => {
+            generate_selector(object);
+            // Labels of the template are defaults of the job's own, and the generated ones came only now.
+            builtin::defaults::apply(resource, object);
+        }
         _ => {}
     }
     Ok(())
 }
 
-/// What the real server's default admission plugins give a pod: its priority, and tolerations for nodes that are away for
-/// five minutes.
-fn admit_pod(object: &mut Value) {
-    let Some(spec) = made(object, "spec") else { return };
-    if spec.get("priorityClassName").is_none_or(|name| name.is_null() || name == "") {
-        spec.entry("priority").or_insert_with(|| 0.into());
-        spec.entry("preemptionPolicy").or_insert_with(|| "PreemptLowerPriority".into());
-    }
-    let tolerations = spec.entry("tolerations").or_insert_with(|| json!([]));
-    let Some(tolerations) = tolerations.as_array_mut() else { return };
-    for key in ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"] {
-        let tolerated = tolerations.iter().any(|toleration| {
-            let is = |field: &str, wanted: &str| {
-                toleration[field].as_str().is_none_or(|text| text.is_empty() || text == wanted)
-            };
-            is("key", key) && is("effect", "NoExecute")
-        });
-        if !tolerated {
-            tolerations
-                .push(json!({"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300}));
+const TEMPLATE_GENERATION: &str = "deprecated.daemonset.template.generation";
+
+fn set_template_generation(object: &mut Value, generation: i64) {
+    if let Some(metadata) = made(object, "metadata") {
+        let annotations = metadata.entry("annotations").or_insert(Value::Null);
+        if annotations.is_null() {
+            *annotations = json!({});
+        }
+        if let Some(annotations) = annotations.as_object_mut() {
+            annotations.insert(TEMPLATE_GENERATION.to_owned(), generation.to_string().into());
         }
     }
 }
@@ -71,10 +75,27 @@ pub(crate) fn prepare_update(
     resource: &ResourceType,
     old: &Value,
     object: &mut Value,
+    now: &str,
 ) -> Result<(), ApiError> {
-    if (resource.group.as_str(), resource.plural.as_str()) == ("", "services") {
-        service_allocation::keep(&old["spec"], object);
-        service_allocation::allocate(plane, Some(old), object)?;
+    match (resource.group.as_str(), resource.plural.as_str()) {
+        ("", "services") => {
+            service_allocation::keep(&old["spec"], object);
+            service_allocation::allocate(plane, Some(old), object)?;
+        }
+        ("", "persistentvolumes") => {
+            let (before, after) = (&old["status"], &object["status"]);
+            let moved = before["phase"] != after["phase"];
+            if moved && before["lastPhaseTransitionTime"] == after["lastPhaseTransitionTime"] {
+                object["status"]["lastPhaseTransitionTime"] = now.into();
+            }
+        }
+        ("apps", "daemonsets") => {
+            let known = old["metadata"]["annotations"][TEMPLATE_GENERATION].as_str();
+            let known = known.and_then(|text| text.parse().ok()).unwrap_or(0);
+            let changed = old["spec"]["template"] != object["spec"]["template"];
+            set_template_generation(object, known + i64::from(changed));
+        }
+        _ => {}
     }
     Ok(())
 }

@@ -33,13 +33,15 @@ pub(crate) async fn update_scope(
     let resource = &context.served.resource;
     let versioned = object["metadata"]["resourceVersion"].as_str().is_some_and(|version| !version.is_empty());
     let may_create = scope == WriteScope::Main && creates_on_update(&resource.group, &resource.plural);
-    let is_there = || context.plane.get(&context.key()).map(|found| found.is_some());
-    if !versioned && needs_revision(resource) && (!may_create || is_there()?) {
+    if !versioned && needs_revision(resource) {
         let error = FieldError::invalid("metadata.resourceVersion", &Value::from(0), "must be specified for an update");
-        // A missing object is reported as missing, whatever else is wrong.
-        super::get::load(context)?;
-        // The real server names the resource, not the kind, in this one message.
-        return Err(ApiError::invalid(&resource.group, &resource.plural, &context.name, &[error]));
+        match super::get::load(context) {
+            // The real server names the resource, not the kind, in this one message.
+            Ok(_) => return Err(ApiError::invalid(&resource.group, &resource.plural, &context.name, &[error])),
+            Err(missing) if missing.code() == 404 && may_create => {}
+            // A missing object is reported as missing, whatever else is wrong.
+            Err(error) => return Err(error),
+        }
     }
     let writer = Writer::of(context)?;
     let dry_run = context.query.dry_run()?;

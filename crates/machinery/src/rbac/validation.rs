@@ -23,7 +23,10 @@ pub fn validate(resource: &str, object: &Value, old: Option<&Value>) -> Vec<Fiel
             if let Some(old) = old
                 && old.get("roleRef") != object.get("roleRef")
             {
-                errors.push(FieldError::invalid("roleRef", &object["roleRef"], "cannot change roleRef"));
+                let text = |field: &str| object["roleRef"][field].as_str().unwrap_or_default();
+                // With the names of the real server's own type.
+                let shown = json!({"APIGroup": text("apiGroup"), "Kind": text("kind"), "Name": text("name")});
+                errors.push(FieldError::invalid("roleRef", &shown, "cannot change roleRef"));
             }
         }
         _ => {}

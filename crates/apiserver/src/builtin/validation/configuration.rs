@@ -1,87 +1,127 @@
 //! ConfigMaps and Secrets.
 
-use kogge_machinery::status_error::FieldError;
-use serde_json::Value;
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 
-use super::{IMMUTABLE, text};
+use super::{
+    Change,
+    field::{Errors, Field, same},
+    json_text,
+    text::config_key_messages,
+};
 use crate::token::secret;
 
 /// Largest sum of the values of a ConfigMap or Secret, in bytes.
 const MAX_BYTES: usize = 1024 * 1024;
-const KEY_DETAIL: &str = "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  \
-                          or 'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')";
 const FROZEN: &str = "field is immutable when `immutable` is set";
 
-/// Keys a Secret of a type must have.
-fn required_keys(secret_type: &str) -> &'static [&'static str] {
-    match secret_type {
-        "kubernetes.io/tls" => &["tls.crt", "tls.key"],
-        "kubernetes.io/dockerconfigjson" => &[".dockerconfigjson"],
-        "kubernetes.io/dockercfg" => &[".dockercfg"],
-        "kubernetes.io/ssh-auth" => &["ssh-privatekey"],
-        // One of the two is enough.
-        "kubernetes.io/basic-auth" => &["username", "password"],
-        _ => &[],
+fn decoded(value: &Field<'_>) -> Vec<u8> {
+    STANDARD.decode(value.text()).unwrap_or_default()
+}
+
+/// The keys of a map; returns the size of its values.
+fn keys(map: &Field<'_>, encoded: bool, errors: &mut Errors) -> usize {
+    let mut bytes = 0;
+    for (key, value) in map.entries() {
+        for message in config_key_messages(key) {
+            errors.show(&value, &key.into(), &message);
+        }
+        bytes += if encoded { decoded(&value).len() } else { value.text().len() };
+    }
+    bytes
+}
+
+/// What was once declared to be final.
+fn frozen(change: &Change<'_>, fields: &[&str], errors: &mut Errors) {
+    let Some(old) = change.old.as_ref().filter(|old| old.at("immutable").is_true()) else { return };
+    if !change.new.at("immutable").is_true() {
+        errors.forbidden(&change.new.at("immutable"), FROZEN);
+    }
+    for field in fields {
+        if !same(change.new.at(field).value, old.at(field).value) {
+            errors.forbidden(&change.new.at(field), FROZEN);
+        }
     }
 }
 
-pub(super) fn validate(object: &Value, old: Option<&Value>, errors: &mut Vec<FieldError>) {
-    let is_secret = text(object, "/kind") == "Secret";
-    let mut bytes = 0;
-    for field in ["data", "binaryData"] {
-        for (key, value) in object.get(field).and_then(Value::as_object).into_iter().flatten() {
-            let length = value.as_str().map_or(0, str::len);
-            // Base64 is four characters for three bytes.
-            bytes += if is_secret || field == "binaryData" { length / 4 * 3 } else { length };
-            let valid = |character: char| character.is_ascii_alphanumeric() || "-._".contains(character);
-            if key.is_empty() || !key.chars().all(valid) {
-                errors.push(FieldError::invalid(format!("{field}[{key}]"), &key.as_str().into(), KEY_DETAIL));
-            } else if matches!(key.as_str(), "." | "..") {
-                errors.push(FieldError::invalid(
-                    format!("{field}[{key}]"),
-                    &key.as_str().into(),
-                    &format!("must not be '{key}'"),
-                ));
+/// A ConfigMap.
+pub(super) fn validate_config_map(change: &Change<'_>, errors: &mut Errors) {
+    frozen(change, &["data", "binaryData"], errors);
+    let (texts, binary) = (change.new.at("data"), change.new.at("binaryData"));
+    let bytes = keys(&texts, false, errors);
+    for (key, value) in texts.entries().filter(|(key, _)| binary.key(key).is_set()) {
+        errors.show(&value, &key.into(), "duplicate of key present in binaryData");
+    }
+    if bytes + keys(&binary, true, errors) > MAX_BYTES {
+        // The real server names no field here; an empty path is written so.
+        errors.too_long(&texts.reported_as("[]"), MAX_BYTES);
+    }
+}
+
+/// A Secret, which has what its type promises.
+pub(super) fn validate_secret(change: &Change<'_>, errors: &mut Errors) {
+    let object = &change.new;
+    if let Some(old) = &change.old {
+        errors.immutable(&object.at("type"), &old.at("type"));
+    }
+    frozen(change, &["data"], errors);
+    let data = object.at("data");
+    if keys(&data, true, errors) > MAX_BYTES {
+        errors.too_long(&data, MAX_BYTES);
+    }
+    let mut need = |key: &str| {
+        if !data.key(key).is_set() {
+            errors.required(&data.key(key), "");
+        }
+    };
+    match object.at("type").text() {
+        secret::TYPE => {
+            let name = object.at("metadata.annotations").key(secret::ACCOUNT_NAME);
+            if name.is_empty() {
+                errors.required(&name, "");
             }
         }
-    }
-    if bytes > MAX_BYTES {
-        errors.push(FieldError::too_long(if is_secret { "data" } else { "[]" }, MAX_BYTES));
-    }
-    for key in object.get("data").and_then(Value::as_object).into_iter().flat_map(serde_json::Map::keys) {
-        if object.get("binaryData").is_some_and(|binary| binary.get(key).is_some()) {
-            let detail = "duplicate of key present in binaryData";
-            errors.push(FieldError::invalid(format!("data[{key}]"), &key.as_str().into(), detail));
-        }
-    }
-    if is_secret {
-        let secret_type = text(object, "/type");
-        let annotations = &object["metadata"]["annotations"];
-        if secret_type == secret::TYPE && annotations[secret::ACCOUNT_NAME].as_str().is_none_or(str::is_empty) {
-            let path = format!("metadata.annotations[{}]", secret::ACCOUNT_NAME);
-            errors.push(FieldError::required(path, ""));
-        }
-        let has = |key: &str| object.get("data").is_some_and(|data| data.get(key).is_some());
-        let keys = required_keys(secret_type);
-        let one_is_enough = secret_type == "kubernetes.io/basic-auth" && keys.iter().any(|key| has(key));
-        for key in keys.iter().filter(|_| !one_is_enough) {
-            if object.get("data").and_then(|data| data.get(*key)).is_none() {
-                errors.push(FieldError::required(format!("data[{key}]"), ""));
+        "kubernetes.io/dockercfg" => docker(&data.key(".dockercfg"), errors),
+        "kubernetes.io/dockerconfigjson" => docker(&data.key(".dockerconfigjson"), errors),
+        "kubernetes.io/basic-auth" => {
+            if !data.key("username").is_set() && !data.key("password").is_set() {
+                need("username");
+                need("password");
             }
         }
-    }
-    let Some(old) = old else { return };
-    if is_secret && old.get("type") != object.get("type") {
-        errors.push(FieldError::invalid("type", &object["type"], IMMUTABLE));
-    }
-    if old.get("immutable") == Some(&Value::Bool(true)) {
-        if object.get("immutable") != Some(&Value::Bool(true)) {
-            errors.push(FieldError::forbidden("immutable", FROZEN));
-        }
-        for field in ["data", "binaryData"] {
-            if old.get(field) != object.get(field) {
-                errors.push(FieldError::forbidden(field, FROZEN));
+        "kubernetes.io/ssh-auth" => {
+            let key = data.key("ssh-privatekey");
+            if key.is_empty() {
+                errors.required(&key, "");
             }
         }
+        "kubernetes.io/tls" => {
+            need("tls.crt");
+            need("tls.key");
+        }
+        _ => {}
     }
+}
+
+fn docker(value: &Field<'_>, errors: &mut Errors) {
+    if !value.is_set() {
+        errors.required(value, "");
+    } else if let Some(problem) = json_text::object_problem(&decoded(value)) {
+        errors.show(value, &"<secret contents redacted>".into(), &problem);
+    }
+}
+
+/// Warnings about a Secret: a pair of certificate and key that is none.
+pub(super) fn warnings(object: &Field<'_>) -> Vec<String> {
+    if object.at("type").text() != "kubernetes.io/tls" {
+        return Vec::new();
+    }
+    let certificate = decoded(&object.at("data").key("tls.crt"));
+    let has_block = |text: &[u8]| String::from_utf8_lossy(text).contains("-----BEGIN ");
+    if has_block(&certificate) {
+        if has_block(&decoded(&object.at("data").key("tls.key"))) {
+            return Vec::new();
+        }
+        return vec!["tls: failed to find any PEM data in key input".to_owned()];
+    }
+    vec!["tls: failed to find any PEM data in certificate input".to_owned()]
 }

@@ -1,68 +1,590 @@
-//! Services.
+//! Services, and the endpoints behind them.
 
 use std::collections::BTreeSet;
 
-use kogge_machinery::status_error::FieldError;
-use serde_json::{Value, json};
+use kogge_machinery::{
+    object_meta::{label_value_messages, subdomain_messages},
+    status_error::FieldError,
+};
+use serde_json::Value;
 
-use super::{list, text};
+use super::{
+    Change,
+    field::{Errors, Field, same},
+    text::{
+        address, endpoint_address, label, labels, network, port, port_number, qualified_name, sloppy_address, subdomain,
+    },
+};
 
-pub(super) const PORT_RANGE: &str = "must be between 1 and 65535, inclusive";
+const PROTOCOLS: [&str; 3] = ["SCTP", "TCP", "UDP"];
+const SOURCE_RANGES: &str = "service.beta.kubernetes.io/load-balancer-source-ranges";
 
-pub(super) fn validate(object: &Value, old: Option<&Value>, errors: &mut Vec<FieldError>) {
-    let service_type = text(object, "/spec/type");
-    let headless = text(object, "/spec/clusterIP") == "None";
-    let ports = list(object, "/spec/ports");
-    if ports.is_empty() && !headless && service_type != "ExternalName" {
-        errors.push(FieldError::required("spec.ports", ""));
-    }
-    if service_type == "ExternalName" && text(object, "/spec/externalName").is_empty() {
-        errors.push(FieldError::required("spec.externalName", ""));
-    }
-    if service_type == "LoadBalancer" && headless {
-        let detail = "may not be set to 'None' for LoadBalancer services";
-        errors.push(FieldError::invalid("spec.clusterIPs[0]", &json!("None"), detail));
-    }
-    let types = ["ClusterIP", "ExternalName", "LoadBalancer", "NodePort"];
-    if !types.contains(&service_type) {
-        errors.push(FieldError::not_supported("spec.type", &json!(service_type), &types));
-    }
-    let (mut names, mut numbers) = (BTreeSet::new(), BTreeSet::new());
-    for (index, port) in ports.iter().enumerate() {
-        let path = format!("spec.ports[{index}]");
-        let name = text(port, "/name");
-        if name.is_empty() && ports.len() > 1 {
-            errors.push(FieldError::required(format!("{path}.name"), ""));
-        } else if !name.is_empty() && !names.insert(name) {
-            errors.push(FieldError::duplicate(format!("{path}.name"), &json!(name)));
+fn is_headless(service: &Field<'_>) -> bool {
+    service.at("spec.clusterIPs").texts().eq(["None"])
+}
+
+fn is_balanced(service: &Field<'_>) -> bool {
+    service.at("spec.type").text() == "LoadBalancer"
+}
+
+fn is_external_name(service: &Field<'_>) -> bool {
+    service.at("spec.type").text() == "ExternalName"
+}
+
+/// Whether a Service has a port for checks of its health.
+fn needs_health_check(service: &Field<'_>) -> bool {
+    is_balanced(service) && service.at("spec.externalTrafficPolicy").text() == "Local"
+}
+
+/// A Service that is created or changed.
+pub(super) fn validate(change: &Change<'_>, errors: &mut Errors) {
+    let service = &change.new;
+    if let Some(old) = &change.old {
+        addresses_update(service, old, errors);
+        families_update(service, old, errors);
+        let (class, before) = (service.at("spec.loadBalancerClass"), old.at("spec.loadBalancerClass"));
+        if is_balanced(old) && is_balanced(service) && class.value != before.value {
+            errors.invalid(&class, "may not change once set");
         }
-        let number = port.get("port").and_then(Value::as_i64).unwrap_or_default();
-        if !(1..=65535).contains(&number) {
-            errors.push(FieldError::invalid(format!("{path}.port"), &json!(number), PORT_RANGE));
-        }
-        let protocol = text(port, "/protocol");
-        if !["SCTP", "TCP", "UDP"].contains(&protocol) {
-            let supported = ["SCTP", "TCP", "UDP"];
-            errors.push(FieldError::not_supported(format!("{path}.protocol"), &json!(protocol), &supported));
-        }
-        if let Some(target) = port.get("targetPort").and_then(Value::as_i64)
-            && !(1..=65535).contains(&target)
-        {
-            errors.push(FieldError::invalid(format!("{path}.targetPort"), &json!(target), PORT_RANGE));
-        }
-        if !numbers.insert((protocol, number)) {
-            let shown = json!({"port": number, "protocol": protocol});
-            errors.push(FieldError::duplicate(path, &shown));
+        load_balancer_class(service, errors);
+        let health = service.at("spec.healthCheckNodePort");
+        let moved = health.count() != old.at("spec.healthCheckNodePort").count();
+        if needs_health_check(old) && needs_health_check(service) && moved {
+            errors.forbidden(&health, "field is immutable");
         }
     }
-    let Some(old) = old else { return };
-    let (before, after) = (text(old, "/spec/clusterIP"), text(object, "/spec/clusterIP"));
-    if !before.is_empty()
-        && before != after
-        && text(old, "/spec/type") != "ExternalName"
-        && service_type != "ExternalName"
-    {
-        let detail = "may not change once set";
-        errors.push(FieldError::invalid("spec.clusterIPs[0]", &json!([after]), detail));
+    let (mode, hints) =
+        (service.at("metadata.annotations").key("service.kubernetes.io/topology-mode"), topology_hints(service));
+    if mode.is_set() && hints.is_set() && mode.text() != hints.text() {
+        let detail = "must match annotations[service.kubernetes.io/topology-aware-hints] when both are specified";
+        errors.invalid(&mode, detail);
     }
+    kind(service, errors);
+    affinity(&service.at("spec"), errors);
+    if !is_external_name(service) {
+        addresses(service, change.old.as_ref(), errors);
+    }
+    let known: Vec<&str> = change.old.iter().flat_map(|old| old.at("spec.externalIPs").texts()).collect();
+    for external in service.at("spec.externalIPs").items() {
+        if address(&external, &known, errors) {
+            endpoint_address(&external, errors);
+        }
+    }
+    errors.one_of(&service.at("spec.type"), &["ClusterIP", "ExternalName", "LoadBalancer", "NodePort"]);
+    numbers_of_ports(service, errors);
+    source_ranges(service, change.old.as_ref(), errors);
+    let allocate = service.at("spec.allocateLoadBalancerNodePorts");
+    if allocate.is_set() && !is_balanced(service) {
+        errors.forbidden(&allocate, "may only be used when `type` is 'LoadBalancer'");
+    }
+    if !allocate.is_set() && is_balanced(service) {
+        errors.required(&allocate.reported_as("allocateLoadBalancerNodePorts"), "");
+    }
+    load_balancer_class(service, errors);
+    traffic(service, errors);
+}
+
+fn topology_hints<'o>(service: &Field<'o>) -> Field<'o> {
+    service.at("metadata.annotations").key("service.kubernetes.io/topology-aware-hints")
+}
+
+fn kind(service: &Field<'_>, errors: &mut Errors) {
+    let spec = service.at("spec");
+    let (ports, headless) = (spec.at("ports"), is_headless(service));
+    if ports.is_empty() && !headless && !is_external_name(service) {
+        errors.required(&ports, "");
+    }
+    match spec.at("type").text() {
+        kind @ ("LoadBalancer" | "NodePort") if headless => {
+            let first = spec.at("clusterIP").reported_as("spec.clusterIPs[0]");
+            errors.invalid(&first, &format!("may not be set to 'None' for {kind} services"));
+        }
+        "ExternalName" => {
+            for name in ["clusterIPs", "ipFamilies", "ipFamilyPolicy"] {
+                if !spec.at(name).is_empty() {
+                    errors.forbidden(&spec.at(name), "may not be set for ExternalName services");
+                }
+            }
+            let name = spec.at("externalName");
+            match name.text().strip_suffix('.').unwrap_or(name.text()) {
+                "" => errors.required(&name, ""),
+                text => {
+                    for message in subdomain_messages(text, 253) {
+                        errors.show(&name, &text.into(), &message);
+                    }
+                }
+            }
+        }
+        _ => {}
+    }
+    let mut names = BTreeSet::new();
+    let several = ports.len() > 1;
+    for item in ports.items() {
+        let (name, protocol) = (item.at("name"), item.at("appProtocol"));
+        if name.is_empty() {
+            if several {
+                errors.required(&name, "");
+            }
+        } else {
+            label(&name, errors);
+            if !names.insert(name.text()) {
+                errors.duplicate(&name);
+            }
+        }
+        port_number(&item.at("port"), errors);
+        errors.one_of(&item.at("protocol"), &PROTOCOLS);
+        port(&item.at("targetPort"), errors);
+        if protocol.is_set() {
+            qualified_name(&protocol, errors);
+        }
+    }
+    labels(&spec.at("selector"), errors);
+}
+
+fn affinity(spec: &Field<'_>, errors: &mut Errors) {
+    const MAX_SECONDS: i64 = 24 * 60 * 60;
+    let (affinity, config) = (spec.at("sessionAffinity"), spec.at("sessionAffinityConfig"));
+    errors.one_of(&affinity, &["ClientIP", "None"]);
+    match affinity.text() {
+        "ClientIP" => {
+            let (client, seconds) = (config.at("clientIP"), config.at("clientIP.timeoutSeconds"));
+            match [&config, &client, &seconds].into_iter().find(|field| !field.is_set()) {
+                Some(missing) => errors.required(missing, "when session affinity type is ClientIP"),
+                None if !(1..=MAX_SECONDS).contains(&seconds.count()) => {
+                    errors.invalid(&seconds, &format!("must be greater than 0 and less than {MAX_SECONDS}"));
+                }
+                None => {}
+            }
+        }
+        "None" if config.is_set() => errors.forbidden(&config, "must not be set when session affinity is None"),
+        _ => {}
+    }
+}
+
+fn addresses(service: &Field<'_>, old: Option<&Field<'_>>, errors: &mut Errors) {
+    let spec = service.at("spec");
+    let (address_field, all) = (spec.at("clusterIP"), spec.at("clusterIPs"));
+    let (families, policy) = (spec.at("ipFamilies"), spec.at("ipFamilyPolicy"));
+    match (address_field.is_empty(), all.texts().next()) {
+        (false, None) => errors.required(&all, ""),
+        (false, Some(first)) if first != address_field.text() => {
+            errors.invalid(&all, "first value must match `clusterIP`");
+        }
+        (true, Some(_)) => errors.invalid(&all, "must be empty when `clusterIP` is not specified"),
+        _ => {}
+    }
+    let mut seen = BTreeSet::new();
+    for family in families.items() {
+        errors.known(&family, &["IPv4", "IPv6"]);
+        if !seen.insert(family.text()) {
+            errors.duplicate(&family);
+        }
+    }
+    errors.known(&policy, &["PreferDualStack", "RequireDualStack", "SingleStack"]);
+    let known: Vec<&str> = old.iter().flat_map(|old| old.at("spec.clusterIPs").texts()).collect();
+    let mut wrong = false;
+    for (index, item) in all.items().enumerate() {
+        if index == 0 && item.text() == "None" {
+            if all.len() > 1 {
+                wrong = true;
+                errors.invalid(&all, "'None' must be the first and only value");
+            }
+        } else {
+            wrong |= !address(&item, &known, errors);
+        }
+    }
+    if all.len() > 2 {
+        errors.invalid(&all, "may only hold up to 2 values");
+    }
+    if wrong {
+        return;
+    }
+    let is_six: Vec<bool> = all.texts().map(|text| text.contains(':')).collect();
+    if is_six.len() > 1 && !(is_six.contains(&true) && is_six.contains(&false)) {
+        errors.invalid(&all, "may specify no more than one IP for each IP family");
+    }
+    for (index, (item, family)) in all.items().zip(families.texts()).enumerate() {
+        let expects_six = family == "IPv6";
+        if !is_headless(service) && matches!(family, "IPv4" | "IPv6") && is_six[index] != expects_six {
+            errors.invalid(&item, &format!("expected an {family} value as indicated by `ipFamilies[{index}]`"));
+        }
+    }
+}
+
+fn addresses_update(service: &Field<'_>, old: &Field<'_>, errors: &mut Errors) {
+    let (now, then) = (service.at("spec.clusterIPs"), old.at("spec.clusterIPs"));
+    let policy = service.at("spec.ipFamilyPolicy");
+    let both_headless = is_headless(service) && is_headless(old);
+    if is_external_name(service) || is_external_name(old) || both_headless {
+        return;
+    }
+    let place = |index: usize| now.reported_as(&format!("{}[{index}]", now.path()));
+    if now.len() == then.len() {
+        for (index, _) in now.texts().zip(then.texts()).enumerate().filter(|(_, (now, then))| now != then) {
+            errors.invalid(&place(index), "may not change once set");
+        }
+        return;
+    }
+    let released = then.len() > now.len();
+    if released && now.is_empty() {
+        errors.invalid(&place(0), "primary clusterIP can not be unset");
+    }
+    let (first, before) = (now.texts().next(), then.texts().next());
+    if first.is_some() && before.is_some() && first != before {
+        errors.invalid(&place(0), "may not change once set");
+    }
+    if released && now.len() == 1 && policy.text() != "SingleStack" {
+        errors.invalid(&policy, "must be set to 'SingleStack' when releasing the secondary clusterIP");
+    }
+}
+
+fn families_update(service: &Field<'_>, old: &Field<'_>, errors: &mut Errors) {
+    let (now, then) = (service.at("spec.ipFamilies"), old.at("spec.ipFamilies"));
+    let policy = service.at("spec.ipFamilyPolicy");
+    if is_external_name(service) || is_external_name(old) || is_headless(service) || is_headless(old) {
+        return;
+    }
+    let place = now.reported_as(&format!("{}[0]", now.path()));
+    if now.len() == then.len() {
+        for _ in now.texts().zip(then.texts()).filter(|(now, then)| now != then) {
+            errors.invalid(&place, "may not change once set");
+        }
+        return;
+    }
+    let released = then.len() > now.len();
+    if released && service.at("spec.clusterIPs").is_empty() {
+        errors.invalid(&place, "primary ipFamily can not be unset");
+    }
+    let (first, before) = (now.texts().next(), then.texts().next());
+    if first.is_some() && before.is_some() && first != before {
+        errors.show(&place, service.at("spec.clusterIPs").value, "may not change once set");
+    }
+    if released && now.len() == 1 && policy.text() != "SingleStack" {
+        errors.invalid(&policy, "must be set to 'SingleStack' when releasing the secondary ipFamily");
+    }
+}
+
+fn numbers_of_ports(service: &Field<'_>, errors: &mut Errors) {
+    let (mut on_nodes, mut own) = (BTreeSet::new(), BTreeSet::new());
+    let in_cluster = service.at("spec.type").text() == "ClusterIP";
+    for item in service.at("spec.ports").items() {
+        let (protocol, node) = (item.at("protocol").text(), item.at("nodePort"));
+        if node.count() != 0 {
+            if in_cluster {
+                errors.forbidden(&node, "may not be used when `type` is 'ClusterIP'");
+            }
+            if !on_nodes.insert((protocol, node.count())) {
+                errors.duplicate(&node);
+            }
+        }
+        let number = item.at("port").count();
+        if !own.insert((protocol, number)) {
+            errors.push(duplicate_port(&item, protocol, number));
+        }
+    }
+}
+
+/// The real server prints a value of its own type here, with only these two fields in it.
+fn duplicate_port(item: &Field<'_>, protocol: &str, number: i64) -> FieldError {
+    let mut error = FieldError::duplicate(item.path(), &Value::Null);
+    let protocol = Value::from(protocol);
+    error.message = format!(
+        "Duplicate value: {{\"Name\":\"\",\"Protocol\":{protocol},\"AppProtocol\":null,\"Port\":{number},\
+         \"TargetPort\":0,\"NodePort\":0}}"
+    );
+    error
+}
+
+fn source_ranges(service: &Field<'_>, old: Option<&Field<'_>>, errors: &mut Errors) {
+    const ONLY_BALANCED: &str = "may only be used when `type` is 'LoadBalancer'";
+    let given = service.at("spec.loadBalancerSourceRanges");
+    let annotation = service.at("metadata.annotations").key(SOURCE_RANGES);
+    if !given.is_empty() {
+        let place = given.reported_as("spec.LoadBalancerSourceRanges");
+        if !is_balanced(service) {
+            errors.forbidden(&place, ONLY_BALANCED);
+        }
+        let known: Vec<&str> =
+            old.iter().flat_map(|old| old.at("spec.loadBalancerSourceRanges").texts()).map(str::trim).collect();
+        for range in place.items() {
+            let trimmed = Value::from(range.text().trim());
+            network(&Field::root(&trimmed).reported_as(range.path()), &known, errors);
+        }
+    } else if annotation.is_set() {
+        if !is_balanced(service) {
+            errors.forbidden(&annotation, ONLY_BALANCED);
+        }
+        let before = old.map(|old| old.at("metadata.annotations").key(SOURCE_RANGES).text());
+        let text = annotation.text().trim();
+        for range in text.split(',').filter(|_| !text.is_empty() && before != Some(annotation.text())) {
+            let trimmed = Value::from(range.trim());
+            network(&Field::root(&trimmed).reported_as(annotation.path()), &[], errors);
+        }
+    }
+}
+
+fn load_balancer_class(service: &Field<'_>, errors: &mut Errors) {
+    let class = service.at("spec.loadBalancerClass");
+    if !class.is_set() {
+        return;
+    }
+    if is_balanced(service) {
+        qualified_name(&class, errors);
+    } else {
+        errors.forbidden(&class, "may only be used when `type` is 'LoadBalancer'");
+    }
+}
+
+fn traffic(service: &Field<'_>, errors: &mut Errors) {
+    let spec = service.at("spec");
+    let kind = spec.at("type").text();
+    let (external, health) = (spec.at("externalTrafficPolicy"), spec.at("healthCheckNodePort"));
+    let reachable =
+        matches!(kind, "LoadBalancer" | "NodePort") || (kind == "ClusterIP" && !spec.at("externalIPs").is_empty());
+    if reachable {
+        errors.one_of(&external, &["Cluster", "Local"]);
+    } else if !external.is_empty() {
+        errors.invalid(&external, "may only be set for externally-accessible services");
+    }
+    if needs_health_check(service) {
+        if health.count() == 0 {
+            errors.required(&health, "");
+        } else {
+            port_number(&health, errors);
+        }
+    } else if health.count() != 0 {
+        let detail = "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'";
+        errors.invalid(&health, detail);
+    }
+    let internal = spec.at("internalTrafficPolicy");
+    if !internal.is_set() && matches!(kind, "NodePort" | "LoadBalancer" | "ClusterIP") {
+        errors.required(&internal, "");
+    }
+    errors.known(&internal, &["Cluster", "Local"]);
+    errors.known(&spec.at("trafficDistribution"), &["PreferClose", "PreferSameZone", "PreferSameNode"]);
+}
+
+/// What a load balancer says of a Service.
+pub(super) fn validate_status(change: &Change<'_>, errors: &mut Errors) {
+    let ingress = change.new.at("status.loadBalancer.ingress");
+    if !is_balanced(&change.new) && !ingress.is_empty() {
+        errors.forbidden(&ingress, "may only be used when `spec.type` is 'LoadBalancer'");
+        return;
+    }
+    let before = change.old.as_ref().map(|old| old.at("status.loadBalancer.ingress"));
+    ingress_points(&ingress, before.as_ref(), errors);
+    for point in ingress.items() {
+        let (ip, mode) = (point.at("ip"), point.at("ipMode"));
+        if !mode.is_set() && !ip.is_empty() {
+            errors.required(&mode, "must be specified when `ip` is set");
+        } else if mode.is_set() && ip.is_empty() {
+            errors.forbidden(&mode, "may not be specified when `ip` is not set");
+        } else {
+            errors.known(&mode, &["Proxy", "VIP"]);
+        }
+    }
+}
+
+/// Addresses and names of a load balancer, of Services and of Ingresses.
+pub(super) fn ingress_points(points: &Field<'_>, before: Option<&Field<'_>>, errors: &mut Errors) {
+    let known: Vec<&str> = before.iter().flat_map(|list| list.items()).map(|point| point.at("ip").text()).collect();
+    for point in points.items() {
+        let (ip, name) = (point.at("ip"), point.at("hostname"));
+        if !ip.is_empty() {
+            address(&ip, &known, errors);
+        }
+        if !name.is_empty() {
+            subdomain(&name, errors);
+            if sloppy_address(name.text()).is_some() {
+                errors.invalid(&name, "must be a DNS name, not an IP address");
+            }
+        }
+    }
+}
+
+/// Endpoints, and updates that leave wrong ones as they are.
+pub(super) fn validate_endpoints(change: &Change<'_>, errors: &mut Errors) {
+    let subsets = change.new.at("subsets");
+    if change.old.as_ref().is_some_and(|old| same(old.at("subsets").value, subsets.value)) {
+        return;
+    }
+    for subset in subsets.items() {
+        let (ready, waiting, ports) = (subset.at("addresses"), subset.at("notReadyAddresses"), subset.at("ports"));
+        if ready.is_empty() && waiting.is_empty() {
+            errors.required(&subset, "must specify `addresses` or `notReadyAddresses`");
+        }
+        for point in ready.items().chain(waiting.items()) {
+            address(&point.at("ip"), &[], errors);
+            if !point.at("hostname").is_empty() {
+                label(&point.at("hostname"), errors);
+            }
+            if point.at("nodeName").is_set() {
+                subdomain(&point.at("nodeName"), errors);
+            }
+            endpoint_address(&point.at("ip"), errors);
+        }
+        let several = ports.len() > 1;
+        for item in ports.items() {
+            let (name, protocol) = (item.at("name"), item.at("appProtocol"));
+            if !name.is_empty() {
+                label(&name, errors);
+            } else if several {
+                errors.required(&name, "");
+            }
+            port_number(&item.at("port"), errors);
+            errors.one_of(&item.at("protocol"), &PROTOCOLS);
+            if protocol.is_set() {
+                qualified_name(&protocol, errors);
+            }
+        }
+    }
+}
+
+/// An EndpointSlice.
+pub(super) fn validate_slice(change: &Change<'_>, errors: &mut Errors) {
+    const MAX_PORTS: usize = 20_000;
+    let slice = &change.new;
+    let (kind, ports) = (slice.at("addressType"), slice.at("ports"));
+    errors.one_of(&kind, &["FQDN", "IPv4", "IPv6"]);
+    if ports.len() > MAX_PORTS {
+        errors.too_many(&ports, MAX_PORTS);
+    } else {
+        slice_ports(&ports, errors);
+    }
+    let endpoints = slice.at("endpoints");
+    let before = errors.len();
+    slice_endpoints(&endpoints, kind.text(), errors);
+    if let Some(old) = &change.old {
+        if same(old.at("endpoints").value, endpoints.value) {
+            errors.truncate(before);
+        }
+        errors.immutable(&kind, &old.at("addressType"));
+    }
+}
+
+fn slice_ports(ports: &Field<'_>, errors: &mut Errors) {
+    let mut names = BTreeSet::new();
+    for item in ports.items() {
+        let (name, protocol) = (item.at("name"), item.at("appProtocol"));
+        if !name.is_empty() {
+            label(&name, errors);
+        }
+        if !names.insert(name.text()) {
+            errors.duplicate(&name);
+        }
+        if item.at("protocol").is_set() {
+            errors.known(&item.at("protocol"), &PROTOCOLS);
+        } else {
+            errors.required(&item.at("protocol"), "");
+        }
+        if protocol.is_set() {
+            qualified_name(&protocol, errors);
+        }
+    }
+}
+
+fn slice_endpoints(endpoints: &Field<'_>, kind: &str, errors: &mut Errors) {
+    const MAX_ENDPOINTS: usize = 1000;
+    const MAX_ADDRESSES: usize = 100;
+    const MAX_HINTS: usize = 8;
+    if endpoints.len() > MAX_ENDPOINTS {
+        errors.too_many(endpoints, MAX_ENDPOINTS);
+        return;
+    }
+    for endpoint in endpoints.items() {
+        let addresses = endpoint.at("addresses");
+        if addresses.is_empty() {
+            errors.required(&addresses, "must contain at least 1 address");
+        } else if addresses.len() > MAX_ADDRESSES {
+            errors.too_many(&addresses, MAX_ADDRESSES);
+        }
+        for item in addresses.items() {
+            match kind {
+                "IPv4" | "IPv6" => {
+                    if address(&item, &[], errors) {
+                        if item.text().contains(':') != (kind == "IPv6") {
+                            errors.show(&addresses, item.value, &format!("must be an {kind} address"));
+                        }
+                        endpoint_address(&item, errors);
+                    }
+                }
+                "FQDN" => domain_name(&item, errors),
+                _ => {}
+            }
+        }
+        if endpoint.at("nodeName").is_set() {
+            subdomain(&endpoint.at("nodeName"), errors);
+        }
+        labels(&endpoint.at("deprecatedTopology"), errors);
+        if endpoint.at("hostname").is_set() {
+            label(&endpoint.at("hostname"), errors);
+        }
+        for (list, of_zones) in [("forZones", true), ("forNodes", false)] {
+            let list = endpoint.at("hints").at(list);
+            if list.len() > MAX_HINTS {
+                errors.too_many(&list, MAX_HINTS);
+                continue;
+            }
+            let mut seen = BTreeSet::new();
+            for name in list.items().map(|hint| hint.at("name")) {
+                if !seen.insert(name.text()) {
+                    errors.duplicate(&name);
+                }
+                let messages =
+                    if of_zones { label_value_messages(name.text()) } else { subdomain_messages(name.text(), 253) };
+                errors.messages(&name, messages);
+            }
+        }
+    }
+}
+
+fn domain_name(field: &Field<'_>, errors: &mut Errors) {
+    let text = field.text().strip_suffix('.').unwrap_or(field.text());
+    let messages = subdomain_messages(text, 253);
+    if field.is_empty() {
+        errors.required(field, "");
+    } else if !messages.is_empty() {
+        errors.show(field, &text.into(), &messages.join(","));
+    } else if !text.contains('.') {
+        errors.show(field, &text.into(), "should be a domain with at least two segments separated by dots");
+    }
+}
+
+/// Warnings about a Service: what is ignored, deprecated, or written in an odd way.
+pub(super) fn warnings(service: &Field<'_>) -> Vec<String> {
+    let spec = service.at("spec");
+    let mut warnings = Vec::new();
+    if topology_hints(service).is_set() {
+        warnings.push(
+            "annotation service.kubernetes.io/topology-aware-hints is deprecated, please use \
+             service.kubernetes.io/topology-mode instead"
+                .to_owned(),
+        );
+    }
+    let headless = spec.at("type").text() == "ClusterIP" && spec.at("clusterIP").text() == "None";
+    let externals = !spec.at("externalIPs").is_empty();
+    if headless {
+        for (given, what) in [
+            (!spec.at("loadBalancerIP").is_empty(), "spec.loadBalancerIP"),
+            (externals, "spec.externalIPs"),
+            (spec.at("sessionAffinity").text() != "None", "spec.SessionAffinity"),
+        ] {
+            if given {
+                warnings.push(format!("{what} is ignored for headless services"));
+            }
+        }
+    }
+    if externals && !headless && !is_external_name(service) {
+        warnings.push("spec.externalIPs is deprecated and may no longer be implemented in some clusters".to_owned());
+    }
+    if is_external_name(service) && externals {
+        warnings.push("spec.externalIPs is ignored when spec.type is \"ExternalName\"".to_owned());
+    }
+    if !is_external_name(service) && !spec.at("externalName").is_empty() {
+        warnings.push("spec.externalName is ignored when spec.type is not \"ExternalName\"".to_owned());
+    }
+    if spec.at("trafficDistribution").text() == "PreferClose" {
+        warnings.push("spec.trafficDistribution: \"PreferClose\" is deprecated; use \"PreferSameZone\"".to_owned());
+    }
+    warnings
 }

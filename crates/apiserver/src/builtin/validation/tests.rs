@@ -12,7 +12,7 @@ fn refused(group: &str, plural: &str, mut object: Value, old: Option<Value>) -> 
         defaults::apply(resource, &mut old);
         old
     });
-    let errors = super::validate(resource, &object, old.as_ref());
+    let errors = super::validate(resource, &object, old.as_ref(), "");
     errors.iter().map(|error| format!("{}: {}", error.field, error.message)).collect::<Vec<_>>().join("\n")
 }
 

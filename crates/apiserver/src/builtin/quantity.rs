@@ -16,7 +16,7 @@ const DECIMAL: [(&str, i32); 10] =
     [("n", -9), ("u", -6), ("m", -3), ("", 0), ("k", 3), ("M", 6), ("G", 9), ("T", 12), ("P", 15), ("E", 18)];
 
 /// Writes every quantity of a map of resources canonically. What is no quantity stays, for validation to refuse.
-pub(super) fn canonicalise(object: Option<&mut Value>, field: &str) {
+pub(crate) fn canonicalise(object: Option<&mut Value>, field: &str) {
     let Some(Value::Object(resources)) = object.and_then(|object| object.get_mut(field)) else { return };
     for value in resources.values_mut() {
         let given = match &*value {
@@ -30,8 +30,16 @@ pub(super) fn canonicalise(object: Option<&mut Value>, field: &str) {
     }
 }
 
-/// The canonical text of a quantity; `None` for what is none, or is beyond what fits.
-pub(super) fn canonical(text: &str) -> Option<String> {
+/// A quantity as it is written.
+struct Written {
+    negative: bool,
+    mantissa: i128,
+    /// Power of ten.
+    exponent: i32,
+    format: Format,
+}
+
+fn parse(text: &str) -> Option<Written> {
     let (negative, unsigned) = match text.as_bytes().first()? {
         b'-' => (true, &text[1..]),
         b'+' => (false, &text[1..]),
@@ -54,9 +62,65 @@ pub(super) fn canonical(text: &str) -> Option<String> {
         Format::Decimal
     } else {
         let digits = suffix.strip_prefix(['e', 'E'])?;
-        exponent += digits.strip_prefix('+').unwrap_or(digits).parse::<i32>().ok()?;
+        let given = digits.strip_prefix('+').unwrap_or(digits).parse::<i32>().ok()?;
+        // Beyond what fits in any way; also keeps the sums below in range.
+        exponent += Some(given).filter(|power| power.abs() < 1000)?;
         Format::Exponent
     };
+    Some(Written { negative, mantissa, exponent, format })
+}
+
+/// A quantity as a number, in billionths.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Amount(i128);
+
+impl Amount {
+    const ONE: i128 = 1_000_000_000;
+
+    /// The amount of a text or number; `None` for what is no quantity.
+    pub(crate) fn of(value: &Value) -> Option<Self> {
+        let parsed = match value {
+            Value::String(text) => parse(text)?,
+            Value::Number(number) => parse(&number.to_string())?,
+            _ => return None,
+        };
+        let power = 10_i128.checked_pow((parsed.exponent + 9).unsigned_abs())?;
+        let amount = if parsed.exponent >= -9 {
+            parsed.mantissa.checked_mul(power)?
+        } else {
+            parsed.mantissa / power + i128::from(parsed.mantissa % power != 0)
+        };
+        Some(Self(if parsed.negative { -amount } else { amount }))
+    }
+
+    pub(crate) fn is_negative(self) -> bool {
+        self.0 < 0
+    }
+
+    pub(crate) fn is_positive(self) -> bool {
+        self.0 > 0
+    }
+
+    /// Whether this is a whole number.
+    pub(crate) fn is_whole(self) -> bool {
+        self.0 % Self::ONE == 0
+    }
+
+    /// Whether this is a multiple of another amount that is not nothing.
+    pub(crate) fn is_multiple_of(self, other: Self) -> bool {
+        other.0 > 0 && self.0 % other.0 == 0
+    }
+
+    /// As a number that may be inexact.
+    #[allow(clippy::cast_precision_loss)] // for ratios
+    pub(crate) fn to_float(self) -> f64 {
+        self.0 as f64 / Self::ONE as f64
+    }
+}
+
+/// The canonical text of a quantity; `None` for what is none, or is beyond what fits.
+pub(crate) fn canonical(text: &str) -> Option<String> {
+    let Written { negative, mut mantissa, mut exponent, format } = parse(text)?;
     // Lists of resources keep nothing smaller than a thousandth; it is rounded up.
     while exponent < -3 {
         mantissa = mantissa / 10 + i128::from(mantissa % 10 != 0);

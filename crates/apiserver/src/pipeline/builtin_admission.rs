@@ -1,0 +1,182 @@
+//! What the real server's default admission plugins do to built-in kinds: priorities and tolerations of pods, protection of
+//! storage that is in use, taints of new nodes.
+
+use kogge_machinery::{
+    resource::{GroupResource, ResourceType},
+    status_error::ApiError,
+};
+use serde_json::{Value, json};
+
+use super::strategy::made;
+use crate::{
+    plane::{Plane, list_error},
+    store::{ObjectKey, Scope},
+};
+
+/// Classes every cluster has, with their values.
+const SYSTEM_CLASSES: [(&str, i64); 2] =
+    [("system-cluster-critical", 2_000_000_000), ("system-node-critical", 2_000_001_000)];
+/// Kept on claims and volumes while something uses them; taken away by the controller of the same name.
+pub(crate) const CLAIM_PROTECTION: &str = "kubernetes.io/pvc-protection";
+/// As [`CLAIM_PROTECTION`], of volumes.
+pub(crate) const VOLUME_PROTECTION: &str = "kubernetes.io/pv-protection";
+
+/// Changes an object that is created (`old` absent) or updated.
+///
+/// # Errors
+/// 403 for a priority class that is not there, or a priority that is not its value; errors of the store.
+pub(super) fn admit(
+    plane: &Plane,
+    resource: &ResourceType,
+    old: Option<&Value>,
+    object: &mut Value,
+) -> Result<(), ApiError> {
+    match (resource.group.as_str(), resource.plural.as_str()) {
+        ("", "pods") => {
+            match old {
+                None => prioritise(plane, resource, object)?,
+                Some(old) => keep_priority(old, object),
+            }
+            tolerate_absence(object);
+        }
+        ("", "persistentvolumeclaims") if old.is_none() => protect(object, CLAIM_PROTECTION),
+        ("", "persistentvolumes") if old.is_none() => protect(object, VOLUME_PROTECTION),
+        _ => {}
+    }
+    Ok(())
+}
+
+/// A node that registers is tainted until somebody finds it ready.
+pub(super) fn taint_new_node(object: &mut Value) {
+    const NOT_READY: &str = "node.kubernetes.io/not-ready";
+    let Some(spec) = made(object, "spec") else { return };
+    let taints = spec.entry("taints").or_insert(Value::Null);
+    if taints.is_null() {
+        *taints = json!([]);
+    }
+    if let Some(taints) = taints.as_array_mut()
+        && !taints.iter().any(|taint| taint["key"] == NOT_READY && taint["effect"] == "NoSchedule")
+    {
+        taints.push(json!({"key": NOT_READY, "effect": "NoSchedule"}));
+    }
+}
+
+fn protect(object: &mut Value, finalizer: &str) {
+    let Some(metadata) = made(object, "metadata") else { return };
+    let finalizers = metadata.entry("finalizers").or_insert(Value::Null);
+    if finalizers.is_null() {
+        *finalizers = json!([]);
+    }
+    if let Some(finalizers) = finalizers.as_array_mut()
+        && !finalizers.iter().any(|known| known == finalizer)
+    {
+        finalizers.push(finalizer.into());
+    }
+}
+
+/// The value and the preemption policy of a class.
+struct Priority {
+    class: Option<String>,
+    value: i64,
+    preemption: String,
+}
+
+fn prioritise(plane: &Plane, resource: &ResourceType, pod: &mut Value) -> Result<(), ApiError> {
+    let name = pod["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+    let forbidden = |why: &str| ApiError::forbidden(&resource.group_resource(), &name, why);
+    let Some(spec) = made(pod, "spec") else { return Ok(()) };
+    let named = spec.get("priorityClassName").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let priority = if named.is_empty() {
+        default_priority(plane)?
+    } else {
+        class(plane, &named)?.ok_or_else(|| forbidden(&format!("no PriorityClass with name {named} was found")))?
+    };
+    let given = spec.get("priority").and_then(Value::as_i64);
+    if let Some(given) = given.filter(|given| *given != priority.value) {
+        let computed = priority.value;
+        return Err(forbidden(&format!(
+            "the integer value of priority ({given}) must not be provided in pod spec; priority admission controller computed \
+             {computed} from the given PriorityClass name"
+        )));
+    }
+    let policy = spec.get("preemptionPolicy").and_then(Value::as_str);
+    if let Some(given) = policy.filter(|given| *given != priority.preemption) {
+        let computed = &priority.preemption;
+        return Err(forbidden(&format!(
+            "the string value of PreemptionPolicy ({given}) must not be provided in pod spec; priority admission controller \
+             computed {computed} from the given PriorityClass name"
+        )));
+    }
+    spec.insert("priority".to_owned(), priority.value.into());
+    spec.insert("preemptionPolicy".to_owned(), priority.preemption.into());
+    if let Some(class) = priority.class {
+        spec.insert("priorityClassName".to_owned(), class.into());
+    }
+    Ok(())
+}
+
+fn classes() -> GroupResource {
+    GroupResource { group: "scheduling.k8s.io".to_owned(), resource: "priorityclasses".to_owned() }
+}
+
+fn priority_of(class: &Value, name: Option<String>) -> Priority {
+    let preemption = class["preemptionPolicy"].as_str().filter(|policy| !policy.is_empty());
+    Priority {
+        class: name,
+        value: class["value"].as_i64().unwrap_or_default(),
+        preemption: preemption.unwrap_or("PreemptLowerPriority").to_owned(),
+    }
+}
+
+fn class(plane: &Plane, name: &str) -> Result<Option<Priority>, ApiError> {
+    let key = ObjectKey { resource: classes(), namespace: String::new(), name: name.to_owned() };
+    if let Some(stored) = plane.get(&key)? {
+        let class: Value = serde_json::from_slice(&stored.json).unwrap_or_default();
+        return Ok(Some(priority_of(&class, None)));
+    }
+    let system = SYSTEM_CLASSES.iter().find(|(known, _)| *known == name);
+    Ok(system.map(|(_, value)| priority_of(&json!({"value": value}), None)))
+}
+
+/// Of several global defaults the least counts, as in the real server.
+fn default_priority(plane: &Plane) -> Result<Priority, ApiError> {
+    let page = plane.store().list(&Scope::Resource(classes()), None, 0, None).map_err(|error| list_error(&error))?;
+    let defaults = page.items.iter().filter_map(|item| {
+        let class: Value = serde_json::from_slice(&item.json).ok()?;
+        let name = class["metadata"]["name"].as_str()?.to_owned();
+        (class["globalDefault"] == true).then(|| priority_of(&class, Some(name)))
+    });
+    Ok(defaults.min_by_key(|priority| priority.value).unwrap_or_else(|| priority_of(&Value::Null, None)))
+}
+
+fn keep_priority(old: &Value, pod: &mut Value) {
+    let Some(spec) = made(pod, "spec") else { return };
+    for field in ["priority", "preemptionPolicy"] {
+        let known = &old["spec"][field];
+        if spec.get(field).is_none_or(Value::is_null) && !known.is_null() {
+            spec.insert(field.to_owned(), known.clone());
+        }
+    }
+}
+
+/// A pod stays for five minutes on a node that is away.
+fn tolerate_absence(pod: &mut Value) {
+    let Some(spec) = made(pod, "spec") else { return };
+    let tolerations = spec.entry("tolerations").or_insert(Value::Null);
+    if tolerations.is_null() {
+        *tolerations = json!([]);
+    }
+    let Some(tolerations) = tolerations.as_array_mut() else { return };
+    for key in ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"] {
+        let tolerated = tolerations.iter().any(|toleration| {
+            let is = |field: &str, wanted: &str| {
+                toleration[field].as_str().is_none_or(|text| text.is_empty() || text == wanted)
+            };
+            is("key", key) && is("effect", "NoExecute")
+        });
+        if !tolerated {
+            tolerations
+                .push(json!({"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300}));
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! Lets claims and volumes go that are deleted when nothing uses them any more: the counterpart of the finalizers they get
+//! when they are made (Kubernetes' `pvcprotection` and `pvprotection` controllers).
+
+use kogge_machinery::{resource::GroupResource, status_error::ApiError};
+use serde_json::Value;
+
+use crate::{
+    controller_loop::Controller,
+    object_writer::ObjectWriter,
+    pipeline::{CLAIM_PROTECTION, VOLUME_PROTECTION, WriteScope},
+    plane::{Plane, list_error},
+    store::{Event, EventKind, ObjectKey, PlaneName, Scope},
+};
+
+/// Field manager of the removals, as in the real controller manager.
+const MANAGER: &str = "kube-controller-manager";
+
+/// The controller of all planes. An item is a claim or a volume to look at, or the namespace of a pod that is gone.
+#[derive(Debug, Default)]
+pub(crate) struct StorageProtectionController;
+
+/// What is to be looked at.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Item {
+    /// A claim or a volume that may be deleted.
+    Storage(ObjectKey),
+    /// The claims of a namespace, in which a pod has ended.
+    Claims(String),
+}
+
+fn core(resource: &str) -> GroupResource {
+    GroupResource { group: String::new(), resource: resource.to_owned() }
+}
+
+fn contains(json: &[u8], text: &str) -> bool {
+    json.windows(text.len()).any(|window| window == text.as_bytes())
+}
+
+impl Controller for StorageProtectionController {
+    type Item = Item;
+
+    const NAME: &'static str = "storage protection controller";
+
+    fn resume(&self, plane: &Plane) -> Result<Vec<Item>, ApiError> {
+        let mut items = Vec::new();
+        for resource in ["persistentvolumeclaims", "persistentvolumes"] {
+            items.extend(deleted(plane, &Scope::Resource(core(resource)))?.into_iter().map(Item::Storage));
+        }
+        Ok(items)
+    }
+
+    fn concerned(&self, _: &PlaneName, event: &Event) -> Vec<Item> {
+        let key = &event.key;
+        if !key.resource.group.is_empty() {
+            return Vec::new();
+        }
+        let json = &event.json;
+        let ended = event.kind == EventKind::Deleted || contains(json, "\"Succeeded\"") || contains(json, "\"Failed\"");
+        match key.resource.resource.as_str() {
+            "persistentvolumeclaims" | "persistentvolumes" if contains(json, "\"deletionTimestamp\"") => {
+                vec![Item::Storage(key.clone())]
+            }
+            "pods" if ended && (contains(json, "\"persistentVolumeClaim\"") || contains(json, "\"ephemeral\"")) => {
+                vec![Item::Claims(key.namespace.clone())]
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    async fn process(&self, plane: &Plane, item: &Item) -> Result<Vec<Item>, ApiError> {
+        let key = match item {
+            Item::Claims(namespace) => {
+                let scope = Scope::Namespace(core("persistentvolumeclaims"), namespace.clone());
+                return Ok(deleted(plane, &scope)?.into_iter().map(Item::Storage).collect());
+            }
+            Item::Storage(key) => key,
+        };
+        let Some(stored) = plane.get(key)? else { return Ok(Vec::new()) };
+        let object: Value = serde_json::from_slice(&stored.json)
+            .map_err(|error| ApiError::internal(format!("stored object: {error}")))?;
+        let is_claim = key.resource.resource == "persistentvolumeclaims";
+        let in_use = if is_claim { is_claim_used(plane, key)? } else { object["status"]["phase"] == "Bound" };
+        if in_use || !object["metadata"]["deletionTimestamp"].is_string() {
+            return Ok(Vec::new());
+        }
+        let finalizer = if is_claim { CLAIM_PROTECTION } else { VOLUME_PROTECTION };
+        let writer = ObjectWriter { plane, manager: MANAGER };
+        writer
+            .change(key, WriteScope::Main, |object| {
+                let Some(finalizers) = object["metadata"]["finalizers"].as_array_mut() else { return false };
+                let before = finalizers.len();
+                finalizers.retain(|known| known != finalizer);
+                finalizers.len() != before
+            })
+            .await?;
+        Ok(Vec::new())
+    }
+}
+
+/// Objects that wait to go.
+fn deleted(plane: &Plane, scope: &Scope) -> Result<Vec<ObjectKey>, ApiError> {
+    let page = plane.store().list(scope, None, 0, None).map_err(|error| list_error(&error))?;
+    let waiting = page.items.into_iter().filter(|item| contains(&item.json, "\"deletionTimestamp\""));
+    Ok(waiting.map(|item| item.key).collect())
+}
+
+/// Whether a pod that has not ended mounts the claim.
+fn is_claim_used(plane: &Plane, claim: &ObjectKey) -> Result<bool, ApiError> {
+    let scope = Scope::Namespace(core("pods"), claim.namespace.clone());
+    let page = plane.store().list(&scope, None, 0, None).map_err(|error| list_error(&error))?;
+    Ok(page.items.iter().any(|item| {
+        let pod: Value = serde_json::from_slice(&item.json).unwrap_or_default();
+        let ended = matches!(pod["status"]["phase"].as_str(), Some("Succeeded" | "Failed"));
+        let name = pod["metadata"]["name"].as_str().unwrap_or_default();
+        let mut volumes = pod["spec"]["volumes"].as_array().into_iter().flatten();
+        !ended
+            && volumes.any(|volume| {
+                let made = volume["ephemeral"].is_object()
+                    && format!("{name}-{}", volume["name"].as_str().unwrap_or_default()) == claim.name;
+                volume["persistentVolumeClaim"]["claimName"] == claim.name.as_str() || made
+            })
+    }))
+}
