@@ -28,7 +28,12 @@ fn a_workload_selects_the_pods_it_makes() {
     assert_eq!(refused("apps", "deployments", good.clone(), None), "");
     let parts = [
         refused("apps", "deployments", deployment(json!({"matchLabels": {"app": "a"}}), json!({"app": "b"})), None),
-        refused("apps", "deployments", deployment(Value::Null, json!({})), None),
+        refused(
+            "apps",
+            "deployments",
+            json!({"spec": {"template": {"spec": {"containers": [{"name": "a", "image": "a"}]}}}}),
+            None,
+        ),
         refused("apps", "replicasets", deployment(json!({}), json!({})), None),
         refused(
             "apps",
@@ -79,12 +84,12 @@ fn services_name_their_ports() {
             json!({"spec": {"type": "Magic", "ports": [{"port": 80}, {"port": 0, "name": "b"}]}}),
             None,
         ),
-        refused("", "services", json!({"spec": {"clusterIP": "None"}}), None),
+        refused("", "services", json!({"spec": {"clusterIP": "None", "clusterIPs": ["None"]}}), None),
         refused(
             "",
             "services",
-            json!({"spec": {"clusterIP": "10.0.0.2", "ports": [{"port": 80}]}}),
-            Some(json!({"spec": {"clusterIP": "10.0.0.1", "ports": [{"port": 80}]}})),
+            json!({"spec": {"clusterIP": "10.0.0.2", "clusterIPs": ["10.0.0.2"], "ports": [{"port": 80}]}}),
+            Some(json!({"spec": {"clusterIP": "10.0.0.1", "clusterIPs": ["10.0.0.1"], "ports": [{"port": 80}]}})),
         ),
     ];
     insta::assert_snapshot!(parts.join("\n\n"));
@@ -93,8 +98,7 @@ fn services_name_their_ports() {
 #[test]
 fn what_is_immutable_stays() {
     let frozen = json!({"immutable": true, "data": {"a": "1"}});
-    let claim =
-        |size: &str, mode: &str| json!({"spec": {"accessModes": [mode], "resources": {"requests": {"storage": size}}}});
+    let claim = |size: &str, mode: &str| json!({"spec": {"accessModes": [mode], "resources": {"requests": {"storage": size}}}, "status": {"phase": "Bound"}});
     let parts = [
         refused("", "configmaps", json!({"data": {"a": "2"}}), Some(frozen.clone())),
         refused("", "configmaps", frozen.clone(), Some(frozen)),
