@@ -41,13 +41,14 @@ fn run(state: &PlaneState, job: &Object, now: Timestamp, decision: &mut PlaneDec
     }
     let pods: Vec<&Object> = state.pods_of(job).collect();
     let succeeded = pods.iter().filter(|it| it.text("/status/phase") == "Succeeded").count();
-    let active = pods.iter().filter(|it| !is_finished(it) && !it.deleting()).count();
+    let running: Vec<&Object> = pods.iter().copied().filter(|it| !is_finished(it) && !it.deleting()).collect();
+    let active = running.len();
     let parallelism = usize::try_from(job.number("/spec/parallelism").unwrap_or(1)).unwrap_or(1);
     let completions = job.number("/spec/completions").and_then(|it| usize::try_from(it).ok()).unwrap_or(1);
     let started = job.time("/status/startTime").unwrap_or(now);
     let mut status = json!({
         "startTime": seconds(started), "active": active, "succeeded": succeeded, "failed": 0,
-        "ready": pods.iter().filter(|it| it.is_true("Ready")).count(), "terminating": 0, "uncountedTerminatedPods": {},
+        "ready": running.iter().filter(|it| it.is_true("Ready")).count(), "terminating": 0, "uncountedTerminatedPods": {},
     });
     if succeeded >= completions {
         status["completionTime"] = json!(seconds(now));
