@@ -18,7 +18,6 @@ use serde::Deserialize;
 mod columns;
 pub mod defaults;
 pub mod event_conversion;
-mod quantity;
 pub mod schemas;
 pub mod validation;
 

@@ -21,6 +21,7 @@ pub mod object_meta;
 pub mod openapi;
 pub mod patch;
 pub mod protobuf;
+pub mod quantity;
 pub mod rbac;
 pub mod request_path;
 pub mod resource;

@@ -14,7 +14,6 @@ mod bytes;
 mod canonical;
 mod decode;
 mod encode;
-mod quantity;
 mod syntax;
 mod time;
 mod unstructured;
@@ -182,6 +181,21 @@ pub fn canonicalize_metadata(metadata: &mut Value) {
     if let (Value::Object(members), Some(id)) = (metadata, table().struct_named("meta.v1.ObjectMeta")) {
         canonical::Walk { keeps_empty: true, ..canonical::Walk::default() }.fields(id, members);
     }
+}
+
+/// What keeps a document from being read as a JSON object, in the words of Go's decoder. Null is read as an empty one.
+pub fn object_problem(document: &[u8]) -> Option<String> {
+    if let Err(problem) = syntax::check(document) {
+        return Some(problem);
+    }
+    let kind = match document.iter().find(|byte| !byte.is_ascii_whitespace()) {
+        Some(b'{' | b'n') => return None,
+        Some(b'[') => "array",
+        Some(b'"') => "string",
+        Some(b't' | b'f') => "bool",
+        _ => "number",
+    };
+    Some(format!("json: cannot unmarshal {kind} into Go value of type map[string]interface {{}}"))
 }
 
 /// Checks that `json` is one JSON value.

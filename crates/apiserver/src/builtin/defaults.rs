@@ -4,10 +4,8 @@
 //! Fields the server decides by state (cluster IPs, node ports, job selectors) are no defaults and not here.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use kogge_machinery::resource::ResourceType;
+use kogge_machinery::{quantity, resource::ResourceType};
 use serde_json::{Map, Value, json};
-
-use super::quantity;
 
 mod pods;
 
@@ -135,26 +133,41 @@ fn core(plural: &str, object: &mut Value) {
                 &[("persistentVolumeReclaimPolicy", json!("Retain")), ("volumeMode", json!("Filesystem"))],
             );
             fill(at(object, &["spec", "hostPath"]), &[("type", json!(""))]);
-            quantity::canonicalise(at(object, &["spec"]), "capacity");
+            round_amounts(at(object, &["spec"]), "capacity");
         }
         "persistentvolumeclaims" => claim(object),
         "nodes" => {
             if let Some(status) = at(object, &["status"]) {
-                quantity::canonicalise(Some(status), "capacity");
-                quantity::canonicalise(Some(status), "allocatable");
+                round_amounts(Some(status), "capacity");
+                round_amounts(Some(status), "allocatable");
                 if let Some(capacity) = status.get("capacity").filter(|capacity| capacity.is_object()).cloned() {
                     fill(Some(status), &[("allocatable", capacity)]);
                 }
             }
         }
         "resourcequotas" => {
-            quantity::canonicalise(at(object, &["spec"]), "hard");
+            round_amounts(at(object, &["spec"]), "hard");
             for field in ["hard", "used"] {
-                quantity::canonicalise(at(object, &["status"]), field);
+                round_amounts(at(object, &["status"]), field);
             }
         }
         "limitranges" => items(object, &["spec", "limits"]).for_each(limit),
         _ => {}
+    }
+}
+
+/// Rounds the amounts of a map of resources up to thousandths. What is no quantity stays, for validation to refuse.
+fn round_amounts(object: Option<&mut Value>, field: &str) {
+    let Some(Value::Object(resources)) = object.and_then(|object| object.get_mut(field)) else { return };
+    for value in resources.values_mut() {
+        let rounded = match &*value {
+            Value::String(text) => quantity::in_thousandths(text).filter(|rounded| rounded != text),
+            Value::Number(number) => quantity::in_thousandths(&number.to_string()),
+            _ => None,
+        };
+        if let Some(text) = rounded {
+            *value = Value::String(text);
+        }
     }
 }
 
@@ -203,14 +216,14 @@ fn service(object: &mut Value) {
 fn claim(object: &mut Value) {
     fill(at(object, &["spec"]), &[("volumeMode", json!("Filesystem"))]);
     for field in ["requests", "limits"] {
-        quantity::canonicalise(at(object, &["spec", "resources"]), field);
+        round_amounts(at(object, &["spec", "resources"]), field);
     }
-    quantity::canonicalise(at(object, &["status"]), "capacity");
+    round_amounts(at(object, &["status"]), "capacity");
 }
 
 fn limit(item: &mut Value) {
     for field in ["default", "defaultRequest", "max", "min", "maxLimitRequestRatio"] {
-        quantity::canonicalise(Some(item), field);
+        round_amounts(Some(item), field);
     }
     if text(item, "/type") != "Container" {
         return;

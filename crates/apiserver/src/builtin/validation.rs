@@ -25,7 +25,6 @@ mod events;
 pub(crate) mod field;
 mod flow_control;
 mod jobs;
-mod json_text;
 mod networking;
 mod pods;
 mod resources;

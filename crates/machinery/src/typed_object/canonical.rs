@@ -3,8 +3,11 @@
 
 use serde_json::{Map, Value};
 
-use super::{bytes, quantity, time};
-use crate::go_types::{Field, Shape, StructId, TypeId, table};
+use super::{bytes, time};
+use crate::{
+    go_types::{Field, Shape, StructId, TypeId, table},
+    quantity,
+};
 
 /// Brings objects into their canonical form and notes what does not fit.
 ///

@@ -5,8 +5,11 @@ use std::fmt::Write as _;
 
 use serde_json::{Map, Value};
 
-use super::{bytes, quantity, time};
-use crate::go_types::{Shape, StructId, TypeId, table};
+use super::{bytes, time};
+use crate::{
+    go_types::{Shape, StructId, TypeId, table},
+    quantity,
+};
 
 /// So many strict findings are told at most.
 const MAXIMUM_FINDINGS: usize = 100;

@@ -78,3 +78,30 @@ fn an_empty_object_holds_zero_values_and_what_conversion_adds() {
         })
     );
 }
+
+#[test]
+fn documents_that_are_no_objects_are_refused_in_the_words_of_go() {
+    let documents = [
+        "{}",
+        " {\"auths\": {\"a\": [1, -2.5e3, true, null, \"\\u00e9\\n\"]}} ",
+        "null",
+        "nonsense",
+        "",
+        "[]",
+        "1",
+        "\"a\"",
+        "{",
+        "{a",
+        "{\"a\" 1}",
+        "{\"a\":1 \"b\"}",
+        "{\"a\":\"\\x\"}",
+        "{\"a\":01}",
+        "{} x",
+        "'a'",
+    ];
+    let judged: Vec<String> = documents
+        .iter()
+        .map(|document| format!("{document:?}: {}", object_problem(document.as_bytes()).unwrap_or_default()))
+        .collect();
+    insta::assert_snapshot!(judged.join("\n"));
+}

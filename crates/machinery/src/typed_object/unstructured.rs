@@ -3,8 +3,11 @@
 
 use serde_json::Value;
 
-use super::{quantity, time};
-use crate::go_types::{Field, Shape, StructId, TypeId, table};
+use super::time;
+use crate::{
+    go_types::{Field, Shape, StructId, TypeId, table},
+    quantity,
+};
 
 /// The first value that does not fit, in the order of the struct's fields.
 pub(super) fn error(id: StructId, value: &Value) -> Option<String> {

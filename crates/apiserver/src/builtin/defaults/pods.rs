@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{at, fill, fill_empty, items, made, quantity, text};
+use super::{at, fill, fill_empty, items, made, round_amounts, text};
 
 /// Completes the spec of a Pod, which gets more than that of a template.
 pub(super) fn apply_pod(spec: &mut Value) {
@@ -54,9 +54,9 @@ pub(super) fn apply_spec(spec: &mut Value) {
     }
     items(spec, &["volumes"]).for_each(volume);
     for field in ["limits", "requests"] {
-        quantity::canonicalise(at(spec, &["resources"]), field);
+        round_amounts(at(spec, &["resources"]), field);
     }
-    quantity::canonicalise(Some(spec), "overhead");
+    round_amounts(Some(spec), "overhead");
 }
 
 fn container(container: &mut Value) {
@@ -71,7 +71,7 @@ fn container(container: &mut Value) {
     );
     fill(Some(container), &[("resources", json!({}))]);
     for field in ["limits", "requests"] {
-        quantity::canonicalise(at(container, &["resources"]), field);
+        round_amounts(at(container, &["resources"]), field);
     }
     for port in items(container, &["ports"]) {
         fill_empty(Some(port), &[("protocol", json!("TCP"))]);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use kogge_machinery::quantity::Quantity;
 use serde_json::json;
 
 use super::{
@@ -237,7 +238,7 @@ fn scaling_rules(rules: &Field<'_>, errors: &mut Errors) {
             errors.invalid(&period, &format!("must be less than or equal to {MAX_PERIOD}"));
         }
     }
-    if tolerance.amount().is_some_and(|amount| amount.is_negative()) {
+    if tolerance.amount().is_some_and(Quantity::is_negative) {
         errors.invalid(&tolerance, "must be greater than or equal to 0");
     }
 }

@@ -2,10 +2,11 @@
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
+use kogge_machinery::typed_object;
+
 use super::{
     Change,
     field::{Errors, Field, same},
-    json_text,
     text::config_key_messages,
 };
 use crate::token::secret;
@@ -82,11 +83,9 @@ pub(super) fn validate_secret(change: &Change<'_>, errors: &mut Errors) {
         }
         "kubernetes.io/dockercfg" => docker(&data.key(".dockercfg"), errors),
         "kubernetes.io/dockerconfigjson" => docker(&data.key(".dockerconfigjson"), errors),
-        "kubernetes.io/basic-auth" => {
-            if !data.key("username").is_set() && !data.key("password").is_set() {
-                need("username");
-                need("password");
-            }
+        "kubernetes.io/basic-auth" if !data.key("username").is_set() && !data.key("password").is_set() => {
+            need("username");
+            need("password");
         }
         "kubernetes.io/ssh-auth" => {
             let key = data.key("ssh-privatekey");
@@ -105,7 +104,7 @@ pub(super) fn validate_secret(change: &Change<'_>, errors: &mut Errors) {
 fn docker(value: &Field<'_>, errors: &mut Errors) {
     if !value.is_set() {
         errors.required(value, "");
-    } else if let Some(problem) = json_text::object_problem(&decoded(value)) {
+    } else if let Some(problem) = typed_object::object_problem(&decoded(value)) {
         errors.show(value, &"<secret contents redacted>".into(), &problem);
     }
 }

@@ -61,10 +61,9 @@ pub(super) fn validate_newer(change: &Change<'_>, errors: &mut Errors) {
             let field = event.at(given);
             let is_given = match given {
                 "deprecatedCount" => field.count() != 0,
-                _ => {
-                    !field.is_empty()
-                        && !(field.at("component").is_empty() && field.at("host").is_empty() && field.value.is_object())
-                }
+                // A source that says nothing is none.
+                _ if field.value.is_object() => !field.at("component").is_empty() || !field.at("host").is_empty(),
+                _ => !field.is_empty(),
             };
             if is_given {
                 errors.show(&field.reported_as(reported), &"".into(), "needs to be unset");
@@ -112,16 +111,16 @@ fn legacy(event: &Field<'_>, names: &Names, errors: &mut Errors) {
     const MAX_NOTE: usize = 1024;
     const MAX_TEXT: usize = 128;
     let namespace = event.at("metadata.namespace");
-    let named = event.at(names.of_object).at("namespace").reported_as("involvedObject.namespace");
+    let in_object = event.at(names.of_object).at("namespace").reported_as("involvedObject.namespace");
     let is_new = event.at("eventTime").is_set();
-    let wrong = match (named.is_empty(), is_new) {
+    let wrong = match (in_object.is_empty(), is_new) {
         (true, true) => !matches!(namespace.text(), "default" | "kube-system"),
         (true, false) => !matches!(namespace.text(), "" | "default"),
         (false, true) => false,
-        (false, false) => named.text() != namespace.text(),
+        (false, false) => in_object.text() != namespace.text(),
     };
     if wrong {
-        errors.invalid_text(&named, "does not match event.namespace");
+        errors.invalid_text(&in_object, "does not match event.namespace");
     }
     if is_new {
         let controller = event.at(names.controller);

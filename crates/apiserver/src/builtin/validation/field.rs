@@ -5,10 +5,11 @@
 
 use std::collections::BTreeSet;
 
-use kogge_machinery::status_error::{FieldError, FieldErrorKind};
+use kogge_machinery::{
+    quantity::Quantity,
+    status_error::{FieldError, FieldErrorKind},
+};
 use serde_json::Value;
-
-use crate::builtin::quantity::Amount;
 
 static NULL: Value = Value::Null;
 
@@ -109,8 +110,8 @@ impl<'o> Field<'o> {
     }
 
     /// The quantity; none where there is none.
-    pub(crate) fn amount(&self) -> Option<Amount> {
-        Amount::of(self.value)
+    pub(crate) fn amount(&self) -> Option<Quantity> {
+        Quantity::of(self.value)
     }
 }
 

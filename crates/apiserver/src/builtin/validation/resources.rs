@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use kogge_machinery::{
     object_meta::label_key_messages,
+    quantity::Quantity,
     status_error::{FieldError, FieldErrorKind},
 };
 use serde_json::Value;
@@ -12,7 +13,6 @@ use super::{
     field::{Errors, Field},
     text::label,
 };
-use crate::builtin::quantity::Amount;
 
 const CONTAINER: [&str; 3] = ["cpu", "memory", "ephemeral-storage"];
 const QUOTA: [&str; 19] = [
@@ -125,7 +125,7 @@ pub(super) fn amount(resource: &str, value: &Field<'_>, errors: &mut Errors) {
 
 fn huge_pages(resource: &str, value: &Field<'_>, errors: &mut Errors) {
     let Some(page) = resource.strip_prefix(HUGE_PAGES) else { return };
-    let page = Amount::of(&page.into()).filter(|page| page.is_positive() && page.is_whole());
+    let page = Quantity::of(&page.into()).filter(|page| page.is_positive() && page.is_whole());
     let fits = value.amount().zip(page).is_some_and(|(amount, page)| amount.is_multiple_of(page));
     if !fits {
         let detail = format!("{} is not positive integer multiple of {resource}", value.text());
@@ -272,7 +272,7 @@ pub(super) fn resource_field(selector: &Field<'_>, in_volume: bool, errors: &mut
 }
 
 /// The amounts of a map of resources.
-pub(super) fn amounts<'o>(map: &Field<'o>) -> BTreeMap<&'o str, (Amount, &'o str)> {
+pub(super) fn amounts<'o>(map: &Field<'o>) -> BTreeMap<&'o str, (Quantity, &'o str)> {
     let entries = map.entries().filter_map(|(name, value)| Some((name, (value.amount()?, value.text()))));
     entries.collect()
 }

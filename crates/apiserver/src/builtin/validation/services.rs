@@ -500,13 +500,11 @@ fn slice_endpoints(endpoints: &Field<'_>, kind: &str, errors: &mut Errors) {
         }
         for item in addresses.items() {
             match kind {
-                "IPv4" | "IPv6" => {
-                    if address(&item, &[], errors) {
-                        if item.text().contains(':') != (kind == "IPv6") {
-                            errors.show(&addresses, item.value, &format!("must be an {kind} address"));
-                        }
-                        endpoint_address(&item, errors);
+                "IPv4" | "IPv6" if address(&item, &[], errors) => {
+                    if item.text().contains(':') != (kind == "IPv6") {
+                        errors.show(&addresses, item.value, &format!("must be an {kind} address"));
                     }
+                    endpoint_address(&item, errors);
                 }
                 "FQDN" => domain_name(&item, errors),
                 _ => {}

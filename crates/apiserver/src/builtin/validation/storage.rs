@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use kogge_machinery::object_meta::subdomain_messages;
+use kogge_machinery::{object_meta::subdomain_messages, quantity::Quantity};
 use serde_json::Value;
 
 use super::{
@@ -145,7 +145,7 @@ pub(super) fn validate_claim_status(change: &Change<'_>, errors: &mut Errors) {
     let status = change.new.at("status");
     for list in ["capacity", "allocatedResources"] {
         for (_, value) in status.at(list).entries() {
-            if value.amount().is_some_and(|amount| amount.is_negative()) {
+            if value.amount().is_some_and(Quantity::is_negative) {
                 errors.invalid(&value, "must be a valid resource quantity");
             }
         }

@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use kogge_machinery::object_meta::{label_key_messages, subdomain_messages};
+use kogge_machinery::{
+    object_meta::{label_key_messages, subdomain_messages},
+    quantity::Quantity,
+};
 
 use super::{
     field::{Errors, Field},
@@ -258,7 +261,7 @@ fn mode(field: &Field<'_>, errors: &mut Errors) {
 
 fn empty_dir(source: &Field<'_>, _: &Source<'_>, errors: &mut Errors) {
     let limit = source.at("sizeLimit");
-    if limit.amount().is_some_and(|amount| amount.is_negative()) {
+    if limit.amount().is_some_and(Quantity::is_negative) {
         errors.forbidden(&limit, "SizeLimit field must be a valid resource quantity");
     }
 }
@@ -458,19 +461,16 @@ pub(super) fn object_field(selector: &Field<'_>, allowed: &[&str], errors: &mut 
         errors.invalid_text(&path, &format!("error converting fieldPath: {problem}"));
         return;
     }
-    match subscripted {
-        Some((kind, key)) => {
-            let key = if kind == "metadata.annotations" { key.to_lowercase() } else { key.to_owned() };
-            for message in label_key_messages(&key) {
-                errors.show(selector, &key.as_str().into(), &message);
-            }
+    if let Some((kind, key)) = subscripted {
+        let key = if kind == "metadata.annotations" { key.to_lowercase() } else { key.to_owned() };
+        for message in label_key_messages(&key) {
+            errors.show(selector, &key.as_str().into(), &message);
         }
-        None => {
-            let name = if path.text() == "spec.host" { "spec.nodeName" } else { path.text() };
-            if !allowed.contains(&name) {
-                errors.not_supported(&path, allowed);
-            }
-        }
+        return;
+    }
+    let name = if path.text() == "spec.host" { "spec.nodeName" } else { path.text() };
+    if !allowed.contains(&name) {
+        errors.not_supported(&path, allowed);
     }
 }
 
