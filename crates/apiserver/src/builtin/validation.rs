@@ -21,6 +21,8 @@ mod cluster;
 mod configuration;
 mod containers;
 mod cron;
+mod cron_jobs;
+mod endpoints;
 mod events;
 pub(crate) mod field;
 mod flow_control;
@@ -76,7 +78,7 @@ fn rules(resource: &ResourceType) -> Option<Rules> {
             pods::validate_template(&change.new.at("template"), None, errors);
         }),
         ("", "services") => Rules::with_status(services::validate, services::validate_status),
-        ("", "endpoints") => Rules::new(services::validate_endpoints),
+        ("", "endpoints") => Rules::new(endpoints::validate_endpoints),
         ("", "configmaps") => Rules::new(configuration::validate_config_map),
         ("", "secrets") => Rules::new(configuration::validate_secret),
         ("", "events") => Rules::new(events::validate_core),
@@ -104,7 +106,7 @@ fn rules(resource: &ResourceType) -> Option<Rules> {
         }
         ("apps", "controllerrevisions") => Rules::new(workloads::validate_controller_revision),
         ("batch", "jobs") => Rules::with_status(jobs::validate, jobs::validate_status),
-        ("batch", "cronjobs") => Rules::new(jobs::validate_cron_job),
+        ("batch", "cronjobs") => Rules::new(cron_jobs::validate),
         ("autoscaling", "horizontalpodautoscalers") => {
             Rules::with_status(autoscaling::validate, autoscaling::validate_status)
         }
@@ -119,7 +121,7 @@ fn rules(resource: &ResourceType) -> Option<Rules> {
             Rules::with_status(cluster::validate_budget, cluster::validate_budget_status)
         }
         ("coordination.k8s.io", "leases") => Rules::new(cluster::validate_lease),
-        ("discovery.k8s.io", "endpointslices") => Rules::new(services::validate_slice),
+        ("discovery.k8s.io", "endpointslices") => Rules::new(endpoints::validate_slice),
         ("scheduling.k8s.io", "priorityclasses") => Rules::new(cluster::validate_priority),
         ("node.k8s.io", "runtimeclasses") => Rules::new(cluster::validate_runtime),
         ("storage.k8s.io", "storageclasses") => Rules::new(storage::validate_class),
