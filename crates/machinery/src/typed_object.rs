@@ -183,8 +183,21 @@ pub fn canonicalize_metadata(metadata: &mut Value) {
     }
 }
 
-/// What keeps a document from being read as a JSON object, in the words of Go's decoder. Null is read as an empty one.
-pub fn object_problem(document: &[u8]) -> Option<String> {
+/// What keeps the metadata of a custom object from being ObjectMeta, in the words of Go's decoder.
+pub fn metadata_problem(metadata: &Value) -> Option<String> {
+    let id = table().struct_named("meta.v1.ObjectMeta")?;
+    let mut walk = canonical::Walk { keeps_empty: true, ..canonical::Walk::default() };
+    match metadata {
+        Value::Null => return None,
+        Value::Object(members) => walk.fields(id, &mut members.clone()),
+        _ => walk.wrong = true,
+    }
+    if walk.wrong { decode::read(id, metadata.to_string().as_bytes()).err() } else { None }
+}
+
+/// What keeps a document from being read as a JSON object of a Go type, in the words of Go's decoder. Null is read as an
+/// empty one.
+pub fn object_problem(document: &[u8], go_type: &str) -> Option<String> {
     if let Err(problem) = syntax::check(document) {
         return Some(problem);
     }
@@ -195,8 +208,11 @@ pub fn object_problem(document: &[u8]) -> Option<String> {
         Some(b't' | b'f') => "bool",
         _ => "number",
     };
-    Some(format!("json: cannot unmarshal {kind} into Go value of type map[string]interface {{}}"))
+    Some(format!("json: cannot unmarshal {kind} into Go value of type {go_type}"))
 }
+
+/// Go's name for a JSON object of anything.
+pub const GO_MAP: &str = "map[string]interface {}";
 
 /// Checks that `json` is one JSON value.
 ///

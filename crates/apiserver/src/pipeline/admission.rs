@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use super::{
     RequestContext,
+    object_decoding::typed_kind,
     object_write::{WriteScope, Writer},
     scale,
 };
@@ -139,7 +140,7 @@ impl<'a> Review<'a> {
     /// Puts an object before the mutating webhooks. Says whether it has to be completed again.
     ///
     /// # Errors
-    /// Where one denies.
+    /// Where one denies, and 500 where one makes something else of the object than one of its kind.
     pub(crate) async fn mutate(&self, old: Option<&Value>, object: Value) -> Result<Mutated, ApiError> {
         if let (WriteScope::Composed("scale"), Some(paths)) = (self.scope, &self.attributes.served.resource.scale) {
             let old_scale = old.map(|old| scale::scale_of(paths, old));
@@ -152,8 +153,16 @@ impl<'a> Review<'a> {
         }
         let before = object["metadata"]["managedFields"].clone();
         let mut mutated = self.attributes.mutate(old, object).await?;
-        if mutated.patched && mutated.object["metadata"]["managedFields"] != before {
-            self.keep_valid_managed_fields(before, &mut mutated.object);
+        if mutated.patched {
+            if let Some(typed) = typed_kind(self.attributes.served)
+                && typed.canonicalize(&mut mutated.object).wrong_values
+                && let Err(why) = typed.decode(mutated.object.to_string().as_bytes())
+            {
+                return Err(ApiError::internal(why));
+            }
+            if mutated.object["metadata"]["managedFields"] != before {
+                self.keep_valid_managed_fields(before, &mut mutated.object);
+            }
         }
         Ok(mutated)
     }

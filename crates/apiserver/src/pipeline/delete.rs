@@ -8,9 +8,10 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use http::{Response, StatusCode};
 use kogge_machinery::{
     admission::Operation,
-    negotiation,
+    negotiation::{self, BodyEncoding},
     resource::GroupResource,
     status_error::{ApiError, FieldError, quote},
+    typed_object,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -109,7 +110,14 @@ async fn read_options(context: &RequestContext<'_>, request_body: Body) -> Resul
         DeleteOptions::default()
     } else {
         let encoding = negotiation::body_encoding(context.content_type(), false, false)?;
-        let value = body::decode(&bytes, encoding)?.value;
+        let value = match body::decode(&bytes, encoding) {
+            Ok(decoded) => decoded.value,
+            Err(error) => {
+                let syntax = if encoding == BodyEncoding::Json { typed_object::check_syntax(&bytes) } else { Ok(()) };
+                let told = |why| ApiError::bad_request(format!("couldn't get version/kind; json parse error: {why}"));
+                return Err(syntax.map_or_else(told, |()| error));
+            }
+        };
         let kind = value["kind"].as_str().unwrap_or("DeleteOptions");
         if kind != "DeleteOptions" {
             return Err(ApiError::bad_request(format!(

@@ -6,6 +6,7 @@ use kogge_machinery::{
     resource::ResourceType,
     selector::{FieldSelector, LabelSelector},
     status_error::{ApiError, FieldError, quote},
+    typed_object,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -190,6 +191,9 @@ impl ContinueToken {
             |why: &str| ApiError::bad_request(format!("invalid continue token: continue key is not valid: {why}"));
         let bytes =
             URL_SAFE_NO_PAD.decode(text.trim_end_matches('=')).map_err(|error| not_valid(&error.to_string()))?;
+        if let Some(why) = typed_object::object_problem(&bytes, "storage.continueToken") {
+            return Err(not_valid(&why));
+        }
         let token: Self = serde_json::from_slice(&bytes).map_err(|error| not_valid(&error.to_string()))?;
         if token.api_version != "meta.k8s.io/v1" || !token.start.contains('/') {
             return Err(not_valid("server does not recognize this encoded version"));

@@ -50,7 +50,7 @@ pub(crate) async fn track_update(
 /// kinds lose theirs in decoding.
 ///
 /// # Errors
-/// 400 for unknown or duplicate fields with `fieldValidation=Strict`.
+/// 400 for metadata that is none, and for unknown or duplicate fields with `fieldValidation=Strict`.
 pub(crate) fn clean_fields(
     served: &ServedResource,
     object: &mut Value,
@@ -60,18 +60,19 @@ pub(crate) fn clean_fields(
     if !served.resource.custom {
         return Ok(());
     }
+    let refused = |why: &str| {
+        let (kind, version) = (&served.resource.kind, quote(&served.resource.version));
+        ApiError::bad_request(format!("{kind} in version {version} cannot be handled as a {kind}: {why}"))
+    };
+    if let Some(why) = typed_object::metadata_problem(&object["metadata"]) {
+        return Err(refused(&why));
+    }
     findings.extend(unknown_fields(served, object));
     if validation == FieldValidation::Ignore {
         findings.clear();
     }
     if validation == FieldValidation::Strict && !findings.is_empty() {
-        let resource = &served.resource;
-        return Err(ApiError::bad_request(format!(
-            "{kind} in version {version:?} cannot be handled as a {kind}: strict decoding error: {}",
-            findings.join(", "),
-            kind = resource.kind,
-            version = resource.version,
-        )));
+        return Err(refused(&format!("strict decoding error: {}", findings.join(", "))));
     }
     Ok(())
 }

@@ -18,10 +18,16 @@ pub(super) fn set_type(object: &mut Value, api_version: &str, kind: &str) {
     }
 }
 
-/// The words of the real server's decoder for an object of another type than the path's.
-fn wrong_built_in_type(resource: &ResourceType, api_version: &str, kind: &str) -> ApiError {
+/// Why an object of a built-in kind cannot be one of the path's type, in the words of the real server's decoder; none
+/// where it is.
+pub(super) fn conversion_problem(resource: &ResourceType, object: &Value) -> Option<String> {
+    let text = |field: &str| object[field].as_str().unwrap_or_default();
+    let (api_version, kind) = (text("apiVersion"), text("kind"));
+    if api_version == resource.api_version() && kind == resource.kind {
+        return None;
+    }
     let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
-    let why = if crate::registry::is_built_in_kind(group, version, kind) {
+    Some(if crate::registry::is_built_in_kind(group, version, kind) {
         format!("converting ({version}.{kind}) to ({}.{}): unknown conversion", resource.go_package(), resource.kind)
     } else {
         format!(
@@ -29,12 +35,7 @@ fn wrong_built_in_type(resource: &ResourceType, api_version: &str, kind: &str) -
             quote(kind),
             quote(api_version)
         )
-    };
-    ApiError::bad_request(format!(
-        "{kind} in version {} cannot be handled as a {}: {why}",
-        quote(version),
-        resource.kind
-    ))
+    })
 }
 
 /// Checks that an object is of the type its path names.
@@ -61,8 +62,14 @@ pub(crate) fn check_type(served: &ServedResource, object: &Value) -> Result<(), 
         return Err(ApiError::bad_request("Object 'apiVersion' is missing in the request body"));
     };
     let expected = resource.api_version();
-    if !resource.custom && (api_version != expected || kind != resource.kind) {
-        return Err(wrong_built_in_type(resource, api_version, kind));
+    if !resource.custom
+        && let Some(why) = conversion_problem(resource, object)
+    {
+        let version = quote(api_version.rsplit('/').next().unwrap_or_default());
+        let wanted = &resource.kind;
+        return Err(ApiError::bad_request(format!(
+            "{kind} in version {version} cannot be handled as a {wanted}: {why}"
+        )));
     }
     if api_version != expected {
         return Err(ApiError::bad_request(format!(

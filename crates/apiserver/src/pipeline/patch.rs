@@ -15,7 +15,6 @@ use super::{
     RequestContext, body,
     create::{create_object, place},
     get::object_response,
-    object_completion::unknown_fields,
     object_type::{check_type, nameless},
     object_write::{Merged, WriteScope, Writer, Written, modified, update_object},
     other_versions::ServedVersions,
@@ -65,6 +64,13 @@ pub(crate) async fn read_patch(
             Ok(()) => error,
         }
     })?;
+    if encoding == BodyEncoding::ApplyYaml
+        && !decoded.value.is_object()
+        && let Some(why) = typed_object::object_problem(decoded.value.to_string().as_bytes(), typed_object::GO_MAP)
+    {
+        let why = format!("error decoding YAML: error unmarshaling JSON: while decoding JSON: {why}");
+        return Err(ApiError::bad_request(why));
+    }
     Ok((encoding, decoded))
 }
 
@@ -139,7 +145,7 @@ async fn server_side_apply(
         }
     }
     let validation = context.query.field_validation()?;
-    for finding in clean_applied(&context.served, &mut applied, &decoded.duplicates, validation)? {
+    for finding in duplicate_fields(&context.served, &decoded.duplicates, validation)? {
         context.warn(finding);
     }
     restrict_to_scope(context.served.resource.status_subresource, scope, &mut applied);
@@ -195,15 +201,13 @@ fn named_as_sent(error: ApiError, names_namespace: bool) -> ApiError {
     }
 }
 
-/// Removes unknown fields from what is applied; warns of them and of duplicates, or refuses them.
-fn clean_applied(
+/// Warns of duplicate fields of what is applied, or refuses them. Unknown ones have no type, and are refused for that.
+fn duplicate_fields(
     served: &ServedResource,
-    applied: &mut Value,
     duplicates: &[String],
     validation: FieldValidation,
 ) -> Result<Vec<String>, ApiError> {
-    let mut findings = unknown_fields(served, applied);
-    findings.extend(duplicates.iter().map(|path| format!("duplicate field {}", quote(path))));
+    let findings: Vec<String> = duplicates.iter().map(|path| format!("duplicate field {}", quote(path))).collect();
     match validation {
         FieldValidation::Ignore => Ok(Vec::new()),
         FieldValidation::Strict if !findings.is_empty() => {

@@ -5,11 +5,16 @@ use kogge_machinery::{
     negotiation::BodyEncoding,
     patch::{go_json, go_text},
     status_error::{ApiError, FieldError, quote},
-    typed_object::{Touched, TypedKind},
+    typed_object::{self, Touched, TypedKind},
 };
 use serde_json::Value;
 
-use super::{object_completion::unknown_fields, object_decoding::typed_kind, query::FieldValidation};
+use super::{
+    object_completion::unknown_fields,
+    object_decoding::typed_kind,
+    object_type::{conversion_problem, set_type},
+    query::FieldValidation,
+};
 use crate::registry::ServedResource;
 
 /// A decoded patch of any kind but apply.
@@ -46,6 +51,16 @@ impl Patch<'_> {
         let Some(typed) = typed_kind(served) else {
             return decode_custom(served, patched, findings, validation);
         };
+        let resource = &served.resource;
+        if self.encoding == BodyEncoding::StrategicMergePatch {
+            // What it was made of has a type of its own, whatever the patch says.
+            patched["apiVersion"] = resource.api_version().into();
+            patched["kind"] = resource.kind.as_str().into();
+        }
+        set_type(&mut patched, &resource.api_version(), &resource.kind);
+        if let Some(why) = conversion_problem(resource, &patched) {
+            return Err(invalid_patch(&self.judge(typed, &patched).0, &why));
+        }
         let fit = typed.canonicalize(&mut patched);
         let looks_for_unknown = fit.unknown_fields && validation != FieldValidation::Ignore;
         let is_refused = validation == FieldValidation::Strict && !findings.is_empty();
@@ -93,6 +108,9 @@ fn decode_custom(
         let shown = go_json(&patched);
         let why = format!("Object 'Kind' is missing in '{shown}'");
         return Err(invalid_patch(&shown, &why));
+    }
+    if let Some(why) = typed_object::metadata_problem(&patched["metadata"]) {
+        return Err(invalid_patch(&go_json(&patched), &why));
     }
     let shown = (validation == FieldValidation::Strict).then(|| go_json(&patched));
     let is_other_version = patched["apiVersion"] != served.resource.api_version().as_str();

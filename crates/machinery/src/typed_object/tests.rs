@@ -101,7 +101,27 @@ fn documents_that_are_no_objects_are_refused_in_the_words_of_go() {
     ];
     let judged: Vec<String> = documents
         .iter()
-        .map(|document| format!("{document:?}: {}", object_problem(document.as_bytes()).unwrap_or_default()))
+        .map(|document| format!("{document:?}: {}", object_problem(document.as_bytes(), GO_MAP).unwrap_or_default()))
         .collect();
     insta::assert_snapshot!(judged.join("\n"));
+}
+
+#[test]
+fn metadata_that_is_none_is_refused_in_the_words_of_go() {
+    let wrong = [
+        json!("a"),
+        json!([]),
+        json!({"labels": {"a": 1}}),
+        json!({"generation": "1"}),
+        json!({"creationTimestamp": "yesterday"}),
+        json!({"ownerReferences": [{"controller": "yes"}]}),
+    ];
+    let told: Vec<String> = wrong
+        .iter()
+        .map(|metadata| format!("{metadata}: {}", metadata_problem(metadata).unwrap_or_default()))
+        .collect();
+    insta::assert_snapshot!(told.join("\n"));
+    for right in [json!(null), json!({"labels": null, "unknown": 1}), json!({"managedFields": [{"fieldsV1": {}}]})] {
+        assert_eq!(metadata_problem(&right), None);
+    }
 }

@@ -104,7 +104,7 @@ pub(super) fn validate_secret(change: &Change<'_>, errors: &mut Errors) {
 fn docker(value: &Field<'_>, errors: &mut Errors) {
     if !value.is_set() {
         errors.required(value, "");
-    } else if let Some(problem) = typed_object::object_problem(&decoded(value)) {
+    } else if let Some(problem) = typed_object::object_problem(&decoded(value), typed_object::GO_MAP) {
         errors.show(value, &"<secret contents redacted>".into(), &problem);
     }
 }
