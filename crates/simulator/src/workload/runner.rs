@@ -92,7 +92,7 @@ async fn work(server: Server, clock: Clock, queue: Arc<Queue<PlaneName>>, known:
                 Err(error) => {
                     // A plane that is being deleted answers with errors until it is gone.
                     if server.plane(&name).is_some() {
-                        tracing::debug!(plane = %name, %error, "failed to settle a plane, trying again");
+                        tracing::warn!(plane = %name, %error, "failed to settle a plane, trying again");
                         queue.add_after(name.clone(), Duration::from_millis(500));
                     }
                 }
