@@ -30,7 +30,7 @@ pub fn apply(resource: &ResourceType, object: &mut Value) {
             }
         }
         "flowcontrol.apiserver.k8s.io" if resource.plural == "flowschemas" => {
-            fill(at(object, &["spec"]), &[("matchingPrecedence", json!(1000))]);
+            fill_empty(at(object, &["spec"]), &[("matchingPrecedence", json!(1000))]);
         }
         _ => {}
     }
@@ -99,7 +99,9 @@ fn core(plural: &str, object: &mut Value) {
         }
         "podtemplates" => template(object, &["template", "spec"]),
         "replicationcontrollers" => {
-            template(object, &["spec", "template", "spec"]);
+            if at(object, &["spec", "template"]).is_some() {
+                template(object, &["spec", "template", "spec"]);
+            }
             let labels = object.pointer("/spec/template/metadata/labels").cloned().unwrap_or_default();
             if labels.is_object() {
                 fill(at(object, &["spec"]), &[("selector", labels.clone())]);
@@ -137,6 +139,9 @@ fn core(plural: &str, object: &mut Value) {
         }
         "persistentvolumeclaims" => claim(object),
         "nodes" => {
+            if let Some(spec) = at(object, &["spec"]) {
+                same_networks(spec);
+            }
             if let Some(status) = at(object, &["status"]) {
                 round_amounts(Some(status), "capacity");
                 round_amounts(Some(status), "allocatable");
@@ -171,6 +176,17 @@ fn round_amounts(object: Option<&mut Value>, field: &str) {
     }
 }
 
+/// The older of two fields is the first of the newer, and counts where they differ.
+fn same_networks(spec: &mut Value) {
+    let one = text(spec, "/podCIDR").to_owned();
+    let first = spec.pointer("/podCIDRs/0").and_then(Value::as_str).map(str::to_owned);
+    if !one.is_empty() && first.as_deref() != Some(&*one) {
+        spec["podCIDRs"] = json!([one]);
+    } else if let Some(first) = first.filter(|_| one.is_empty()) {
+        spec["podCIDR"] = first.into();
+    }
+}
+
 /// `stringData` is only a way to write `data`.
 fn merge_string_data(object: &mut Value) {
     let Some(Value::Object(texts)) = object.as_object_mut().and_then(|members| members.remove("stringData")) else {
@@ -188,8 +204,10 @@ fn merge_string_data(object: &mut Value) {
 fn service(object: &mut Value) {
     let Some(spec) = made(object, &["spec"]) else { return };
     fill_empty(Some(spec), &[("type", json!("ClusterIP")), ("sessionAffinity", json!("None"))]);
-    if text(spec, "/sessionAffinity") == "ClientIP" {
-        fill(made(spec, &["sessionAffinityConfig", "clientIP"]), &[("timeoutSeconds", json!(10800))]);
+    match text(spec, "/sessionAffinity") {
+        "ClientIP" => fill(made(spec, &["sessionAffinityConfig", "clientIP"]), &[("timeoutSeconds", json!(10800))]),
+        "None" => _ = spec.as_object_mut().and_then(|members| members.remove("sessionAffinityConfig")),
+        _ => {}
     }
     for port in items(spec, &["ports"]) {
         let number = port.get("port").filter(|number| !number.is_null()).cloned().unwrap_or(json!(0));
@@ -384,13 +402,6 @@ fn networking(plural: &str, object: &mut Value) {
             made(spec, &["podSelector"]);
         }
         "ingressclasses" => fill(at(spec, &["parameters"]), &[("scope", json!("Cluster"))]),
-        "ingresses" => {
-            for rule in items(spec, &["rules"]) {
-                for path in items(rule, &["http", "paths"]) {
-                    fill(Some(path), &[("pathType", json!("ImplementationSpecific"))]);
-                }
-            }
-        }
         _ => {}
     }
 }

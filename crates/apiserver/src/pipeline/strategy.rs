@@ -7,7 +7,7 @@
 use kogge_machinery::{resource::ResourceType, status_error::ApiError};
 use serde_json::{Map, Value, json};
 
-use super::service_allocation;
+use super::{claim_sources, disabled_features, service_allocation};
 use crate::{builtin, plane::Plane};
 
 /// Completes a new object of a built-in kind.
@@ -23,12 +23,20 @@ pub(crate) fn prepare_create(
     if let Some(status) = builtin::defaults::initial_status(resource) {
         set(object, "status", status);
     }
+    disabled_features::drop_fields(resource, None, object);
     match (resource.group.as_str(), resource.plural.as_str()) {
         ("", "namespaces") => {
             if let Some(spec) = made(object, "spec") {
-                spec.insert("finalizers".to_owned(), json!(["kubernetes"]));
+                let finalizers = spec.entry("finalizers").or_insert(Value::Null);
+                match finalizers.as_array_mut() {
+                    Some(finalizers) if finalizers.iter().any(|known| known == "kubernetes") => {}
+                    Some(finalizers) => finalizers.push("kubernetes".into()),
+                    None => *finalizers = json!(["kubernetes"]),
+                }
             }
         }
+        ("", "serviceaccounts") => only_names_of_secrets(object),
+        ("", "persistentvolumeclaims") => claim_sources::normalize(None, object),
         ("", "pods") => {
             let class = quality_of_service(object);
             if let Some(status) = made(object, "status") {
@@ -50,6 +58,15 @@ pub(crate) fn prepare_create(
         _ => {}
     }
     Ok(())
+}
+
+/// An account knows its Secrets by name, whatever else a reference may say.
+fn only_names_of_secrets(account: &mut Value) {
+    for secret in account.get_mut("secrets").and_then(Value::as_array_mut).into_iter().flatten() {
+        if let Some(reference) = secret.as_object_mut() {
+            reference.retain(|field, _| field == "name");
+        }
+    }
 }
 
 const TEMPLATE_GENERATION: &str = "deprecated.daemonset.template.generation";
@@ -77,7 +94,10 @@ pub(crate) fn prepare_update(
     object: &mut Value,
     now: &str,
 ) -> Result<(), ApiError> {
+    disabled_features::drop_fields(resource, Some(old), object);
     match (resource.group.as_str(), resource.plural.as_str()) {
+        ("", "serviceaccounts") => only_names_of_secrets(object),
+        ("", "persistentvolumeclaims") => claim_sources::normalize(Some(old), object),
         ("", "services") => {
             service_allocation::keep(&old["spec"], object);
             service_allocation::allocate(plane, Some(old), object)?;

@@ -103,8 +103,11 @@ fn http_get(action: Option<&mut Value>) {
 }
 
 /// Whether an image reference means the tag `latest`: by name, or by naming neither tag nor digest.
+/// Whether an image is the latest of its name, which needs no tag. What is no image is none.
 fn is_latest(image: &str) -> bool {
-    if image.contains('@') {
+    const LONGEST: usize = 255;
+    let allowed = |character: char| character.is_ascii_alphanumeric() || "._/:-".contains(character);
+    if image.contains('@') || image.len() > LONGEST || !image.chars().all(allowed) {
         return false;
     }
     let name = image.rsplit('/').next().unwrap_or(image);

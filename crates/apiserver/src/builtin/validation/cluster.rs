@@ -58,8 +58,11 @@ pub(super) fn validate_node_status(change: &Change<'_>, errors: &mut Errors) {
 
 /// A Namespace.
 pub(super) fn validate_namespace(change: &Change<'_>, errors: &mut Errors) {
-    if change.old.is_none() || change.subresource == "finalize" {
-        for finalizer in change.new.at("spec.finalizers").items() {
+    let list = change.new.at("spec.finalizers");
+    for finalizer in list.items() {
+        if change.old.is_none() {
+            finalizer_name(&finalizer.reported_as(list.path()), errors);
+        } else if change.subresource == "finalize" {
             finalizer_name(&finalizer, errors);
         }
     }
@@ -202,8 +205,13 @@ pub(super) fn validate_limits(change: &Change<'_>, errors: &mut Errors) {
     let mut kinds = BTreeSet::new();
     for limit in change.new.at("spec.limits").items() {
         let kind = limit.at("type");
+        let before = errors.len();
         qualified_name(&kind, errors);
-        if !kind.text().contains('/') && !matches!(kind.text(), "Pod" | "Container" | "PersistentVolumeClaim") {
+        let well_formed = errors.len() == before;
+        if well_formed
+            && !kind.text().contains('/')
+            && !matches!(kind.text(), "Pod" | "Container" | "PersistentVolumeClaim")
+        {
             errors.invalid_text(&kind, "must be a standard limit type or fully qualified");
         }
         if !kinds.insert(kind.text()) {

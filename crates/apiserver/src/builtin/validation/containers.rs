@@ -58,8 +58,10 @@ pub(super) fn validate<'o>(spec: &Field<'o>, pod: &PodContext<'o>, errors: &mut 
             restart_policy(&container, errors);
         }
         let name = container.at("name");
-        if !name.is_empty() && !names.insert(name.text()) {
+        if names.contains(name.text()) {
             errors.duplicate(&name);
+        } else if !name.is_empty() {
+            names.insert(name.text());
         }
         host_port_conflicts(&initial, std::iter::once(container.clone()), errors);
         if policy.text() == "Always" {

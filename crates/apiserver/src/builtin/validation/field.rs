@@ -168,6 +168,11 @@ impl Errors {
         self.0.push(FieldError::duplicate(field.path(), field.value));
     }
 
+    /// Refuses what is there twice and shows another value.
+    pub(crate) fn show_duplicate(&mut self, field: &Field<'_>, shown: &Value) {
+        self.0.push(FieldError::duplicate(field.path(), shown));
+    }
+
     pub(crate) fn not_found(&mut self, field: &Field<'_>) {
         let error = FieldError::with_value(FieldErrorKind::NotFound, field.path(), &field.text().into(), "");
         self.0.push(error);

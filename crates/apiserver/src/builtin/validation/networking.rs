@@ -312,9 +312,10 @@ pub(super) fn validate_service_network(change: &Change<'_>, errors: &mut Errors)
         errors.show(&networks, &shown, "may only hold up to 2 values");
         return;
     }
+    let before = errors.len();
     networks.items().for_each(|item| network(&item, &[], errors));
     let families: Vec<bool> = networks.texts().map(|text| text.contains(':')).collect();
-    if families.len() == 2 && families[0] == families[1] {
+    if errors.len() == before && families.len() == 2 && families[0] == families[1] {
         let detail = "may specify no more than one IP for each IP family, i.e 192.168.0.0/24 and 2001:db8::/64";
         errors.invalid(&networks, detail);
     }

@@ -99,7 +99,7 @@ fn pod_name(text: &str, place: &Field<'_>, errors: &mut Errors) {
     let before = errors.len();
     name(text, place, errors);
     if errors.len() == before && !matches!(text, "cpu" | "memory") && !is_huge_pages(text) {
-        let error = FieldError::not_supported(place.path(), &text.into(), &["cpu", "hugepages-*", "memory"]);
+        let error = FieldError::not_supported(place.path(), &text.into(), &["cpu", "hugepages-", "memory"]);
         errors.push(error);
     }
 }

@@ -36,6 +36,13 @@ fn needs_health_check(service: &Field<'_>) -> bool {
 /// A Service that is created or changed.
 pub(super) fn validate(change: &Change<'_>, errors: &mut Errors) {
     let service = &change.new;
+    if change.old.is_none() && !is_external_name(service) {
+        // Who gives a new Service its addresses looks at them before anybody looks at the rest.
+        addresses(service, None, errors);
+        if errors.len() > 0 {
+            return;
+        }
+    }
     if let Some(old) = &change.old {
         addresses_update(service, old, errors);
         families_update(service, old, errors);

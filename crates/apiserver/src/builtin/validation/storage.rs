@@ -1,6 +1,6 @@
 //! Volumes and claims on them, classes of storage, and what CSI drivers publish.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kogge_machinery::{object_meta::subdomain_messages, quantity::Quantity};
 use serde_json::Value;
@@ -309,8 +309,15 @@ pub(super) fn validate_class(change: &Change<'_>, errors: &mut Errors) {
         errors.known(&class.at("reclaimPolicy"), &["Delete", "Retain"]);
     }
     errors.one_of(&class.at("volumeBindingMode"), &["Immediate", "WaitForFirstConsumer"]);
-    for term in class.at("allowedTopologies").items() {
+    allowed_topologies(&class.at("allowedTopologies"), errors);
+}
+
+/// Topologies, each of which says something and none the same as another one.
+fn allowed_topologies(terms: &Field<'_>, errors: &mut Errors) {
+    let mut seen = BTreeSet::new();
+    for term in terms.items() {
         let mut keys = BTreeSet::new();
+        let mut wanted = BTreeMap::new();
         for expression in term.at("matchLabelExpressions").items() {
             let (key, values) = (expression.at("key"), expression.at("values"));
             if values.is_empty() {
@@ -321,6 +328,10 @@ pub(super) fn validate_class(change: &Change<'_>, errors: &mut Errors) {
             if !keys.insert(key.text()) {
                 errors.duplicate(&key);
             }
+            wanted.insert(key.text(), values.texts().collect::<BTreeSet<_>>());
+        }
+        if wanted.is_empty() || !seen.insert(wanted) {
+            errors.show_duplicate(&term.at("matchLabelExpressions"), &"".into());
         }
     }
 }
@@ -352,10 +363,13 @@ pub(super) fn validate_attachment(change: &Change<'_>, errors: &mut Errors) {
         (false, true) if name.is_empty() => {
             errors.required(&name, "must specify non empty persistentVolumeName");
         }
-        (false, true) => subdomain(&name, errors),
+        (false, true) => {}
         (true, false) => volume_spec(&inline, "", true, errors),
     }
     errors.messages(&spec.at("nodeName"), subdomain_messages(spec.at("nodeName").text(), 253));
+    if name.is_set() {
+        subdomain(&name, errors);
+    }
     if let Some(old) = &change.old {
         errors.immutable(&spec, &old.at("spec"));
     }

@@ -121,3 +121,24 @@ fn what_is_immutable_stays() {
     ];
     insta::assert_snapshot!(parts.join("\n--\n"));
 }
+
+#[test]
+fn a_template_is_not_looked_at_under_a_selector_that_cannot_be_read() {
+    let unreadable = deployment(json!({"matchExpressions": [{"key": "app", "operator": "Is"}]}), json!({}));
+    insta::assert_snapshot!(
+        [
+            refused("apps", "deployments", unreadable.clone(), None),
+            refused("apps", "replicasets", unreadable.clone(), None),
+            refused("apps", "statefulsets", unreadable, None),
+        ]
+        .join("\n\n")
+    );
+}
+
+#[test]
+fn topologies_of_a_storage_class_differ_and_say_something() {
+    let term = json!({"matchLabelExpressions": [{"key": "zone", "values": ["a"]}]});
+    let class = json!({"provisioner": "a/b", "allowedTopologies": [term, term, {}]});
+    let twice = |index: usize| format!("allowedTopologies[{index}].matchLabelExpressions: Duplicate value: \"\"");
+    assert_eq!(refused("storage.k8s.io", "storageclasses", class, None), [twice(1), twice(2)].join("\n"));
+}

@@ -186,11 +186,11 @@ pub(super) fn validate<'o>(
         .filter(|volume| volume.at("ephemeral").is_set())
         .filter_map(|volume| Some(format!("{}-{}", pod?, volume.at("name").text())))
         .collect();
-    for volume in list.items() {
+    let own = list.items().filter(|volume| !claims.contains(volume.at("name").text()));
+    for (index, volume) in own.enumerate() {
+        // The volumes of claims come before a template's own.
+        let volume = volume.reported_as(&format!("{}[{}]", list.path(), claims.len() + index));
         let name = volume.at("name");
-        if claims.contains(name.text()) {
-            continue;
-        }
         let before = errors.len();
         sources(&volume, &Source { name: name.text(), of_pod }, POD_SOURCES, errors);
         if let (Some(pod), true, false) = (pod, volume.at("ephemeral").is_set(), name.text().is_empty()) {

@@ -16,8 +16,7 @@ use super::{
 const NO_MATCH: &str = "`selector` does not match template `labels`";
 const ABOVE_REPLICAS: &str = "cannot be greater than status.replicas";
 
-/// A selector that is needed, and must select the template's pods. `noun` is how the kind calls itself when it is empty;
-/// `wrong` the words for one that cannot be read. Tells whether it could be.
+/// A selector that is needed; `noun` is how the kind calls itself where it is empty.
 fn selector(spec: &Field<'_>, noun: &str, errors: &mut Errors) {
     let selector = spec.at("selector");
     if selector.is_set() {
@@ -30,17 +29,30 @@ fn selector(spec: &Field<'_>, noun: &str, errors: &mut Errors) {
     }
 }
 
-/// Whether the selector selects the template's pods; an absent one selects nothing, an empty one is not asked.
-fn selects_template(spec: &Field<'_>, errors: &mut Errors) {
+/// The labels of the template have to be those of the selector: an absent one selects nothing, an empty one is not asked.
+/// Answers whether the selector can be read.
+fn selects_template(spec: &Field<'_>, errors: &mut Errors) -> bool {
     let (selector, labels) = (spec.at("selector"), spec.at("template.metadata.labels"));
     let matches = match LabelSelector::from_object(selector.value) {
         _ if !selector.is_set() => false,
         Ok(parsed) => parsed.is_empty() || parsed.matches_labels(labels.value.as_object()),
-        Err(_) => return,
+        Err(_) => return false,
     };
     if !matches {
         errors.invalid(&labels, NO_MATCH);
     }
+    true
+}
+
+/// The template of a workload, which its selector must select. Under a selector that cannot be read, which is refused in
+/// the words of `wrong`, it is not looked at.
+fn selected_template(spec: &Field<'_>, wrong: &str, noun: &str, claims: Option<&BTreeSet<&str>>, errors: &mut Errors) {
+    if !selects_template(spec, errors) {
+        errors.invalid(&spec.at("selector"), wrong);
+        return;
+    }
+    pods::validate_template(&spec.at("template"), claims, errors);
+    always_restarted(spec, noun, errors);
 }
 
 fn always_restarted(spec: &Field<'_>, noun: &str, errors: &mut Errors) {
@@ -58,9 +70,7 @@ pub(super) fn validate_deployment(change: &Change<'_>, errors: &mut Errors) {
     let spec = change.new.at("spec");
     errors.not_negative(&spec.at("replicas"));
     selector(&spec, "deployment", errors);
-    selects_template(&spec, errors);
-    pods::validate_template(&spec.at("template"), None, errors);
-    always_restarted(&spec, "ReplicaSet", errors);
+    selected_template(&spec, "invalid label selector", "ReplicaSet", None, errors);
     deployment_strategy(&spec.at("strategy"), errors);
     errors.none_negative(&spec, &["minReadySeconds", "revisionHistoryLimit"]);
     let (deadline, ready) = (spec.at("progressDeadlineSeconds"), spec.at("minReadySeconds"));
@@ -114,9 +124,7 @@ pub(super) fn validate_replica_set(change: &Change<'_>, errors: &mut Errors) {
     let spec = change.new.at("spec");
     errors.none_negative(&spec, &["replicas", "minReadySeconds"]);
     selector(&spec, "deployment", errors);
-    selects_template(&spec, errors);
-    pods::validate_template(&spec.at("template"), None, errors);
-    always_restarted(&spec, "ReplicaSet", errors);
+    selected_template(&spec, "invalid label selector", "ReplicaSet", None, errors);
     if let Some(old) = &change.old {
         errors.immutable(&spec.at("selector"), &old.at("spec.selector"));
     }
@@ -177,10 +185,8 @@ pub(super) fn validate_stateful_set(change: &Change<'_>, errors: &mut Errors) {
         label(&service, errors);
     }
     selector(&spec, "statefulset", errors);
-    selects_template(&spec, errors);
     let names: BTreeSet<&str> = claims.items().map(|claim| claim.at("metadata.name").text()).collect();
-    pods::validate_template(&spec.at("template"), Some(&names), errors);
-    always_restarted(&spec, "StatefulSet", errors);
+    selected_template(&spec, "", "StatefulSet", Some(&names), errors);
     let Some(old) = &change.old else { return };
     let fixed = |spec: &Value| {
         let mut spec = spec.clone();
@@ -235,7 +241,7 @@ pub(super) fn validate_daemon_set(change: &Change<'_>, errors: &mut Errors) {
         errors.immutable(&given, &old.at("spec.selector"));
     }
     label_selector(&given, errors);
-    selects_template(&spec, errors);
+    let _ = selects_template(&spec, errors);
     if given.is_set() && given.at("matchLabels").is_empty() && given.at("matchExpressions").is_empty() {
         errors.invalid(&given, "empty selector is invalid for daemonset");
     }
