@@ -16,7 +16,9 @@ use kogge_machinery::{
 };
 use serde_json::{Map, Value};
 
-use crate::{authentication::User, plane::Plane, registry::ServedResource, store::ObjectKey};
+use crate::{
+    authentication::User, builtin::autoscaler_conversion, plane::Plane, registry::ServedResource, store::ObjectKey,
+};
 
 mod configurations;
 mod policies;
@@ -228,6 +230,13 @@ async fn convert(from: &ServedResource, to: &ServedResource, mut object: Value) 
         return Ok(object);
     }
     let api_version = to.resource.api_version();
+    if from.is("autoscaling", "horizontalpodautoscalers") {
+        return Ok(if autoscaler_conversion::is_older(&to.resource) {
+            autoscaler_conversion::to_older(object)
+        } else {
+            autoscaler_conversion::to_newer(object)
+        });
+    }
     let Some(converter) = &from.converter else {
         object["apiVersion"] = api_version.into();
         return Ok(object);

@@ -15,6 +15,7 @@ use kogge_machinery::{
 };
 use serde::Deserialize;
 
+pub mod autoscaler_conversion;
 mod columns;
 pub mod defaults;
 pub mod event_conversion;
@@ -70,13 +71,13 @@ static RESOURCE_TYPES: LazyLock<Vec<SharedResourceType>> = LazyLock::new(|| {
         .collect()
 });
 
-/// All built-in kinds, the core group first, each in its one served version. The same values for every plane; a schema
+/// All built-in kinds, the core group first. Where a kind is served in two versions the stored one comes first. The same values for every plane; a schema
 /// is compiled when a request first needs it.
 pub fn resource_types() -> &'static [SharedResourceType] {
     &RESOURCE_TYPES
 }
 
-/// The built-in kind of a group and plural resource name.
+/// The built-in kind of a group and plural resource name, in the version it is stored in.
 pub fn resource_type_of(group: &str, plural: &str) -> Option<&'static SharedResourceType> {
     RESOURCE_TYPES.iter().find(|resource| resource.group == group && resource.plural == plural)
 }
@@ -113,7 +114,7 @@ fn resource_type(group_version: &str, entry: CatalogueResource) -> ResourceType 
         categories: entry.categories,
         namespaced: entry.namespaced,
         verbs: entry.verbs,
-        storage_version: version.to_owned(),
+        storage_version: if group == "autoscaling" { "v2" } else { version }.to_owned(),
         status_subresource,
         scale,
         subresources,

@@ -91,7 +91,7 @@ static BUILT_IN: LazyLock<Types> = LazyLock::new(|| {
         Arc::new(ServedResource {
             resource: resource.clone(),
             stored_as,
-            single_version: !event,
+            single_version: !event && resource.version == resource.storage_version,
             schema_revision: 0,
             terminating: false,
             converter: None,

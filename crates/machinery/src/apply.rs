@@ -48,6 +48,8 @@ pub struct FieldManager<'a> {
     /// Whether the kind has a status subresource: then nobody owns status by the main endpoint, and nothing but status
     /// by `/status`.
     pub status_subresource: bool,
+    /// Whether `/status` takes metadata as well (see [`crate::object_meta::status_takes_metadata`]).
+    pub status_takes_metadata: bool,
     /// RFC 3339, seconds.
     pub now: &'a str,
     /// What an object of the kind holds when nothing is set, for kinds with Go types: of it nobody becomes the owner.
@@ -78,7 +80,11 @@ impl FieldManager<'_> {
     /// Drops the fields the endpoint resets, which a writer there cannot own. Only fields of the version written are
     /// reset (the real server's reset fields are those of the endpoint's version).
     fn without_reset_fields(&self, set: &mut FieldSet) {
-        if matches!(self.subresource, "status" | "approval") {
+        if self.subresource == "status" && self.status_takes_metadata {
+            let mut spec = FieldSet::default();
+            spec.insert(&[PathElement::field("spec")]);
+            set.remove_recursively(&spec);
+        } else if matches!(self.subresource, "status" | "approval") {
             set.retain_field("status");
         } else if self.status_subresource {
             let mut status = FieldSet::default();

@@ -299,13 +299,18 @@ fn bump_generation(metadata: &mut Map<String, Value>) {
 /// the other groups reset metadata as custom kinds do.
 const STATUS_TAKES_METADATA: [&str; 5] = ["", "apps", "batch", "autoscaling", "policy"];
 
+/// Whether `/status` of a kind takes labels, annotations and finalizers, too.
+pub fn status_takes_metadata(resource: &ResourceType) -> bool {
+    !resource.custom && STATUS_TAKES_METADATA.contains(&resource.group.as_str())
+}
+
 /// Prepares an update of `/status`: everything but status and managedFields comes from `old`; the generation stays.
 /// Some built-in kinds also take labels, annotations and finalizers, as upstream.
 ///
 /// # Errors
 /// As [`prepare_update`].
 pub fn prepare_status_update(resource: &ResourceType, old: &Value, new: &mut Value) -> Result<(), ApiError> {
-    let takes_metadata = !resource.custom && STATUS_TAKES_METADATA.contains(&resource.group.as_str());
+    let takes_metadata = status_takes_metadata(resource);
     if takes_metadata {
         guard_metadata(resource, old, new)?;
     } else {

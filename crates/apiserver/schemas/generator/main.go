@@ -31,6 +31,7 @@ var groupVersions = []string{
 	"authentication.k8s.io/v1",
 	"authorization.k8s.io/v1",
 	"autoscaling/v2",
+	"autoscaling/v1",
 	"batch/v1",
 	"certificates.k8s.io/v1",
 	"coordination.k8s.io/v1",
@@ -45,7 +46,7 @@ var groupVersions = []string{
 	"storage.k8s.io/v1",
 }
 
-// autoscaling/v1 only describes the body of the scale subresource.
+// autoscaling/v1 describes the body of the scale subresource.
 const scaleVersion = "autoscaling/v1"
 
 type resource struct {

@@ -7,6 +7,8 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use kogge_machinery::{quantity, resource::ResourceType};
 use serde_json::{Map, Value, json};
 
+use super::autoscaler_conversion;
+
 mod pods;
 
 /// Completes an object of a built-in kind. Applying it twice changes nothing.
@@ -18,6 +20,7 @@ pub fn apply(resource: &ResourceType, object: &mut Value) {
         "" => core(&resource.plural, object),
         "apps" => apps(&resource.plural, object),
         "batch" => batch(&resource.plural, object),
+        "autoscaling" if autoscaler_conversion::is_older(resource) => autoscaler_conversion::complete_older(object),
         "autoscaling" => autoscaler(object),
         "networking.k8s.io" => networking(&resource.plural, object),
         "storage.k8s.io" => storage(&resource.plural, object),

@@ -33,6 +33,7 @@ embedded! {
     "authentication.k8s.io/v1" => "authentication.k8s.io_v1",
     "authorization.k8s.io/v1" => "authorization.k8s.io_v1",
     "autoscaling/v2" => "autoscaling_v2",
+    "autoscaling/v1" => "autoscaling_v1",
     "batch/v1" => "batch_v1",
     "certificates.k8s.io/v1" => "certificates.k8s.io_v1",
     "coordination.k8s.io/v1" => "coordination.k8s.io_v1",

@@ -14,6 +14,7 @@ use kogge_machinery::{
 use serde_json::Value;
 
 use self::field::{Errors, Field};
+use super::{autoscaler_conversion, resource_type_of};
 use crate::certificate_signing;
 
 mod autoscaling;
@@ -139,6 +140,12 @@ fn rules(resource: &ResourceType) -> Option<Rules> {
 /// The wrong fields of an object, completed with defaults, of a built-in kind; `old` is what an update changes through
 /// `subresource` (empty for the object itself). Metadata is judged elsewhere.
 pub fn validate(resource: &ResourceType, object: &Value, old: Option<&Value>, subresource: &str) -> Vec<FieldError> {
+    if autoscaler_conversion::is_older(resource)
+        && let Some(newer) = resource_type_of(&resource.group, &resource.plural)
+    {
+        let old = old.cloned().map(autoscaler_conversion::to_newer);
+        return validate(newer, &autoscaler_conversion::to_newer(object.clone()), old.as_ref(), subresource);
+    }
     let of_schema = resource.schema.get().map(|schema| schema.validate(object, old)).unwrap_or_default();
     let of_schema = of_schema.into_iter().filter(|error| !error.field.starts_with("metadata"));
     let Some(own) = own_errors(resource, object, old, subresource) else { return of_schema.collect() };

@@ -18,7 +18,11 @@ use super::{
     query::FieldValidation,
     strategy,
 };
-use crate::{builtin, plane::Plane, registry::ServedResource};
+use crate::{
+    builtin::{self, autoscaler_conversion},
+    plane::Plane,
+    registry::ServedResource,
+};
 
 /// Records who owns what an update or create changed. As in the real server, a failing conversion between versions does
 /// not stop the write: the object is then stored without ownership.
@@ -138,6 +142,9 @@ pub(crate) fn finish_create(
             // A label carries the name, which may have been generated.
             builtin::defaults::apply(resource, &mut object);
         }
+        if autoscaler_conversion::is_older(resource) {
+            autoscaler_conversion::keep_notes(None, &mut object, autoscaler_conversion::OF_STATUS);
+        }
         builtin_admission::admit(plane, resource, None, &mut object)?;
         strategy::prepare_create(plane, resource, &mut object, now)?;
     }
@@ -214,6 +221,14 @@ fn prepare_update(
                 object["status"] = status;
             }
         }
+    }
+    if autoscaler_conversion::is_older(resource) {
+        // Where the endpoint changes one part of the object, it leaves the annotations that hold the other.
+        let kept = match scope {
+            WriteScope::Status(_) => autoscaler_conversion::OF_SPEC,
+            WriteScope::Main | WriteScope::Composed(_) => autoscaler_conversion::OF_STATUS,
+        };
+        autoscaler_conversion::keep_notes(Some(old), object, kept);
     }
     if definition_write::is_definition(served) {
         if scope == WriteScope::Main {

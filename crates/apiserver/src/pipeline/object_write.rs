@@ -4,6 +4,7 @@ use http::StatusCode;
 use kogge_machinery::{
     admission::Operation,
     apply::{self, FieldManager},
+    object_meta,
     status_error::{ApiError, quote},
 };
 use serde_json::Value;
@@ -79,6 +80,7 @@ impl Writer {
             api_version,
             subresource: scope.subresource(),
             status_subresource: served.resource.status_subresource,
+            status_takes_metadata: object_meta::status_takes_metadata(&served.resource),
             now: &self.now,
             empty: None,
             versions,

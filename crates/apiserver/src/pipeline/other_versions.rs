@@ -17,7 +17,11 @@ use kogge_machinery::{
 };
 use serde_json::Value;
 
-use crate::{builtin::event_conversion, plane::Plane, registry::ServedResource};
+use crate::{
+    builtin::{autoscaler_conversion, event_conversion},
+    plane::Plane,
+    registry::ServedResource,
+};
 
 /// The versions of the kind of one write.
 #[derive(Debug)]
@@ -109,6 +113,12 @@ impl OtherVersions for ServedVersions<'_> {
             return Ok(match api_version {
                 "v1" => event_conversion::to_core_group(object),
                 _ => event_conversion::to_events_group(object),
+            });
+        }
+        if self.served.is("autoscaling", "horizontalpodautoscalers") && object["apiVersion"] != api_version {
+            return Ok(match api_version {
+                "autoscaling/v1" => autoscaler_conversion::to_older(object),
+                _ => autoscaler_conversion::to_newer(object),
             });
         }
         object["apiVersion"] = api_version.into();

@@ -11,7 +11,11 @@ use kogge_machinery::{
 use serde_json::Value;
 
 use super::{answer::Document, object_completion::canonicalize_stored, query::Query};
-use crate::{builtin::event_conversion, registry::ServedResource, store::StoredObject};
+use crate::{
+    builtin::{self, autoscaler_conversion, event_conversion},
+    registry::ServedResource,
+    store::StoredObject,
+};
 
 /// A stored object in the served version, with the defaults of the current schema. Bytes that are right as they are
 /// stored are passed on untouched; only another version of a kind with a conversion webhook waits for anything.
@@ -90,6 +94,11 @@ fn convert_to_served(served: &ServedResource, mut value: Value) -> Value {
         canonicalize_stored(served, &mut event);
         return event;
     }
+    if autoscaler_conversion::is_older(&served.resource) {
+        let mut autoscaler = autoscaler_conversion::to_older(value);
+        canonicalize_stored(served, &mut autoscaler);
+        return autoscaler;
+    }
     let api_version = served.resource.api_version();
     if value["apiVersion"] != api_version.as_str() {
         value["apiVersion"] = api_version.into();
@@ -112,6 +121,16 @@ pub(crate) async fn convert_to_stored(served: &ServedResource, mut value: Value)
             typed.canonicalize_stored(&mut event);
         }
         return Ok(event);
+    }
+    if autoscaler_conversion::is_older(&served.resource) {
+        let mut autoscaler = autoscaler_conversion::to_newer(value);
+        if let Some(newer) = builtin::resource_type_of(&served.resource.group, &served.resource.plural) {
+            builtin::defaults::apply(newer, &mut autoscaler);
+        }
+        if let Some(typed) = TypedKind::of("autoscaling/v2", "HorizontalPodAutoscaler") {
+            typed.canonicalize_stored(&mut autoscaler);
+        }
+        return Ok(autoscaler);
     }
     if served.resource.version != served.resource.storage_version {
         let stored = served.resource.stored_api_version();

@@ -147,6 +147,7 @@ async fn own(context: &RequestContext<'_>, request: &mut Value) -> Result<(), Ap
         api_version: API_VERSION,
         subresource: "token",
         status_subresource: false,
+        status_takes_metadata: false,
         now: &writer.now,
         versions: &versions,
     };

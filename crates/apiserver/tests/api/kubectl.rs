@@ -258,6 +258,10 @@ spec:
     kubectl.run("get deployments -o wide").await;
     kubectl.run("expose deployment web --port=80").await;
     kubectl.run("get service web -o jsonpath={.spec.type}/{.spec.ports[0].port}/{.spec.ipFamilies[0]}").await;
+    kubectl.run("autoscale deployment web --min=2 --max=6 --cpu-percent=70").await;
+    kubectl.run("get horizontalpodautoscalers").await;
+    kubectl.run("get horizontalpodautoscalers.v1.autoscaling web -o jsonpath={.spec}").await;
+    kubectl.run("delete hpa web").await;
     kubectl.run("rollout restart deployment/web").await;
     kubectl.run("get nodes").await;
     kubectl.run("get pods -o wide").await;

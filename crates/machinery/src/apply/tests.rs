@@ -10,6 +10,7 @@ fn manager<'a>(name: &'a str, now: &'a str) -> FieldManager<'a> {
         api_version: "example.com/v1",
         subresource: "",
         status_subresource: true,
+        status_takes_metadata: false,
         now,
         versions: &OnlyVersion,
     }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Printer, age, first_of, integer, list, scalar, text};
+use super::{super::autoscaler_conversion, Printer, age, first_of, integer, list, scalar, text};
 
 pub(super) fn printer(group: &str, plural: &str) -> Option<Printer> {
     Some(match (group, plural) {
@@ -27,6 +27,9 @@ pub(super) fn printer(group: &str, plural: &str) -> Option<Printer> {
 }
 
 fn autoscaler(object: &Value, now: i64) -> Vec<Value> {
+    if object["apiVersion"] == "autoscaling/v1" {
+        return autoscaler(&autoscaler_conversion::to_newer(object.clone()), now);
+    }
     let current = list(object, "/status/currentMetrics");
     let targets: Vec<String> = list(object, "/spec/metrics")
         .iter()
