@@ -1,24 +1,31 @@
 #!/usr/bin/env bash
-# Builds the real servers that Kogge is compared with, and the real managers that run on it, from their pinned Go modules.
+# Builds the real servers that Kogge is compared with, and the real managers and clients that run on it, from their pinned
+# Go modules.
 #
 #   real/build.sh                      everything the tests use
-#   real/build.sh COMPONENT...         etcd kube-apiserver kube-controller-manager core bootstrap controlplane capd
-#                                      (kubernetes and cluster-api name the first three and the last four)
-#   real/build.sh --path               prints the folder they are built into, and builds nothing
+#   real/build.sh COMPONENT...         etcd kube-apiserver kube-controller-manager; core bootstrap controlplane capd;
+#                                      helm manager (kubernetes, cluster-api and clients name these three groups)
+#   real/build.sh --path GROUP         prints the folder a group is built into, and builds nothing
 #
-# The folder is ${KOGGE_REAL_CACHE:-${XDG_CACHE_HOME:-~/.cache}/kogge/real}/<hash of the pins and of this script>:
-#   kubernetes/{etcd,kube-apiserver,kube-controller-manager}
-#   cluster-api/{core,bootstrap,controlplane,capd}/{manager,components.yaml}
-#   cluster-api/capd/clusterclass-in-memory.yaml
+# The folder is ${KOGGE_REAL_CACHE:-${XDG_CACHE_HOME:-~/.cache}/kogge/real}/<group>-<hash of its pins, its sources here and
+# the functions below that build it>:
+#   kubernetes-*/{etcd,kube-apiserver,kube-controller-manager}
+#   cluster-api-*/{core,bootstrap,controlplane,capd}/{manager,components.yaml}
+#   cluster-api-*/capd/clusterclass-in-memory.yaml
+#   clients-*/{helm,manager}
 # What is there is not built again; two runs at once wait for each other. Needs Go, and kubectl for the components.yaml.
 set -euo pipefail
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 cache="${KOGGE_REAL_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/kogge/real}"
-pins=$(cd "$here" && cat kubernetes/go.mod kubernetes/go.sum cluster-api/go.mod cluster-api/go.sum cluster-api/manifests/main.go build.sh | sha256sum)
-path="$cache/${pins:0:16}"
 
-kubernetes=(etcd kube-apiserver kube-controller-manager)
-cluster_api=(core bootstrap controlplane capd)
+groups=(kubernetes cluster-api clients)
+components_of() { # components_of GROUP
+  case "$1" in
+  kubernetes) echo etcd kube-apiserver kube-controller-manager ;;
+  cluster-api) echo core bootstrap controlplane capd ;;
+  clients) echo helm manager ;;
+  esac
+}
 
 version_of() { # version_of MODULE_FOLDER MODULE
   (cd "$here/$1" && go list -mod=readonly -m -f '{{with .Replace}}{{.Version}}{{else}}{{.Version}}{{end}}' "$2")
@@ -48,7 +55,7 @@ manifests() { # manifests MODULE FOLDER_IN_IT FILE: the objects of `config/defau
   local source copy
   source=$(source_of cluster-api "$1")
   # kustomize takes a path with an @, as every path of the module cache has one, for an address; so it gets a copy.
-  copy=$(mktemp -d "$path/config.XXXXXX")
+  copy=$(mktemp -d "$(dirname "$3")/config.XXXXXX")
   cp -r "$source/$2/config" "$copy/config"
   chmod -R u+w "$copy"
   kubectl kustomize "$copy/config/default" >"$copy/rendered.yaml"
@@ -57,49 +64,71 @@ manifests() { # manifests MODULE FOLDER_IN_IT FILE: the objects of `config/defau
   rm -rf "$copy"
 }
 
-component() {
+build_kubernetes() { # build_kubernetes COMPONENT FOLDER
   local version flags
   case "$1" in
   etcd)
-    build kubernetes "" go.etcd.io/etcd/server/v3 "$path/kubernetes/etcd" ;;
-  kube-apiserver | kube-controller-manager)
+    build kubernetes "" go.etcd.io/etcd/server/v3 "$2/etcd" ;;
+  *)
     version=$(version_of kubernetes k8s.io/kubernetes)
     flags="$(version_flags k8s.io/component-base/version "$version") $(version_flags k8s.io/client-go/pkg/version "$version")"
-    build kubernetes "$flags" "k8s.io/kubernetes/cmd/$1" "$path/kubernetes/$1" ;;
-  core | bootstrap | controlplane | capd)
-    version=$(version_of cluster-api sigs.k8s.io/cluster-api)
-    flags=$(version_flags sigs.k8s.io/cluster-api/version "$version")
-    local module=sigs.k8s.io/cluster-api folder
-    case "$1" in
-    core) folder=core ;;
-    capd) module=sigs.k8s.io/cluster-api/test folder=infrastructure/docker ;;
-    *) folder=$1/kubeadm ;;
-    esac
-    build cluster-api "$flags" "$module/$folder" "$path/cluster-api/$1/manager"
-    manifests "$module" "$folder" "$path/cluster-api/$1/components.yaml"
-    if [ "$1" = capd ]; then
-      install -m 644 "$(source_of cluster-api "$module")/$folder/templates/clusterclass-in-memory.yaml" "$path/cluster-api/capd/"
-    fi ;;
-  *)
-    echo "unknown component $1; there are ${kubernetes[*]} ${cluster_api[*]}" >&2
-    exit 2 ;;
+    build kubernetes "$flags" "k8s.io/kubernetes/cmd/$1" "$2/$1" ;;
   esac
 }
 
-[ "${1:-}" = --path ] && { echo "$path"; exit; }
+build_cluster_api() { # build_cluster_api COMPONENT FOLDER
+  local version flags module=sigs.k8s.io/cluster-api folder
+  version=$(version_of cluster-api sigs.k8s.io/cluster-api)
+  flags=$(version_flags sigs.k8s.io/cluster-api/version "$version")
+  case "$1" in
+  core) folder=core ;;
+  capd) module=sigs.k8s.io/cluster-api/test folder=infrastructure/docker ;;
+  *) folder=$1/kubeadm ;;
+  esac
+  build cluster-api "$flags" "$module/$folder" "$2/$1/manager"
+  manifests "$module" "$folder" "$2/$1/components.yaml"
+  if [ "$1" = capd ]; then
+    install -m 644 "$(source_of cluster-api "$module")/$folder/templates/clusterclass-in-memory.yaml" "$2/capd/"
+  fi
+}
+
+build_clients() { # build_clients COMPONENT FOLDER
+  case "$1" in
+  helm) build clients "" helm.sh/helm/v4/cmd/helm "$2/helm" ;;
+  *) build clients "" "./$1" "$2/$1" ;;
+  esac
+}
+
+folder_of() { # folder_of GROUP: another group's pins do not change it, so nothing is built again for them
+  local hash
+  hash=$( (cd "$here/$1" && find . -type f | LC_ALL=C sort | xargs sha256sum
+    declare -f version_of source_of version_flags build manifests "build_${1//-/_}") | sha256sum)
+  echo "$cache/$1-${hash:0:16}"
+}
+
+if [ "${1:-}" = --path ]; then
+  case " ${groups[*]} " in
+  *" ${2:-} "*) folder_of "$2"; exit ;;
+  *) echo "--path needs one of ${groups[*]}" >&2; exit 2 ;;
+  esac
+fi
 command -v go >/dev/null || { echo "Go is needed (https://go.dev/dl)" >&2; exit 1; }
-components=()
-for name in "${@:-kubernetes cluster-api}"; do
-  for one in $name; do
-    case "$one" in
-    kubernetes) components+=("${kubernetes[@]}") ;;
-    cluster-api) components+=("${cluster_api[@]}") ;;
-    *) components+=("$one") ;;
-    esac
+
+wanted=()
+for name in "${@:-${groups[@]}}"; do
+  found=
+  for group in "${groups[@]}"; do
+    for component in $(components_of "$group"); do
+      [ "$name" = "$group" ] || [ "$name" = "$component" ] || continue
+      found=1 wanted+=("$group $component")
+    done
   done
+  [ -n "$found" ] || { echo "unknown component $name; there are $(for group in "${groups[@]}"; do components_of "$group"; done | xargs)" >&2; exit 2; }
 done
-mkdir -p "$path"
-exec 9>"$path/.lock"
-flock 9
-for name in "${components[@]}"; do component "$name"; done
-echo "$path"
+for one in "${wanted[@]}"; do
+  read -r group component <<<"$one"
+  folder=$(folder_of "$group")
+  mkdir -p "$folder"
+  ( flock 9; "build_${group//-/_}" "$component" "$folder" ) 9>"$folder/.lock"
+  echo "$folder"
+done | uniq

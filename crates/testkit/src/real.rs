@@ -1,34 +1,41 @@
-//! Real components: the servers Kogge is compared with and the managers that run on it, as `real/build.sh` builds them.
+//! Real components: the servers Kogge is compared with, and the managers and clients that run on it, as `real/build.sh`
+//! builds them.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 pub mod api_server;
 
 pub use api_server::RealApiServer;
 
-/// The folder `real/build.sh` builds into; see there for what lies where.
-pub fn directory() -> PathBuf {
-    static DIRECTORY: OnceLock<PathBuf> = OnceLock::new();
-    DIRECTORY
-        .get_or_init(|| {
-            let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../real/build.sh");
-            let output = Command::new(&script).arg("--path").output();
-            let output = output.unwrap_or_else(|error| panic!("{}: {error}", script.display()));
-            PathBuf::from(String::from_utf8_lossy(&output.stdout).trim())
-        })
-        .clone()
+/// Where `real/build.sh` builds the file or folder of this name, such as `kubernetes/etcd`; see there for what there is.
+///
+/// # Panics
+/// If the script does not run, or has no group of the name's first part.
+pub fn path(name: &str) -> PathBuf {
+    static FOLDERS: Mutex<BTreeMap<String, PathBuf>> = Mutex::new(BTreeMap::new());
+    let (group, rest) = name.split_once('/').unwrap_or((name, ""));
+    let mut folders = FOLDERS.lock().unwrap_or_else(PoisonError::into_inner);
+    let folder = folders.entry(group.to_owned()).or_insert_with(|| {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../real/build.sh");
+        let output = Command::new(&script).args(["--path", group]).output();
+        let output = output.unwrap_or_else(|error| panic!("{}: {error}", script.display()));
+        assert!(output.status.success(), "{}: {}", script.display(), String::from_utf8_lossy(&output.stderr));
+        PathBuf::from(String::from_utf8_lossy(&output.stdout).trim())
+    });
+    folder.join(rest)
 }
 
-/// The paths of built files below [`directory`], such as `kubernetes/etcd` or `cluster-api/core/components.yaml`.
+/// The [paths](path) of built files, such as `kubernetes/etcd` or `cluster-api/core/components.yaml`.
 ///
 /// Where one is missing, prints what is `skipped` for want of it and the command that builds it, and is `None`.
 ///
 /// # Panics
 /// Instead, in CI (`CI=true`): there nothing is skipped.
 pub fn files<const N: usize>(names: [&str; N], skipped: &str) -> Option<[PathBuf; N]> {
-    let paths = names.map(|name| directory().join(name));
+    let paths = names.map(path);
     let missing = paths.iter().find(|path| !path.is_file());
     let Some(missing) = missing else { return Some(paths) };
     assert!(

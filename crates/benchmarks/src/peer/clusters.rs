@@ -6,7 +6,7 @@
 //! sides, by the code that `kogge up --manager` uses.
 
 use std::net::TcpListener;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -154,7 +154,7 @@ async fn start_managers(server: &Side, access: &Access, client: &Client, folder:
 }
 
 fn specification(name: &str, gates: &str) -> ManagerSpec {
-    let folder: PathBuf = real::directory().join("cluster-api").join(name);
+    let folder = real::path("cluster-api").join(name);
     ManagerSpec {
         name: name.to_owned(),
         command: folder.join("manager"),
@@ -168,7 +168,7 @@ fn specification(name: &str, gates: &str) -> ManagerSpec {
 
 /// Creates upstream's ClusterClass and its templates, once the managers' webhooks let them in.
 async fn create_class(client: &Client) -> anyhow::Result<()> {
-    let file = real::directory().join("cluster-api/capd/clusterclass-in-memory.yaml");
+    let file = real::path("cluster-api/capd/clusterclass-in-memory.yaml");
     for mut document in manifests::read(&[file])? {
         document["metadata"]["namespace"] = "default".into();
         let text = |field: &str| document[field].as_str().unwrap_or_default().to_owned();

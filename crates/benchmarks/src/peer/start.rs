@@ -71,7 +71,7 @@ pub(super) struct Definition {
 
 /// The definitions of Cluster API as upstream ships them.
 pub(super) fn definitions() -> anyhow::Result<Vec<Definition>> {
-    let folder = kogge_testkit::real::directory().join("cluster-api");
+    let folder = kogge_testkit::real::path("cluster-api");
     let paths: Vec<PathBuf> = MANIFESTS.iter().map(|part| folder.join(part).join("components.yaml")).collect();
     let mut documents = manifests::read(&paths)?;
     documents.retain(|document| document["kind"] == "CustomResourceDefinition");

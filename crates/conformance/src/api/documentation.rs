@@ -23,6 +23,9 @@ pub fn page() -> String {
          Some scenarios have webhooks, for admission and conversion. This process serves them, and the cluster has to reach\n\
          it: a cluster on this machine does at 127.0.0.1; for others name an address with `--webhook-address`, or these\n\
          scenarios are skipped.\n\n\
+         What answers one by one may still not hold together, so real clients run on both servers too: Helm, with a chart that\n\
+         has definitions and hooks, and a manager made with controller-runtime. All they print and every object they leave has\n\
+         to be the same (`crates/conformance/tests/clients`).\n\n\
          ## Adding a scenario\n\n\
          Write the requests into a file of `crates/conformance/scenarios` (no expectations; the fields of a step are those of\n\
          `Step` in `crates/conformance/src/api/scenario.rs`), build the real server once with\n\
