@@ -17,7 +17,8 @@ use kogge_machinery::{
 use serde_json::{Map, Value};
 
 use crate::{
-    authentication::User, builtin::autoscaler_conversion, plane::Plane, registry::ServedResource, store::ObjectKey,
+    audit::Annotations, authentication::User, builtin::autoscaler_conversion, plane::Plane, registry::ServedResource,
+    store::ObjectKey,
 };
 
 mod configurations;
@@ -49,6 +50,7 @@ pub(crate) struct Requester {
     /// The options of the request without `apiVersion` and `kind`.
     pub(crate) options: Map<String, Value>,
     pub(crate) warnings: Warnings,
+    pub(crate) audit_annotations: Annotations,
 }
 
 impl Requester {
@@ -59,7 +61,13 @@ impl Requester {
         user.groups = ["system:serviceaccounts", "system:serviceaccounts:kube-system", "system:authenticated"]
             .map(str::to_owned)
             .to_vec();
-        Self { user, dry_run: false, options: Map::new(), warnings: Warnings::default() }
+        Self {
+            user,
+            dry_run: false,
+            options: Map::new(),
+            warnings: Warnings::default(),
+            audit_annotations: Annotations::default(),
+        }
     }
 
     /// The options object of an operation.

@@ -6,6 +6,7 @@
 //! written before the answer is sent. Files are rotated by size.
 
 use std::{
+    collections::BTreeMap,
     fs::{File, OpenOptions},
     io::{self, Write as _},
     net::SocketAddr,
@@ -132,11 +133,27 @@ fn open(path: &Path) -> io::Result<Rotated> {
     Ok(Rotated { file, bytes })
 }
 
+/// Annotations that are added while a request is handled. The first value of a key stays.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Annotations(Arc<Mutex<BTreeMap<String, String>>>);
+
+impl Annotations {
+    pub(crate) fn add(&self, key: &str, value: String) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.entry(key.to_owned()).or_insert(value);
+    }
+
+    fn take(&self) -> BTreeMap<String, String> {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
 /// What is known of one request so far; it does nothing where there is no log.
 #[derive(Default)]
 pub(crate) struct Trail {
     log: Option<Arc<AuditLog>>,
     event: Value,
+    annotations: Annotations,
 }
 
 impl Trail {
@@ -159,7 +176,12 @@ impl Trail {
         if let Some(Peer(address)) = parts.extensions.get::<Peer>() {
             event["sourceIPs"] = json!([address.ip().to_string()]);
         }
-        Self { log: Some(log.clone()), event }
+        Self { log: Some(log.clone()), event, annotations: Annotations::default() }
+    }
+
+    /// Where to add annotations.
+    pub(crate) fn annotations(&self) -> Annotations {
+        self.annotations.clone()
     }
 
     fn is_on(&self) -> bool {
@@ -231,6 +253,9 @@ impl Trail {
             }
         }
         self.event["responseStatus"] = status;
+        for (key, value) in self.annotations.take() {
+            self.event["annotations"][key] = value.into();
+        }
         if let Some(ObjectName(name)) = response.extensions().get::<ObjectName>()
             && !name.is_empty()
         {

@@ -21,7 +21,7 @@ use self::{
 };
 use crate::{
     admission::Warnings,
-    audit::{self, Trail},
+    audit::{self, Annotations, Trail},
     authentication::{Caller, User, authenticate},
     plane::Plane,
     rbac,
@@ -32,7 +32,7 @@ use crate::{
 
 mod admission;
 mod answer;
-mod authorization;
+pub(crate) mod authorization;
 mod body;
 mod builtin_admission;
 mod bulk_create;
@@ -107,6 +107,8 @@ pub(crate) struct RequestContext<'a> {
     pub(crate) warnings: Vec<String>,
     /// Texts that admission adds to them.
     pub(crate) admission_warnings: Warnings,
+    /// What admission adds to the audit log.
+    pub(crate) audit_annotations: Annotations,
 }
 
 impl RequestContext<'_> {
@@ -256,7 +258,8 @@ async fn route(
                 return (verb, Err(Registry::unknown_path(&group, &version)));
             };
             let resolved = Resolved { served, namespace, name, subresource, rest, verb };
-            let answer = resource_request(plane, user, parts, query, resolved, body, now, warnings);
+            let answer =
+                resource_request(plane, user, parts, query, resolved, body, now, warnings, trail.annotations());
             let answer = flow_control::in_time(plane.server.flow_control().limits(), answer).await;
             (verb, answer.map(|response| permit.attach(response)))
         }
@@ -329,6 +332,7 @@ async fn resource_request(
     body: Body,
     now: Timestamp,
     warnings: &mut Vec<String>,
+    audit_annotations: Annotations,
 ) -> Result<Response<Body>, ApiError> {
     let Resolved { served, namespace, name, subresource, rest, verb } = resolved;
     let resource = &served.resource;
@@ -372,6 +376,7 @@ async fn resource_request(
         now,
         warnings: resource.deprecation_warning.iter().cloned().collect(),
         admission_warnings: Warnings::default(),
+        audit_annotations,
         served,
     };
     let result = match &subresource {

@@ -17,7 +17,10 @@ mod tests;
 pub use configuration::{
     MatchCondition, MatchResources, MatchResult, Webhook, WebhookKind, conditions_match, webhooks,
 };
-pub use policy::{Decision, ParameterReference, Policy, PolicyBinding, denied_by_policy};
+pub use policy::{
+    Decision, Judgement, ParameterReference, Policy, PolicyBinding, VALIDATION_FAILURE, audit_annotations,
+    denied_by_policy,
+};
 pub use review::{Response, ReviewRequest, denied, dry_run_unsupported, response, review};
 pub use rules::{RequestedResource, Rule};
 pub use validation::{validate_policy, validate_policy_binding, validate_webhook_configuration};

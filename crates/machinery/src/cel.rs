@@ -18,10 +18,14 @@ use serde_json::Value;
 
 use crate::schema::{
     rule::Expression,
-    rule_library::{TYPE_NAMES, reason_of, underlying_error, with_library},
+    rule_library::{TYPE_NAMES, reason_of, type_name, underlying_error, with_library},
     rule_projection::Projection,
     rule_values::to_cel,
 };
+
+pub(crate) mod authorizer;
+
+pub use authorizer::Authorizer;
 
 /// A compiled expression.
 pub struct Program {
@@ -41,7 +45,9 @@ impl Program {
     /// # Errors
     /// Why it does not compile.
     pub fn compile(source: &str) -> Result<Self, String> {
-        Ok(Self { expression: Expression::compile(source)?, source: source.to_owned() })
+        let mut expression = Expression::compile(source)?;
+        authorizer::join_request_resource(&mut expression.tree);
+        Ok(Self { expression, source: source.to_owned() })
     }
 
     /// The expression as written.
@@ -158,6 +164,16 @@ impl Outcome {
             CelValue::List(items) => items.iter().map(|item| Self(item.clone()).as_text()).collect(),
             _ => None,
         }
+    }
+
+    /// Name of the type, e.g. `int`.
+    pub fn type_name(&self) -> String {
+        type_name(&self.0)
+    }
+
+    /// Whether it is null.
+    pub fn is_null(&self) -> bool {
+        matches!(self.0, CelValue::Null)
     }
 
     /// The value, if it is a string.

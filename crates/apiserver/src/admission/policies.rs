@@ -3,8 +3,12 @@
 use std::sync::Arc;
 
 use kogge_machinery::{
-    admission::{Decision, MatchResources, ParameterReference, Policy, PolicyBinding, ReviewRequest, denied_by_policy},
-    cel::Bindings,
+    admission::{
+        Decision, Judgement, MatchResources, ParameterReference, Policy, PolicyBinding, ReviewRequest,
+        VALIDATION_FAILURE, audit_annotations, denied_by_policy,
+    },
+    cel::{Authorizer, Bindings},
+    rbac::Attributes as Question,
     status_error::ApiError,
 };
 use serde_json::Value;
@@ -14,7 +18,9 @@ use super::{
     webhooks::{Surroundings, invocation, with_review},
 };
 use crate::{
-    plane::list_error,
+    authentication::User,
+    pipeline::authorization,
+    plane::{Plane, list_error},
     registry::ServedResource,
     store::{ObjectKey, Scope},
 };
@@ -33,6 +39,8 @@ pub(super) async fn validate(
     let mut old_versions = old.map(|old| Versions::of(attributes.served, old));
     let mut versions = object.map(|object| Versions::of(attributes.served, object));
     let mut denied = None;
+    // What the bindings of one policy, which are beside each other, give for the audit log.
+    let mut published: Vec<(&str, Vec<(String, String)>)> = Vec::new();
     for (policy, binding) in policies {
         let Some(asked) = invocation(attributes, &surroundings, &policy.matching, object, old)? else { continue };
         let concerned = match &binding.matching {
@@ -54,28 +62,49 @@ pub(super) async fn validate(
         }
         let object = versions.as_ref().map(|versions| versions.in_version(served));
         let old = old_versions.as_ref().map(|versions| versions.in_version(served));
-        for decision in decisions(attributes, policy, binding, served, object, old)? {
-            if binding.warns {
-                attributes.requester.warnings.push(binding.warning(&decision));
-            }
-            if binding.denies && denied.is_none() {
+        let mut deny = |decision: &Decision| {
+            if denied.is_none() {
                 let resource = attributes.served.resource.group_resource();
-                denied = Some(denied_by_policy(&resource, attributes.name, binding, &decision));
+                denied = Some(denied_by_policy(&resource, attributes.name, binding, decision));
             }
+        };
+        for judgement in judgements(attributes, policy, binding, served, object, old)? {
+            for decision in &judgement.decisions {
+                if binding.warns {
+                    attributes.requester.warnings.push(binding.warning(decision));
+                }
+                if binding.audits {
+                    attributes.requester.audit_annotations.add(VALIDATION_FAILURE, binding.audit_value(decision));
+                }
+                if binding.denies {
+                    deny(decision);
+                }
+            }
+            judgement.failed_annotations.iter().for_each(&mut deny);
+            match published.last_mut() {
+                Some((of, values)) if *of == policy.name => values.extend(judgement.annotations),
+                _ => published.push((&policy.name, judgement.annotations)),
+            }
+        }
+    }
+    for (policy, values) in published {
+        for (key, value) in audit_annotations(policy, &values) {
+            attributes.requester.audit_annotations.add(&key, value);
         }
     }
     denied.map_or(Ok(()), Err)
 }
 
-/// What is wrong with a request, for all parameters of a binding.
-fn decisions(
+/// What a policy says of a request, for each of the parameters of a binding. What keeps it from being applied denies the
+/// request, whatever the binding does.
+fn judgements(
     attributes: &Attributes<'_>,
     policy: &Policy,
     binding: &PolicyBinding,
     served: &ServedResource,
     object: Option<&Value>,
     old: Option<&Value>,
-) -> Result<Vec<Decision>, ApiError> {
+) -> Result<Vec<Judgement>, ApiError> {
     Ok(match parameters(attributes, policy, binding)? {
         Err(message) if policy.ignore_failures => {
             tracing::warn!(policy = policy.name, binding = binding.name, message, "a policy can not be applied");
@@ -83,11 +112,11 @@ fn decisions(
         }
         Err(message) => {
             let message = format!("failed to configure binding: {message}");
-            vec![Decision { message, reason: "Invalid".to_owned() }]
+            vec![Judgement { failed_annotations: vec![Decision::failure(message, 0)], ..Judgement::default() }]
         }
         Ok(parameters) => parameters
             .iter()
-            .flat_map(|parameters| policy.judge(&bindings(attributes, served, object, old, parameters)))
+            .map(|parameters| policy.judge(&bindings(attributes, served, object, old, parameters)))
             .collect(),
     })
 }
@@ -120,16 +149,51 @@ fn bindings(
     let null = Value::Null;
     let describe = |request: &ReviewRequest<'_>| request.description();
     let request = with_review(attributes, served, "", object, old, &describe);
-    let namespace = match attributes.namespace {
+    let mut namespace = match attributes.namespace {
         "" => Value::Null,
+        _ if attributes.served.is_core("namespaces") => Value::Null,
         _ => attributes.namespace_object().unwrap_or_default(),
     };
-    Bindings::default()
+    if let Some(metadata) = namespace["metadata"].as_object_mut() {
+        for hidden in ["managedFields", "ownerReferences"] {
+            metadata.remove(hidden);
+        }
+    }
+    with_authorizer(attributes, Bindings::default())
         .with("object", object.unwrap_or(&null))
         .with("oldObject", old.unwrap_or(&null))
         .with("request", &request)
         .with("namespaceObject", &namespace)
         .with("params", parameters)
+}
+
+/// Lets expressions ask what the user of a request, or somebody else, may do in the plane.
+pub(super) fn with_authorizer(attributes: &Attributes<'_>, bindings: Bindings) -> Bindings {
+    let resource = &attributes.served.resource;
+    let request = Question {
+        group: &resource.group,
+        resource: &resource.plural,
+        subresource: attributes.subresource,
+        namespace: attributes.namespace,
+        name: attributes.name,
+        ..Question::default()
+    };
+    let authorizer = PlaneAuthorizer(attributes.plane.clone());
+    bindings.with_authorizer(Arc::new(authorizer), &attributes.requester.user.requester(), &request)
+}
+
+/// The access rules of a plane.
+struct PlaneAuthorizer(Plane);
+
+impl Authorizer for PlaneAuthorizer {
+    fn authorize(
+        &self,
+        who: &kogge_machinery::rbac::Requester<'_>,
+        question: &Question<'_>,
+    ) -> Result<kogge_machinery::rbac::Decision, String> {
+        let user = User::new(who.name, who.groups.to_vec());
+        authorization::decide(&self.0, &user, question).map_err(|error| error.status().message.clone())
+    }
 }
 
 /// The parameters to judge a request with: one null for a policy without any. The inner error says why there are none.

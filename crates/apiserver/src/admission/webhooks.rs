@@ -11,7 +11,7 @@ use kogge_machinery::{
 };
 use serde_json::{Map, Value};
 
-use super::{Attributes, Mutated, Versions, convert, kind_of, resource_of};
+use super::{Attributes, Mutated, Versions, convert, kind_of, policies::with_authorizer, resource_of};
 use crate::registry::ServedResource;
 
 /// Why a webhook's answer ends the request, or would.
@@ -112,7 +112,7 @@ fn conditions_hold(
     let null = Value::Null;
     let described =
         with_review(attributes, served, "", object, old, &|request: &ReviewRequest<'_>| request.description());
-    let bindings = Bindings::default()
+    let bindings = with_authorizer(attributes, Bindings::default())
         .with("object", object.unwrap_or(&null))
         .with("oldObject", old.unwrap_or(&null))
         .with("request", &described);

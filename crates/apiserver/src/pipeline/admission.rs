@@ -100,7 +100,13 @@ impl Requester {
                 options.insert(name.to_owned(), value.into());
             }
         }
-        Ok(Self { user: context.user.clone(), dry_run, options, warnings: context.admission_warnings.clone() })
+        Ok(Self {
+            user: context.user.clone(),
+            dry_run,
+            options,
+            warnings: context.admission_warnings.clone(),
+            audit_annotations: context.audit_annotations.clone(),
+        })
     }
 }
 

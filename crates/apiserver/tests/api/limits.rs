@@ -81,6 +81,49 @@ async fn requests_that_ask_too_much_are_refused_in_the_words_of_the_real_server(
 }
 
 #[tokio::test]
+async fn policies_write_what_they_find_to_the_audit_log() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = open(&directory, RequestLimits::default()).await;
+    let listener = listen(&server).await;
+    let client = anna(&server, &listener.url).await;
+    let group = "admissionregistration.k8s.io/v1";
+    let rules = json!([{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["secrets"]}]);
+    let policy = json!({
+        "apiVersion": group, "kind": "ValidatingAdmissionPolicy", "metadata": {"name": "careful"},
+        "spec": {
+            "matchConstraints": {"resourceRules": rules},
+            "variables": [{"name": "size", "expression": "string(size(object.metadata.name))"}],
+            "validations": [
+                {"expression": "true"},
+                {"expression": "object.metadata.name != 'x'", "message": "not <x> & so on"},
+                {"expression": "object.metadata.name != 'x'", "message": "the first one stays"},
+            ],
+            "auditAnnotations": [
+                {"key": "size", "valueExpression": "'name has ' + variables.size"},
+                {"key": "none", "valueExpression": "null"},
+                {"key": "empty", "valueExpression": "' '"},
+            ],
+        }
+    });
+    let binding = |name: &str, actions: Value| {
+        let spec = json!({"policyName": "careful", "validationActions": actions});
+        json!({"apiVersion": group, "kind": "ValidatingAdmissionPolicyBinding", "metadata": {"name": name}, "spec": spec})
+    };
+    let bindings = vec![policy, binding("one", json!(["Warn", "Audit"])), binding("two", json!(["Audit"]))];
+    server.management().apply_all(bindings).await.unwrap();
+    let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "x"}});
+    let (code, headers, _) = send(&client, Request::post(SECRETS), &secret).await;
+    assert_eq!(code.as_u16(), 201);
+    let warnings: Vec<_> = headers.get_all("warning").iter().map(|value| value.to_str().unwrap().to_owned()).collect();
+    listener.stop().await;
+
+    let log = std::fs::read_to_string(directory.path().join("audit.log")).unwrap();
+    let events = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let annotations: Vec<Value> = events.map(|mut event| event["annotations"].take()).collect();
+    insta::assert_json_snapshot!(json!({"annotations": annotations, "warnings": warnings}));
+}
+
+#[tokio::test]
 async fn the_audit_log_says_who_did_what_and_nothing_of_what_a_secret_holds() {
     let directory = tempfile::tempdir().unwrap();
     let server = open(&directory, RequestLimits::default()).await;

@@ -1,11 +1,14 @@
 //! ValidatingAdmissionPolicies and their bindings: expressions in the place of a webhook
 //! (`k8s.io/apiserver/pkg/admission/plugin/policy/validating` 1.36).
 
+use std::cell::LazyCell;
+
 use serde_json::Value;
 
 use super::configuration::{MatchCondition, MatchResources, MatchResult, conditions_match, selector};
 use crate::{
     cel::{Bindings, Outcome, Program},
+    patch::go_json,
     resource::GroupResource,
     selector::LabelSelector,
     status_error::ApiError,
@@ -13,6 +16,27 @@ use crate::{
 
 /// The longest message an expression may give, in bytes.
 const MAXIMUM_MESSAGE_LENGTH: usize = 5 * 1024;
+
+/// Key of the audit annotation that bindings with the action Audit write.
+pub const VALIDATION_FAILURE: &str = "validation.policy.admission.k8s.io/validation_failure";
+
+/// The longest value of an audit annotation, in bytes.
+const MAXIMUM_ANNOTATION_LENGTH: usize = 10 * 1024;
+
+/// The audit annotations of a policy from the values that its bindings and their parameters gave, in order: different
+/// values for one key are joined.
+pub fn audit_annotations(policy: &str, values: &[(String, String)]) -> Vec<(String, String)> {
+    let mut joined: Vec<(&str, Vec<&str>)> = Vec::new();
+    for (key, value) in values {
+        let value = &value[..value.floor_char_boundary(MAXIMUM_ANNOTATION_LENGTH)];
+        match joined.iter_mut().find(|(known, _)| known == key) {
+            Some((_, known)) if known.contains(&value) => {}
+            Some((_, known)) => known.push(value),
+            None => joined.push((key, vec![value])),
+        }
+    }
+    joined.into_iter().map(|(key, values)| (format!("{policy}/{key}"), values.join(", "))).collect()
+}
 
 /// One expression that has to be true.
 #[derive(Debug)]
@@ -22,6 +46,14 @@ struct Validation {
     message: String,
     message_program: Option<Result<Program, String>>,
     reason: String,
+}
+
+/// One annotation of the audit log.
+#[derive(Debug)]
+struct AuditAnnotation {
+    key: String,
+    expression: String,
+    program: Result<Program, String>,
 }
 
 /// A policy.
@@ -38,6 +70,7 @@ pub struct Policy {
     conditions: Vec<MatchCondition>,
     variables: Vec<(String, Result<Program, String>)>,
     validations: Vec<Validation>,
+    audit_annotations: Vec<AuditAnnotation>,
 }
 
 /// Which parameters a binding gives to its policy.
@@ -68,6 +101,10 @@ pub struct PolicyBinding {
     pub denies: bool,
     /// Whether what is wrong is told in warnings.
     pub warns: bool,
+    /// Whether what is wrong is written to the audit log.
+    pub audits: bool,
+    /// `validationActions` as they are.
+    actions: Vec<String>,
 }
 
 /// What is wrong with a request.
@@ -77,6 +114,26 @@ pub struct Decision {
     pub message: String,
     /// Reason of the answer, e.g. `Invalid`.
     pub reason: String,
+    /// Position of the expression in the policy's validations.
+    pub index: usize,
+}
+
+impl Decision {
+    /// Something that keeps a policy from being applied.
+    pub fn failure(message: String, index: usize) -> Self {
+        Self { message, reason: "Invalid".to_owned(), index }
+    }
+}
+
+/// What a policy says of a request.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Judgement {
+    /// What is wrong.
+    pub decisions: Vec<Decision>,
+    /// Annotations for the audit log: keys, to be put behind the policy's name, and values.
+    pub annotations: Vec<(String, String)>,
+    /// Why annotations could not be computed: each of them denies the request, whatever the binding does.
+    pub failed_annotations: Vec<Decision>,
 }
 
 fn compiled(source: &str) -> Result<Program, String> {
@@ -117,42 +174,69 @@ impl Policy {
                 .map(|variable| (text(variable, "name").to_owned(), compiled(text(variable, "expression"))))
                 .collect(),
             validations: items(&spec["validations"]).map(validation).collect(),
+            audit_annotations: items(&spec["auditAnnotations"])
+                .map(|annotation| AuditAnnotation {
+                    key: text(annotation, "key").to_owned(),
+                    expression: text(annotation, "valueExpression").trim().to_owned(),
+                    program: compiled(text(annotation, "valueExpression")),
+                })
+                .collect(),
         }
     }
 
-    /// What is wrong with a request; nothing if the conditions exclude it. `bindings` has `object`, `oldObject`,
-    /// `request`, `namespaceObject` and `params`.
-    pub fn judge(&self, bindings: &Bindings) -> Vec<Decision> {
+    /// What the policy says of a request; nothing if the conditions exclude it. `bindings` has `object`, `oldObject`,
+    /// `request`, `namespaceObject`, `params` and `authorizer`, which messages and annotations do not get.
+    pub fn judge(&self, bindings: &Bindings) -> Judgement {
+        let mut judgement = Judgement::default();
         match conditions_match(&self.conditions, self.ignore_failures, bindings) {
             MatchResult::Matches => {}
-            MatchResult::Excluded => return Vec::new(),
-            MatchResult::Failed(message) => return vec![Decision { message, reason: "Invalid".to_owned() }],
-        }
-        let (bindings, failed) = self.with_variables(bindings.clone());
-        let mut decisions = Vec::new();
-        for validation in &self.validations {
-            let outcome = match &validation.program {
-                Ok(program) => program.evaluate(&bindings).map_err(|error| {
-                    // A variable that failed is absent; its own error says more.
-                    let of_variable = failed.iter().find(|(name, _)| error == format!("no such key: {name}"));
-                    let error = of_variable.map_or(error.as_str(), |(_, error)| error);
-                    format!("expression '{}' resulted in error: {error}", validation.expression)
-                }),
-                Err(error) => Err(error.clone()),
-            };
-            match outcome.map(|outcome| outcome.as_bool()) {
-                Ok(Some(true)) => {}
-                Ok(_) => decisions
-                    .push(Decision { message: validation.explanation(&bindings), reason: validation.reason.clone() }),
-                Err(_) if self.ignore_failures => {}
-                Err(message) => decisions.push(Decision { message, reason: "Invalid".to_owned() }),
+            MatchResult::Excluded => return judgement,
+            MatchResult::Failed(message) => {
+                judgement.decisions.push(Decision::failure(message, 0));
+                return judgement;
             }
         }
-        decisions
+        let telling = bindings.without_authorizer();
+        let telling = LazyCell::new(|| self.with_variables(telling));
+        let judging = self.with_variables(bindings.clone());
+        for (index, validation) in self.validations.iter().enumerate() {
+            let outcome = judging.evaluate(&validation.program, &validation.expression);
+            match outcome.map(|outcome| outcome.as_bool()) {
+                Ok(Some(true)) => {}
+                Ok(_) => judgement.decisions.push(Decision {
+                    message: validation.explanation(&telling.bindings),
+                    reason: validation.reason.clone(),
+                    index,
+                }),
+                Err(_) if self.ignore_failures => {}
+                Err(message) => judgement.decisions.push(Decision::failure(message, index)),
+            }
+        }
+        for annotation in &self.audit_annotations {
+            let AuditAnnotation { key, expression, program } = annotation;
+            let value = match telling.evaluate(program, expression) {
+                Ok(outcome) if outcome.is_null() => continue,
+                Ok(outcome) => outcome.as_text().ok_or_else(|| {
+                    format!(
+                        "valueExpression '{expression}' resulted in unsupported return type: {}. Return type must be \
+                         either string or null.",
+                        outcome.type_name()
+                    )
+                }),
+                Err(_) if self.ignore_failures => continue,
+                Err(error) => Err(error),
+            };
+            match value.map(|value| value.trim().to_owned()) {
+                Ok(value) if value.is_empty() => {}
+                Ok(value) => judgement.annotations.push((key.clone(), value)),
+                Err(message) => judgement.failed_annotations.push(Decision::failure(message, 0)),
+            }
+        }
+        judgement
     }
 
-    /// The bindings with `variables`, and what could not be computed.
-    fn with_variables(&self, mut bindings: Bindings) -> (Bindings, Vec<(String, String)>) {
+    /// The bindings with `variables`.
+    fn with_variables(&self, mut bindings: Bindings) -> Variables {
         let mut values: Vec<(String, Outcome)> = Vec::new();
         let mut failed = Vec::new();
         for (name, program) in &self.variables {
@@ -165,7 +249,24 @@ impl Policy {
         if !self.variables.is_empty() {
             bindings = bindings.with_computed("variables", &values);
         }
-        (bindings, failed)
+        Variables { bindings, failed }
+    }
+}
+
+/// Bindings with `variables`, and which of these could not be computed.
+struct Variables {
+    bindings: Bindings,
+    failed: Vec<(String, String)>,
+}
+
+impl Variables {
+    fn evaluate(&self, program: &Result<Program, String>, expression: &str) -> Result<Outcome, String> {
+        program.as_ref().map_err(Clone::clone)?.evaluate(&self.bindings).map_err(|error| {
+            // A variable that failed is absent; its own error says more.
+            let of_variable = self.failed.iter().find(|(name, _)| error == format!("no such key: {name}"));
+            let error = of_variable.map_or(error.as_str(), |(_, error)| error);
+            format!("expression '{expression}' resulted in error: {error}")
+        })
     }
 }
 
@@ -204,7 +305,23 @@ impl PolicyBinding {
             }),
             denies: acts("Deny"),
             warns: acts("Warn"),
+            audits: acts("Audit"),
+            actions: items(&spec["validationActions"]).filter_map(Value::as_str).map(str::to_owned).collect(),
         }
+    }
+
+    /// The value of the audit annotation [`VALIDATION_FAILURE`] for something wrong.
+    pub fn audit_value(&self, decision: &Decision) -> String {
+        let text = |text: &str| go_json(&text.into());
+        let actions: Vec<String> = self.actions.iter().map(|action| text(action)).collect();
+        format!(
+            "[{{\"message\":{},\"policy\":{},\"binding\":{},\"expressionIndex\":{},\"validationActions\":[{}]}}]",
+            text(&decision.message),
+            text(&self.policy),
+            text(&self.name),
+            decision.index,
+            actions.join(",")
+        )
     }
 
     /// The warning for something wrong.

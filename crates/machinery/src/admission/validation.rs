@@ -15,9 +15,9 @@ const REVIEW_VERSIONS: [&str; 2] = ["v1", "v1beta1"];
 const OPERATIONS: [&str; 5] = ["*", "CONNECT", "CREATE", "DELETE", "UPDATE"];
 /// Variables of match conditions.
 const CONDITION_VARIABLES: [&str; 4] = ["authorizer", "object", "oldObject", "request"];
-/// Variables of policies.
-const POLICY_VARIABLES: [&str; 7] =
-    ["authorizer", "namespaceObject", "object", "oldObject", "params", "request", "variables"];
+/// Variables that every expression of a policy has.
+const POLICY_VARIABLES: [&str; 4] = ["namespaceObject", "object", "oldObject", "request"];
+const MAXIMUM_AUDIT_ANNOTATIONS: usize = 20;
 const MAXIMUM_CONDITIONS: usize = 64;
 
 /// The wrong fields of a Mutating- or ValidatingWebhookConfiguration, completed with defaults. Expressions that `old`
@@ -54,23 +54,70 @@ pub fn validate_policy(policy: &Value, old: Option<&Value>) -> Vec<FieldError> {
     }
     if items(&spec["validations"]).is_empty() && items(&spec["auditAnnotations"]).is_empty() {
         for field in ["validations", "auditAnnotations"] {
-            let detail = "validations or auditAnnotations must be non-empty";
+            let detail = "validations or auditAnnotations must contain at least one item";
             errors.push(FieldError::required(format!("spec.{field}"), detail));
         }
     }
     let old = old.map_or(&Value::Null, |old| &old["spec"]);
-    let known: BTreeSet<&str> = ["validations", "variables", "matchConditions"]
+    let known: BTreeSet<&str> = ["validations", "variables", "matchConditions", "auditAnnotations"]
         .iter()
         .flat_map(|list| items(&old[*list]))
-        .flat_map(|item| [text(item, "expression"), text(item, "messageExpression")])
+        .flat_map(|item| ["expression", "messageExpression", "valueExpression"].map(|field| text(item, field)))
         .collect();
+    let mut conditions = POLICY_VARIABLES.to_vec();
+    conditions.extend(spec["paramKind"].is_object().then_some("params"));
+    let mut telling = conditions.clone();
+    telling.extend((!items(&spec["variables"]).is_empty()).then_some("variables"));
+    let mut judging = telling.clone();
+    for variables in [&mut conditions, &mut judging] {
+        variables.push("authorizer");
+    }
     for list in ["variables", "validations"] {
         for (index, item) in items(&spec[list]).iter().enumerate() {
-            policy_expression_errors(item, &format!("spec.{list}[{index}]"), &known, &mut errors);
+            let path = format!("spec.{list}[{index}]");
+            policy_expression_errors(item, &path, &judging, &telling, &known, &mut errors);
         }
     }
-    condition_errors(&spec["matchConditions"], "spec.matchConditions", &POLICY_VARIABLES, &known, &mut errors);
+    audit_annotation_errors(policy, &judging, &known, &mut errors);
+    condition_errors(&spec["matchConditions"], "spec.matchConditions", &conditions, &known, &mut errors);
     errors
+}
+
+fn audit_annotation_errors(policy: &Value, variables: &[&str], known: &BTreeSet<&str>, errors: &mut Vec<FieldError>) {
+    let name = text(&policy["metadata"], "name");
+    let list = items(&policy["spec"]["auditAnnotations"]);
+    if list.len() > MAXIMUM_AUDIT_ANNOTATIONS {
+        let detail = format!("must not have more than {MAXIMUM_AUDIT_ANNOTATIONS} auditAnnotations");
+        errors.push(FieldError::invalid("spec.auditAnnotations", &policy["spec"]["auditAnnotations"], &detail));
+    }
+    let mut keys = BTreeSet::new();
+    for (index, annotation) in list.iter().enumerate() {
+        let path = format!("spec.auditAnnotations[{index}]");
+        let (key, expression) = (text(annotation, "key"), text(annotation, "valueExpression"));
+        if name.is_empty() {
+            let detail = "requires metadata.name be non-empty";
+            errors.push(FieldError::invalid(format!("{path}.key"), &annotation["key"], detail));
+        } else {
+            let full = format!("{name}/{key}");
+            for message in label_key_messages(&full) {
+                errors.push(FieldError::invalid(format!("{path}.key"), &full.as_str().into(), &message));
+            }
+        }
+        if expression.trim().is_empty() {
+            errors.push(FieldError::required(format!("{path}.valueExpression"), "valueExpression is not specified"));
+        } else if !known.contains(expression)
+            && let Some(reason) = expression_problem(expression.trim(), variables)
+        {
+            errors.push(FieldError::invalid(
+                format!("{path}.valueExpression"),
+                &annotation["valueExpression"],
+                &reason,
+            ));
+        }
+        if !keys.insert(key) {
+            errors.push(FieldError::duplicate(format!("{path}.key"), &annotation["key"]));
+        }
+    }
 }
 
 /// The wrong fields of a ValidatingAdmissionPolicyBinding.
@@ -121,7 +168,15 @@ pub fn validate_policy_binding(binding: &Value) -> Vec<FieldError> {
     errors
 }
 
-fn policy_expression_errors(item: &Value, path: &str, known: &BTreeSet<&str>, errors: &mut Vec<FieldError>) {
+/// The wrong fields of a variable or a validation. Expressions have the variables `judging`, messages `telling`.
+fn policy_expression_errors(
+    item: &Value,
+    path: &str,
+    judging: &[&str],
+    telling: &[&str],
+    known: &BTreeSet<&str>,
+    errors: &mut Vec<FieldError>,
+) {
     const REASONS: [&str; 3] = ["Forbidden", "Invalid", "RequestEntityTooLarge"];
     for field in ["expression", "messageExpression"] {
         let path = format!("{path}.{field}");
@@ -131,7 +186,7 @@ fn policy_expression_errors(item: &Value, path: &str, known: &BTreeSet<&str>, er
                 errors.push(FieldError::required(path, "expression is not specified"));
             }
         } else if !known.contains(text(item, field))
-            && let Some(reason) = expression_problem(expression, &POLICY_VARIABLES)
+            && let Some(reason) = expression_problem(expression, if field == "expression" { judging } else { telling })
         {
             errors.push(FieldError::invalid(path, &expression.into(), &reason));
         }

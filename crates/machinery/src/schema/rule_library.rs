@@ -9,6 +9,7 @@ use kube_cel::{
 };
 
 use super::messages;
+use crate::cel::authorizer;
 
 /// Names of types, as `type(x)` gives them.
 pub(crate) const TYPE_NAMES: [&str; 9] =
@@ -32,13 +33,14 @@ fn library() -> Context<'static> {
     // Types are their names here: rules only compare them.
     context.add_function("type", |value: CelValue| -> String { type_name(&value) });
     context.add_function("string", to_text);
+    authorizer::add_functions(&mut context);
     for name in TYPE_NAMES {
         context.add_variable_from_value(name, name.to_owned());
     }
     context
 }
 
-fn type_name(value: &CelValue) -> String {
+pub(crate) fn type_name(value: &CelValue) -> String {
     let name = match value {
         CelValue::Bool(_) => "bool",
         CelValue::Bytes(_) => "bytes",
