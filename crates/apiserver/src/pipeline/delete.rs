@@ -11,7 +11,7 @@ use kogge_machinery::{
     negotiation::{self, BodyEncoding},
     resource::GroupResource,
     status_error::{ApiError, FieldError, quote},
-    typed_object,
+    typed_object::{self, TypedKind},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -126,7 +126,7 @@ async fn read_options(context: &RequestContext<'_>, request_body: Body) -> Resul
                 quote(value["apiVersion"].as_str().unwrap_or_default())
             )));
         }
-        serde_json::from_value(value).map_err(|error| ApiError::bad_request(format!("DeleteOptions: {error}")))?
+        decoded_options(value, &bytes, encoding)?
     };
     let query = &context.query;
     if let Some(seconds) = query.number("gracePeriodSeconds")? {
@@ -143,6 +143,18 @@ async fn read_options(context: &RequestContext<'_>, request_body: Body) -> Resul
     }
     options.check()?;
     Ok(options)
+}
+
+/// The options in a body, which are read as Go's type has them; unknown fields are passed over.
+fn decoded_options(mut value: Value, bytes: &[u8], encoding: BodyEncoding) -> Result<DeleteOptions, ApiError> {
+    if let Some(typed) = TypedKind::of("v1", "DeleteOptions")
+        && typed.canonicalize(&mut value).wrong_values
+    {
+        let written = if encoding == BodyEncoding::Json { None } else { Some(value.to_string()) };
+        let again = typed.decode(written.as_ref().map_or(bytes, String::as_bytes));
+        value = again.map_err(ApiError::bad_request)?.object;
+    }
+    serde_json::from_value(value).map_err(|error| ApiError::bad_request(error.to_string()))
 }
 
 /// What a delete did.

@@ -3,15 +3,20 @@
 
 use std::fmt::Write as _;
 
+use axum::body::Body;
 use kogge_machinery::{
-    negotiation::BodyEncoding,
+    negotiation::{self, BodyEncoding},
     protobuf::{self, BodyError},
     status_error::{ApiError, quote},
     typed_object::{self, TypedKind},
 };
 use serde_json::Value;
 
-use super::{body, object_type::set_type, query::FieldValidation};
+use super::{
+    RequestContext, body,
+    object_type::{set_type, type_problem},
+    query::FieldValidation,
+};
 use crate::registry::ServedResource;
 
 /// The type a body is to be of.
@@ -97,6 +102,51 @@ pub(crate) fn decode_object(
 fn refused(wanted: Wanted<'_>, api_version: &str, kind: &str, why: &str) -> ApiError {
     let version = quote(api_version.rsplit('/').next().unwrap_or_default());
     ApiError::bad_request(format!("{kind} in version {version} cannot be handled as a {}: {why}", wanted.kind))
+}
+
+/// A type of bodies that no resource has, but a subresource.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BodyType {
+    pub(crate) api_version: &'static str,
+    pub(crate) kind: &'static str,
+    /// The real server's own type, as errors name it.
+    pub(crate) go_type: &'static str,
+}
+
+impl BodyType {
+    /// The Go type.
+    pub(crate) fn typed(self) -> Option<TypedKind> {
+        TypedKind::of(self.api_version, self.kind)
+    }
+
+    /// Why an object is not of this type, if it is not.
+    pub(super) fn problem(self, object: &Value) -> Option<String> {
+        type_problem(self.api_version, self.kind, || self.go_type.to_owned(), object)
+    }
+}
+
+/// Reads the body of a subresource, and warns of its unknown and duplicate fields as the request asks.
+///
+/// # Errors
+/// As [`decode_object`], and 400 for a body of another type.
+pub(crate) async fn read_body(
+    context: &mut RequestContext<'_>,
+    of: BodyType,
+    request_body: Body,
+) -> Result<Value, ApiError> {
+    let encoding = negotiation::body_encoding(context.content_type(), false, false)?;
+    let validation = context.query.field_validation()?;
+    let bytes = body::read(request_body).await?;
+    let wanted = Wanted { api_version: of.api_version, kind: of.kind, custom: false };
+    let (object, findings) = decode_object(wanted, &bytes, encoding, validation)?;
+    if let Some(why) = of.problem(&object) {
+        let text = |field: &str| object[field].as_str().unwrap_or_default();
+        return Err(refused(wanted, text("apiVersion"), text("kind"), &why));
+    }
+    for finding in findings {
+        context.warn(finding);
+    }
+    Ok(object)
 }
 
 /// As [`decode_object`], for the kind of a resource.

@@ -3,6 +3,7 @@
 use kogge_machinery::{
     resource::ResourceType,
     status_error::{ApiError, FieldError, quote},
+    typed_object::TypedKind,
 };
 use serde_json::Value;
 
@@ -21,20 +22,33 @@ pub(super) fn set_type(object: &mut Value, api_version: &str, kind: &str) {
 /// Why an object of a built-in kind cannot be one of the path's type, in the words of the real server's decoder; none
 /// where it is.
 pub(super) fn conversion_problem(resource: &ResourceType, object: &Value) -> Option<String> {
+    let go_type = || format!("{}.{}", resource.go_package(), resource.kind);
+    type_problem(&resource.api_version(), &resource.kind, go_type, object)
+}
+
+/// As [`conversion_problem`], for any type, whose name in Go `go_type` tells.
+pub(super) fn type_problem(
+    wanted_version: &str,
+    wanted_kind: &str,
+    go_type: impl FnOnce() -> String,
+    object: &Value,
+) -> Option<String> {
     let text = |field: &str| object[field].as_str().unwrap_or_default();
     let (api_version, kind) = (text("apiVersion"), text("kind"));
-    if api_version == resource.api_version() && kind == resource.kind {
+    if api_version == wanted_version && kind == wanted_kind {
         return None;
     }
     let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
     if autoscaler_conversion::is_autoscaler(api_version, kind)
-        && autoscaler_conversion::is_autoscaler(&resource.api_version(), &resource.kind)
+        && autoscaler_conversion::is_autoscaler(wanted_version, wanted_kind)
     {
         // The real server converts first, and compares versions later.
         return None;
     }
-    Some(if crate::registry::is_built_in_kind(group, version, kind) {
-        format!("converting ({version}.{kind}) to ({}.{}): unknown conversion", resource.go_package(), resource.kind)
+    let is_known =
+        crate::registry::is_built_in_kind(group, version, kind) || TypedKind::of(api_version, kind).is_some();
+    Some(if is_known {
+        format!("converting ({version}.{kind}) to ({}): unknown conversion", go_type())
     } else {
         format!(
             "no kind {} is registered for version {} in scheme \"pkg/runtime/scheme.go:111\"",

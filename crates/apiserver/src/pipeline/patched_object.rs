@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::{
     object_completion::unknown_fields,
-    object_decoding::typed_kind,
+    object_decoding::{BodyType, typed_kind},
     object_type::{conversion_problem, set_type},
     query::FieldValidation,
 };
@@ -39,26 +39,65 @@ impl Patch<'_> {
     pub(super) fn decode_result(
         &self,
         served: &ServedResource,
-        mut patched: Value,
+        patched: Value,
         validation: FieldValidation,
         patch_again: impl Fn() -> Result<Value, ApiError>,
     ) -> Result<(Value, Vec<String>), ApiError> {
-        let mut findings: Vec<String> = Vec::new();
-        if validation != FieldValidation::Ignore {
-            let prefix = if self.encoding == BodyEncoding::JsonPatch { "json patch " } else { "" };
-            findings.extend(self.duplicates.iter().map(|path| format!("{prefix}duplicate field {}", quote(path))));
-        }
+        let findings = self.duplicate_findings(validation);
         let Some(typed) = typed_kind(served) else {
             return decode_custom(served, patched, findings, validation);
         };
         let resource = &served.resource;
+        let api_version = resource.api_version();
+        let problem = |object: &Value| conversion_problem(resource, object);
+        self.decode_typed((typed, &api_version, &resource.kind), &problem, patched, findings, validation, patch_again)
+    }
+
+    /// As [`Self::decode_result`], for what a subresource makes of an object.
+    ///
+    /// # Errors
+    /// As [`Self::decode_result`].
+    pub(super) fn decode_body(
+        &self,
+        of: BodyType,
+        patched: Value,
+        validation: FieldValidation,
+        patch_again: impl Fn() -> Result<Value, ApiError>,
+    ) -> Result<(Value, Vec<String>), ApiError> {
+        let findings = self.duplicate_findings(validation);
+        match of.typed() {
+            Some(typed) => {
+                let kind = (typed, of.api_version, of.kind);
+                self.decode_typed(kind, &|object| of.problem(object), patched, findings, validation, patch_again)
+            }
+            None => Ok((patched, findings)),
+        }
+    }
+
+    fn duplicate_findings(&self, validation: FieldValidation) -> Vec<String> {
+        if validation == FieldValidation::Ignore {
+            return Vec::new();
+        }
+        let prefix = if self.encoding == BodyEncoding::JsonPatch { "json patch " } else { "" };
+        self.duplicates.iter().map(|path| format!("{prefix}duplicate field {}", quote(path))).collect()
+    }
+
+    fn decode_typed(
+        &self,
+        (typed, api_version, kind): (TypedKind, &str, &str),
+        problem: &dyn Fn(&Value) -> Option<String>,
+        mut patched: Value,
+        mut findings: Vec<String>,
+        validation: FieldValidation,
+        patch_again: impl Fn() -> Result<Value, ApiError>,
+    ) -> Result<(Value, Vec<String>), ApiError> {
         if self.encoding == BodyEncoding::StrategicMergePatch {
             // What it was made of has a type of its own, whatever the patch says.
-            patched["apiVersion"] = resource.api_version().into();
-            patched["kind"] = resource.kind.as_str().into();
+            patched["apiVersion"] = api_version.into();
+            patched["kind"] = kind.into();
         }
-        set_type(&mut patched, &resource.api_version(), &resource.kind);
-        if let Some(why) = conversion_problem(resource, &patched) {
+        set_type(&mut patched, api_version, kind);
+        if let Some(why) = problem(&patched) {
             return Err(invalid_patch(&self.judge(typed, &patched).0, &why));
         }
         let fit = typed.canonicalize(&mut patched);

@@ -3,7 +3,6 @@
 use axum::body::Body;
 use http::{Response, StatusCode};
 use kogge_machinery::{
-    negotiation,
     resource::GroupResource,
     selector::LabelSelector,
     status_error::{ApiError, FieldError},
@@ -15,9 +14,9 @@ use super::{
     RequestContext,
     admission::{admit_subresource_create, kind},
     answer::{Document, document_response},
-    body,
     delete::{DeleteOptions, delete_object},
     get::load,
+    object_decoding::{BodyType, read_body},
     object_write::{Merged, WriteScope, Writer, timestamp, update_object, write_error},
     presentation::present_value,
     response,
@@ -97,14 +96,8 @@ async fn log(context: &RequestContext<'_>) -> Result<Response<Body>, ApiError> {
     Ok(response(StatusCode::OK, "text/plain", text))
 }
 
-async fn read_body(context: &RequestContext<'_>, request_body: Body) -> Result<Value, ApiError> {
-    let encoding = negotiation::body_encoding(context.content_type(), false, false)?;
-    let value = body::decode(&body::read(request_body).await?, encoding)?.value;
-    if !value.is_object() {
-        return Err(ApiError::bad_request("the request body is not an object"));
-    }
-    Ok(value)
-}
+const BINDING: BodyType = BodyType { api_version: "v1", kind: "Binding", go_type: "core.Binding" };
+const EVICTION: BodyType = BodyType { api_version: "policy/v1", kind: "Eviction", go_type: "policy.Eviction" };
 
 fn success(context: &RequestContext<'_>) -> Result<Response<Body>, ApiError> {
     let status = json!({"apiVersion": "v1", "kind": "Status", "metadata": {}, "status": "Success", "code": 201});
@@ -113,7 +106,7 @@ fn success(context: &RequestContext<'_>) -> Result<Response<Body>, ApiError> {
 
 /// What a scheduler does: puts a pod on a node, once.
 async fn bind(context: &mut RequestContext<'_>, request_body: Body) -> Result<Response<Body>, ApiError> {
-    let binding = read_body(context, request_body).await?;
+    let binding = read_body(context, BINDING, request_body).await?;
     let target = &binding["target"];
     let target_kind = target["kind"].as_str().filter(|kind| !kind.is_empty()).unwrap_or("Node");
     let node = target["name"].as_str().unwrap_or_default();
@@ -167,7 +160,10 @@ async fn bind(context: &mut RequestContext<'_>, request_body: Body) -> Result<Re
 
 /// Deletes a pod if its disruption budgets allow it, and counts it against them.
 async fn evict(context: &mut RequestContext<'_>, request_body: Body) -> Result<Response<Body>, ApiError> {
-    let eviction = read_body(context, request_body).await?;
+    let eviction = read_body(context, EVICTION, request_body).await?;
+    if eviction["metadata"]["name"].as_str().is_some_and(|name| !name.is_empty() && name != context.name) {
+        return Err(ApiError::bad_request("name in URL does not match name in Eviction object"));
+    }
     let writer = Writer::of(context)?;
     let eviction_kind = kind("policy", "v1", "Eviction");
     let eviction = admit_subresource_create(context, &writer, "eviction", eviction_kind, eviction).await?;

@@ -13,15 +13,16 @@ use serde_json::{Map, Value, json};
 use super::{
     RequestContext,
     answer::{Document, document_response},
-    body,
     get::load,
-    object_decoding::{Wanted, decode_object},
+    object_decoding::{BodyType, read_body},
     object_type::nameless,
     object_write::{Merged, WriteScope, Writer, update_object},
     patch::read_patch,
+    patched_object::Patch,
     presentation::present_value,
-    query::FieldValidation,
 };
+
+const SCALE: BodyType = BodyType { api_version: "autoscaling/v1", kind: "Scale", go_type: "autoscaling.Scale" };
 
 /// Answers a request for the scale of an object.
 pub(crate) async fn handle(
@@ -41,22 +42,30 @@ pub(crate) async fn handle(
             scale_of(paths, &object)
         }
         "update" => {
-            let encoding = kogge_machinery::negotiation::body_encoding(context.content_type(), false, true)?;
-            let wanted = Wanted { api_version: "autoscaling/v1", kind: "Scale", custom: false };
-            let bytes = body::read(request_body).await?;
-            let (sent, _) = decode_object(wanted, &bytes, encoding, FieldValidation::Ignore)?;
+            let sent = read_body(context, SCALE, request_body).await?;
             check_name(context, &sent)?;
             write(context, paths, |_| Ok(sent.clone())).await?
         }
         "patch" => {
             let (encoding, decoded) = read_patch(context, request_body).await?;
-            let patch = decoded.value;
-            write(context, paths, |current| match encoding {
-                BodyEncoding::JsonPatch => patch::json_patch(current, &patch),
-                // A Scale has no lists, so a strategic patch and an apply of it are merges.
-                _ => Ok(patch::merge_patch(current, &patch)),
+            let validation = context.query.field_validation()?;
+            let change = Patch { encoding, value: &decoded.value, duplicates: &decoded.duplicates };
+            let mut findings = Vec::new();
+            let scale = write(context, paths, |current| {
+                let apply_patch = || match encoding {
+                    BodyEncoding::JsonPatch => patch::json_patch(current, &decoded.value),
+                    // A Scale has no lists, so a strategic patch and an apply of it are merges.
+                    _ => Ok(patch::merge_patch(current, &decoded.value)),
+                };
+                let (scale, found) = change.decode_body(SCALE, apply_patch()?, validation, apply_patch)?;
+                findings = found;
+                Ok(scale)
             })
-            .await?
+            .await;
+            for finding in findings {
+                context.warn(finding);
+            }
+            scale?
         }
         _ => return Err(ApiError::method_not_supported(&context.served.resource.group_resource(), verb)),
     };
@@ -77,6 +86,10 @@ async fn write(
         if unset {
             current["spec"]["replicas"] = UNSET.into();
         }
+        let owners = owners_of_replicas(paths, old);
+        if !owners.is_empty() {
+            current["metadata"]["managedFields"] = owners.into();
+        }
         let wanted = change(&current)?;
         let replicas = wanted_replicas(resource, &context.name, &wanted)?;
         if unset && replicas == UNSET {
@@ -94,6 +107,25 @@ async fn write(
     })
     .await?;
     Ok(scale_of(paths, &written.object.into_value()?))
+}
+
+/// Who owns the replicas, as a Scale says it while it is changed.
+fn owners_of_replicas(paths: &ScalePaths, object: &Value) -> Vec<Value> {
+    let owns = |entry: &&Value| {
+        let mut segments = paths.spec_replicas_path.split('.').filter(|segment| !segment.is_empty());
+        segments.try_fold(&entry["fieldsV1"], |fields, segment| fields.get(format!("f:{segment}"))).is_some()
+    };
+    let entries = object["metadata"]["managedFields"].as_array();
+    let owners = entries.into_iter().flatten().filter(owns).cloned().map(|mut entry| {
+        entry["apiVersion"] = SCALE.api_version.into();
+        // The real server loses the time on the way.
+        if let Some(members) = entry.as_object_mut() {
+            members.remove("time");
+        }
+        entry["fieldsV1"] = json!({"f:spec": {"f:replicas": {}}});
+        entry
+    });
+    owners.collect()
 }
 
 /// What the real server puts for replicas a custom resource does not have, to see whether a change sets them.

@@ -6,7 +6,6 @@ use axum::body::Body;
 use http::{Response, StatusCode};
 use kogge_machinery::{
     apply::{self, FieldManager},
-    negotiation,
     resource::GroupResource,
     status_error::{ApiError, FieldError, quote},
     typed_object::TypedKind,
@@ -16,11 +15,9 @@ use serde_json::{Value, json};
 use super::{
     RequestContext,
     answer::{Document, document_response},
-    body,
-    object_decoding::{Wanted, decode_object},
+    object_decoding::{BodyType, read_body},
     object_write::{Writer, timestamp},
     other_versions::ServedVersions,
-    query::FieldValidation,
 };
 use crate::{
     builtin,
@@ -43,21 +40,9 @@ const EXTENDED_LIFETIME: i64 = 365 * 24 * 60 * 60;
 /// # Errors
 /// 404 without the ServiceAccount or the object the token is to be bound to, 409 where that has another uid, 422 for a
 /// lifetime out of range.
-pub(crate) async fn create(context: &RequestContext<'_>, body: Body) -> Result<Response<Body>, ApiError> {
-    let encoding = negotiation::body_encoding(context.content_type(), false, false)?;
-    let mut request = decode_object(
-        Wanted { api_version: API_VERSION, kind: KIND, custom: false },
-        &body::read(body).await?,
-        encoding,
-        FieldValidation::Ignore,
-    )?
-    .0;
-    for (field, value) in [("kind", KIND), ("apiVersion", API_VERSION)] {
-        if request.is_object() && text(&request, &[field]).is_empty() {
-            request[field] = value.into();
-        }
-    }
-    check_type(&request)?;
+pub(crate) async fn create(context: &mut RequestContext<'_>, body: Body) -> Result<Response<Body>, ApiError> {
+    let of = BodyType { api_version: API_VERSION, kind: KIND, go_type: "authentication.TokenRequest" };
+    let mut request = read_body(context, of, body).await?;
     for (field, path, what) in [("name", &context.name, "name"), ("namespace", &context.namespace, "namespace")] {
         let named = text(&request, &["metadata", field]);
         if !named.is_empty() && named != path.as_str() {
@@ -157,18 +142,6 @@ async fn own(context: &RequestContext<'_>, request: &mut Value) -> Result<(), Ap
 
 fn text<'v>(value: &'v Value, path: &[&str]) -> &'v str {
     path.iter().fold(value, |value, field| &value[*field]).as_str().unwrap_or_default()
-}
-
-fn check_type(request: &Value) -> Result<(), ApiError> {
-    let (kind, version) = (text(request, &["kind"]), text(request, &["apiVersion"]));
-    if kind == KIND && version == API_VERSION {
-        return Ok(());
-    }
-    Err(ApiError::bad_request(format!(
-        "no kind {} is registered for version {} in scheme \"pkg/api/legacyscheme/scheme.go:30\"",
-        quote(kind),
-        quote(version)
-    )))
 }
 
 /// Fills in what the request leaves open.
