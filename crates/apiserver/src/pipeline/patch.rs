@@ -132,18 +132,23 @@ async fn server_side_apply(
     }
     let mut applied = decoded.value;
     check_applied_type(&context.served, &applied)?;
-    let names_namespace = applied["metadata"]["namespace"].as_str().is_some_and(|namespace| !namespace.is_empty());
+    let says_namespace = applied["metadata"]["namespace"].as_str().is_some_and(|namespace| !namespace.is_empty());
     place(&context.served, &context.namespace, &mut applied)?;
-    match applied["metadata"]["name"].as_str() {
-        None | Some("") => return Err(nameless(&context.name)),
-        Some(name) if name == context.name => {}
-        Some(name) => {
+    let says_name = match applied["metadata"].get("name") {
+        // What is there already has its name; only what is created must be told.
+        None => {
+            applied["metadata"]["name"] = context.name.as_str().into();
+            false
+        }
+        Some(Value::String(name)) if *name == context.name => true,
+        Some(Value::String(name)) if !name.is_empty() => {
             return Err(ApiError::bad_request(format!(
                 "the name of the object ({name}) does not match the name on the URL ({})",
                 context.name
             )));
         }
-    }
+        Some(_) => return Err(nameless(&context.name)),
+    };
     let validation = context.query.field_validation()?;
     for finding in duplicate_fields(&context.served, &decoded.duplicates, validation)? {
         context.warn(finding);
@@ -155,7 +160,7 @@ async fn server_side_apply(
     let schema = context.served.resource.schema.get();
     let root = schema.as_deref().map(|schema| &*schema.root);
     let api_version = context.served.resource.api_version();
-    let named = |error| named_as_sent(error, names_namespace);
+    let named = |error| named_as_sent(error, says_namespace, says_name);
     // A create can lose against another create, an update against a delete; then it is the other's turn.
     for _ in 0..8 {
         let served = context.served.clone();
@@ -176,6 +181,9 @@ async fn server_side_apply(
         let versions = ServedVersions::of(context.plane, &served);
         let manager = writer.field_manager(&served, &api_version, scope, &versions);
         let mut created = apply::apply(None, &applied, root, &manager, force).map_err(named)?;
+        if !says_name {
+            return Err(nameless(&context.name));
+        }
         if let Some(metadata) = created["metadata"].as_object_mut() {
             // There is nothing yet that could have another revision.
             metadata.remove("resourceVersion");
@@ -188,17 +196,18 @@ async fn server_side_apply(
     Err(modified(&context.served.resource.group_resource(), &context.name))
 }
 
-/// The message about a body of the wrong shape names the object as the body does: without a namespace it does not say.
-fn named_as_sent(error: ApiError, names_namespace: bool) -> ApiError {
+/// The message about a body of the wrong shape names the object as the body does: without what it does not say.
+fn named_as_sent(error: ApiError, says_namespace: bool, says_name: bool) -> ApiError {
     let message = &error.status().message;
-    let wrong_shape = error.code() == 500 && message.starts_with("failed to create typed patch object");
-    match message.split_once(" (") {
-        Some((start, rest)) if wrong_shape && !names_namespace => match rest.split_once('/') {
-            Some((_, name)) => ApiError::new(500, "", format!("{start} (/{name}")),
-            None => error,
-        },
-        _ => error,
+    if error.code() != 500 || !message.starts_with("failed to create typed patch object") {
+        return error;
     }
+    let parts = message.split_once(" (").and_then(|(start, rest)| Some((start, rest.split_once('/')?)));
+    let Some((start, (namespace, rest))) = parts else { return error };
+    let Some((name, rest)) = rest.split_once(';') else { return error };
+    let namespace = if says_namespace { namespace } else { "" };
+    let name = if says_name { name } else { "" };
+    ApiError::new(500, "", format!("{start} ({namespace}/{name};{rest}"))
 }
 
 /// Warns of duplicate fields of what is applied, or refuses them. Unknown ones have no type, and are refused for that.

@@ -9,6 +9,7 @@ mod conversion_webhooks;
 mod definitions;
 mod deletion;
 mod hostile;
+mod kube_controller;
 mod kube_runtime;
 mod kubectl;
 mod limits;
