@@ -65,6 +65,7 @@ mod patched_object;
 mod pod_subresources;
 mod presentation;
 mod query;
+mod resource_metrics;
 mod reviews;
 mod scale;
 mod service_allocation;
@@ -254,7 +255,9 @@ async fn route(
                 Ok(permit) => permit,
                 Err(busy) => return (verb, Ok(busy.response())),
             };
-            let Some(served) = plane.registry().find(&group, &version, &resource) else {
+            let served = plane.registry().find(&group, &version, &resource);
+            let served = served.or_else(|| resource_metrics::find(plane, &group, &version, &resource));
+            let Some(served) = served else {
                 return (verb, Err(Registry::unknown_path(&group, &version)));
             };
             let resolved = Resolved { served, namespace, name, subresource, rest, verb };
@@ -382,6 +385,7 @@ async fn resource_request(
     let result = match &subresource {
         Some(subresource) => subresources::handle(&mut context, subresource, verb, body).await,
         None if context.served.is_core("componentstatuses") => component_statuses::read(&context),
+        None if context.served.resource.group == resource_metrics::GROUP => resource_metrics::read(&context),
         None => match verb {
             "get" => get::get(&context).await,
             "list" => list::list(&context).await,

@@ -60,6 +60,57 @@ pub struct LogRequest<'a> {
 /// Gives the log of a container.
 pub type PodLogs = Arc<dyn Fn(&LogRequest<'_>) -> String + Send + Sync>;
 
+/// What something uses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Of processors, in thousand-millionths of one.
+    pub nanocores: u64,
+    /// Of memory.
+    pub bytes: u64,
+}
+
+impl Usage {
+    /// Both together.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            nanocores: self.nanocores.saturating_add(other.nanocores),
+            bytes: self.bytes.saturating_add(other.bytes),
+        }
+    }
+}
+
+/// What the hook for `metrics.k8s.io` is asked about.
+#[derive(Clone, Copy, Debug)]
+pub enum Measured<'a> {
+    /// A container of a running pod.
+    Container {
+        /// The pod, as `v1`.
+        pod: &'a Value,
+        /// The container, which exists in the pod.
+        container: &'a str,
+    },
+    /// A node, beside its pods.
+    Node {
+        /// The node, as `v1`.
+        node: &'a Value,
+    },
+}
+
+/// What the hook for `metrics.k8s.io` is asked.
+#[derive(Clone, Copy, Debug)]
+pub struct UsageRequest<'a> {
+    /// The plane.
+    pub plane: &'a PlaneName,
+    /// What is measured.
+    pub measured: Measured<'a>,
+    /// When.
+    pub at: jiff::Timestamp,
+}
+
+/// Tells what a container or a node uses.
+pub type PodUsage = Arc<dyn Fn(&UsageRequest<'_>) -> Usage + Send + Sync>;
+
 /// How to open a server.
 #[derive(Clone)]
 pub struct ServerOptions {
@@ -71,6 +122,9 @@ pub struct ServerOptions {
     pub host_names: Vec<String>,
     /// Gives the text of `kubectl logs`; without it logs are empty.
     pub pod_logs: Option<PodLogs>,
+    /// Tells what pods use, for `kubectl top` in planes that have the APIService of metrics-server; without it no plane serves
+    /// `metrics.k8s.io`.
+    pub pod_usage: Option<PodUsage>,
     /// Issuers whose tokens count on the management plane, beside its own.
     pub authentication: AuthenticationConfiguration,
     /// Whether every namespace is given its ServiceAccount `default` and its ConfigMap `kube-root-ca.crt`, as by a controller
@@ -94,6 +148,7 @@ impl Default for ServerOptions {
             kubernetes_version: "v1.36.0".to_owned(),
             host_names: Vec::new(),
             pod_logs: None,
+            pod_usage: None,
             authentication: AuthenticationConfiguration::default(),
             namespace_content: false,
             store: StoreOptions::default(),

@@ -112,6 +112,7 @@ impl AllInOne {
             pod_logs: Some(Arc::new(|request| {
                 kogge_simulator::pod_log_text(&request.plane.to_string(), request.pod, request.container)
             })),
+            pod_usage: Some(Arc::new(kogge_simulator::usage)),
             authentication: options.authentication,
             namespace_content: true,
             ..options.api_server

@@ -32,5 +32,5 @@ pub mod write;
 pub use self::{
     definitions::install_custom_resource_definitions,
     simulator::{SimulatorError, SimulatorOptions, run},
-    workload::pod_log_text,
+    workload::{pod_log_text, usage::usage},
 };

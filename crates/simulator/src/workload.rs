@@ -14,6 +14,7 @@ pub mod scheduler;
 pub mod sets;
 pub mod storage;
 pub mod system;
+pub mod usage;
 
 use serde_json::Value;
 

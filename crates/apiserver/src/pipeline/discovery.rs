@@ -12,7 +12,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     answer::{Document, document_response, serialize},
-    header_text, response,
+    header_text, resource_metrics, response,
 };
 use crate::{plane::Plane, registry::references};
 
@@ -24,7 +24,8 @@ pub(crate) fn document(plane: &Plane, path: &RequestPath, parts: &Parts) -> Resu
         None,
         header_text(parts, &header::USER_AGENT),
     )?;
-    let all = plane.registry().resource_types();
+    let mut all = plane.registry().resource_types();
+    all.extend(resource_metrics::resource_types(plane));
     let all = references(&all);
     let document = match path {
         RequestPath::CoreVersions | RequestPath::Groups

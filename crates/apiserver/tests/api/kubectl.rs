@@ -4,7 +4,7 @@
 
 use std::{fmt::Write as _, process::Stdio, time::Duration};
 
-use kogge_apiserver::server::{Server, ServerOptions};
+use kogge_apiserver::server::{Measured, Server, ServerOptions, Usage};
 use regex::Regex;
 use serde_json::json;
 use tokio::{
@@ -42,6 +42,12 @@ pub(crate) async fn start() -> Option<Kubectl> {
     }
     let options = ServerOptions {
         pod_logs: Some(std::sync::Arc::new(|request| format!("log of {}\n", request.container))),
+        pod_usage: Some(std::sync::Arc::new(|request| match request.measured {
+            Measured::Container { container, .. } => {
+                Usage { nanocores: container.len() as u64 * 10_000_000, bytes: 32 << 20 }
+            }
+            Measured::Node { .. } => Usage { nanocores: 100_000_000, bytes: 512 << 20 },
+        })),
         ..ServerOptions::default()
     };
     let server = Server::open(options).await.unwrap();
@@ -279,6 +285,63 @@ spec:
     kubectl.run("events --for pod/web-0").await;
     kubectl.run("delete deployment web").await;
     insta::assert_snapshot!(kubectl.transcript);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_pods_and_nodes_use_is_told_where_metrics_server_is_installed() {
+    let Some(mut kubectl) = start().await else { return };
+    let node = |name: &str, ready: &str| {
+        json!({
+            "apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": {"zone": name}},
+            "status": {
+                "capacity": {"cpu": "2", "memory": "4Gi"}, "allocatable": {"cpu": "2", "memory": "4Gi"},
+                "conditions": [{"type": "Ready", "status": ready}],
+            }
+        })
+    };
+    let pod = |name: &str, phase: &str| {
+        json!({
+            "apiVersion": "v1", "kind": "Pod", "metadata": {"namespace": "default", "name": name, "labels": {"app": name}},
+            "spec": {"nodeName": "one", "containers": [{"name": "main", "image": "x"}, {"name": "side-car", "image": "x"}]},
+            "status": {"phase": phase}
+        })
+    };
+    let objects = vec![node("one", "True"), node("two", "False"), pod("web", "Running"), pod("waiting", "Pending")];
+    let server = kubectl.server.clone();
+    server.management().apply_all(objects).await.unwrap();
+    let mut transcript = String::new();
+    let (time, trailing) = (Regex::new(r"\d{4}-\d\d-\d\dT[\d:]+Z").unwrap(), Regex::new("(?m) +$").unwrap());
+    let mut run = async |lines: &[&str]| {
+        for line in lines {
+            let text = kubectl.run(line).await;
+            let text = time.replace_all(&text, "TIME");
+            let text = trailing.replace_all(&text, "");
+            let _ = write!(transcript, "$ kubectl {line}\n{text}\n");
+        }
+    };
+    run(&["top nodes", "get --raw /apis/metrics.k8s.io/v1beta1/nodes"]).await;
+    let installed = json!({
+        "apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService", "metadata": {"name": "v1beta1.metrics.k8s.io"},
+        "spec": {
+            "group": "metrics.k8s.io", "version": "v1beta1", "groupPriorityMinimum": 100, "versionPriority": 100,
+            "insecureSkipTLSVerify": true, "service": {"namespace": "kube-system", "name": "metrics-server"},
+        }
+    });
+    server.management().apply_all(vec![installed]).await.unwrap();
+    run(&[
+        "api-resources --api-group=metrics.k8s.io",
+        "top nodes",
+        "top pods",
+        "top pods -A --containers",
+        "top pods -l app=other",
+        "top pod waiting",
+        "top pod none",
+        "get --raw /apis/metrics.k8s.io/v1beta1/namespaces/default/pods/web",
+        "get --raw /apis/metrics.k8s.io/v1beta1/nodes/two",
+        "delete --raw /apis/metrics.k8s.io/v1beta1/nodes/one",
+    ])
+    .await;
+    insta::assert_snapshot!(transcript);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -168,7 +168,7 @@ fn requests(pod: &Object) -> (u64, u64) {
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "quantities are bounded by what parses")]
-fn milli(text: &str) -> u64 {
+pub(super) fn milli(text: &str) -> u64 {
     match text.strip_suffix('m') {
         Some(milli) => milli.parse().unwrap_or(0),
         None => (text.parse::<f64>().unwrap_or(0.0) * 1000.0) as u64,
@@ -176,7 +176,7 @@ fn milli(text: &str) -> u64 {
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "quantities are bounded by what parses")]
-fn bytes(text: &str) -> u64 {
+pub(super) fn bytes(text: &str) -> u64 {
     const UNITS: [(&str, f64); 10] = [
         ("Ki", 1024.0),
         ("Mi", 1_048_576.0),

@@ -36,6 +36,7 @@ impl World {
             pod_logs: Some(std::sync::Arc::new(|request| {
                 kogge_simulator::pod_log_text(&request.plane.0, request.pod, request.container)
             })),
+            pod_usage: Some(std::sync::Arc::new(kogge_simulator::usage)),
             ..ServerOptions::default()
         })
         .await

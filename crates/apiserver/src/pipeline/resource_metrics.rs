@@ -1,0 +1,221 @@
+//! `metrics.k8s.io`: what pods and nodes use right now, as `kubectl top` and autoscalers ask. Nothing of it is stored.
+//!
+//! In a cluster metrics-server answers these paths, behind the APIService that installs it. A plane answers them itself
+//! where that APIService is and the server's options say what pods use; elsewhere the group is not there.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, LazyLock},
+};
+
+use axum::body::Body;
+use http::{Response, StatusCode};
+use jiff::Timestamp;
+use kogge_machinery::{
+    resource::{GroupResource, ResourceType, SharedResourceType},
+    schema::LazySchema,
+    status_error::ApiError,
+};
+use serde_json::{Value, json};
+
+use super::{
+    RequestContext,
+    answer::{Document, document_response},
+    get::object_response,
+    list::{Page, list_document},
+    list_options::Selection,
+    object_write::timestamp,
+};
+use crate::{
+    plane::{Plane, list_error},
+    registry::ServedResource,
+    server::{Measured, PodUsage, Usage, UsageRequest},
+    store::{ObjectKey, Scope},
+};
+
+pub(crate) const GROUP: &str = "metrics.k8s.io";
+const VERSION: &str = "v1beta1";
+/// The APIService whose presence means that metrics-server is installed.
+const API_SERVICE: &str = "v1beta1.metrics.k8s.io";
+/// Seconds between two measurements, as metrics-server takes them.
+const RESOLUTION: i64 = 15;
+
+static TYPES: LazyLock<[Arc<ServedResource>; 2]> =
+    LazyLock::new(|| [resource_type("NodeMetrics", "nodes", false), resource_type("PodMetrics", "pods", true)]);
+
+fn resource_type(kind: &str, plural: &str, namespaced: bool) -> Arc<ServedResource> {
+    let resource = ResourceType {
+        group: GROUP.to_owned(),
+        version: VERSION.to_owned(),
+        kind: kind.to_owned(),
+        list_kind: format!("{kind}List"),
+        plural: plural.to_owned(),
+        singular: String::new(),
+        short_names: Vec::new(),
+        categories: Vec::new(),
+        namespaced,
+        verbs: vec!["get".to_owned(), "list".to_owned()],
+        storage_version: VERSION.to_owned(),
+        status_subresource: false,
+        scale: None,
+        subresources: Vec::new(),
+        columns: Vec::new(),
+        selectable_fields: Vec::new(),
+        custom: false,
+        has_generation: false,
+        deprecation_warning: None,
+        schema: LazySchema::none(),
+        cells: None,
+    };
+    Arc::new(ServedResource {
+        stored_as: resource.group_resource(),
+        resource: Arc::new(resource),
+        single_version: true,
+        schema_revision: 0,
+        terminating: false,
+        converter: None,
+        storage_schema: LazySchema::none(),
+    })
+}
+
+/// Who says what is used, where the plane has metrics.
+fn source(plane: &Plane) -> Option<&PodUsage> {
+    let source = plane.server.options().pod_usage.as_ref()?;
+    let resource = GroupResource { group: "apiregistration.k8s.io".to_owned(), resource: "apiservices".to_owned() };
+    let installed = ObjectKey { resource, namespace: String::new(), name: API_SERVICE.to_owned() };
+    plane.get(&installed).ok().flatten().map(|_| source)
+}
+
+/// The types the plane has beside those of its registry, for discovery.
+pub(crate) fn resource_types(plane: &Plane) -> Vec<SharedResourceType> {
+    let served = TYPES.iter().filter(|_| source(plane).is_some());
+    served.map(|served| served.resource.clone()).collect()
+}
+
+/// The type a request path names, if the plane has metrics.
+pub(crate) fn find(plane: &Plane, group: &str, version: &str, plural: &str) -> Option<Arc<ServedResource>> {
+    if group != GROUP || version != VERSION || source(plane).is_none() {
+        return None;
+    }
+    TYPES.iter().find(|served| served.resource.plural == plural).cloned()
+}
+
+/// Answers a get or a list.
+///
+/// # Errors
+/// 404 for what is not there, or does not run.
+pub(crate) fn read(context: &RequestContext<'_>) -> Result<Response<Body>, ApiError> {
+    let source = source(context.plane).ok_or_else(ApiError::page_not_found)?;
+    let selection = Selection::parse(&context.query, &context.served.resource)?;
+    let measured = measure(context, source)?;
+    if context.name.is_empty() {
+        let items = measured.into_iter().filter(|item| selection.matches(item)).map(Document::Value).collect();
+        let document = list_document(context, Page::without_revision(items))?;
+        return document_response(&context.answer, StatusCode::OK, document);
+    }
+    let named = measured.into_iter().find(|item| item["metadata"]["name"] == context.name.as_str());
+    match named {
+        Some(item) => object_response(context, StatusCode::OK, Document::Value(item)),
+        None => Err(missing(context)?),
+    }
+}
+
+/// metrics-server tells what does not exist from what has no metrics.
+fn missing(context: &RequestContext<'_>) -> Result<ApiError, ApiError> {
+    let resource = GroupResource { group: String::new(), resource: context.served.resource.plural.clone() };
+    let full = match context.namespace.as_str() {
+        "" => context.name.clone(),
+        namespace => format!("{namespace}/{}", context.name),
+    };
+    let key =
+        ObjectKey { resource: resource.clone(), namespace: context.namespace.clone(), name: context.name.clone() };
+    if context.plane.get(&key)?.is_none() {
+        return Ok(ApiError::not_found(&resource, &full));
+    }
+    let resource = context.served.resource.kind.to_ascii_lowercase();
+    Ok(ApiError::not_found(&GroupResource { group: GROUP.to_owned(), resource }, &full))
+}
+
+/// The metrics of every node, or of the pods of the request's namespace.
+fn measure(context: &RequestContext<'_>, source: &PodUsage) -> Result<Vec<Value>, ApiError> {
+    let at = last_measurement(context.now);
+    let plane = context.plane.name();
+    let of_container = |pod: &Value, container: &str| {
+        source(&UsageRequest { plane, measured: Measured::Container { pod, container }, at })
+    };
+    if context.served.resource.namespaced {
+        let pods = stored(context, "pods", &context.namespace)?;
+        let measured = pods.iter().filter(|pod| runs(pod)).map(|pod| {
+            let containers: Vec<Value> =
+                containers(pod).map(|name| json!({"name": name, "usage": usage(of_container(pod, name))})).collect();
+            let mut metrics = metrics("PodMetrics", pod, at);
+            metrics["containers"] = containers.into();
+            metrics
+        });
+        return Ok(measured.collect());
+    }
+    let mut used: BTreeMap<String, Usage> = BTreeMap::new();
+    for pod in stored(context, "pods", "")?.iter().filter(|pod| runs(pod)) {
+        let node = pod["spec"]["nodeName"].as_str().unwrap_or_default();
+        let sum = used.entry(node.to_owned()).or_default();
+        for name in containers(pod) {
+            *sum = sum.plus(of_container(pod, name));
+        }
+    }
+    let nodes = stored(context, "nodes", "")?;
+    let measured = nodes.iter().filter(|node| is_ready(node)).map(|node| {
+        let name = node["metadata"]["name"].as_str().unwrap_or_default();
+        let own = source(&UsageRequest { plane, measured: Measured::Node { node }, at });
+        let mut metrics = metrics("NodeMetrics", node, at);
+        metrics["usage"] = usage(own.plus(used.get(name).copied().unwrap_or_default()));
+        metrics
+    });
+    Ok(measured.collect())
+}
+
+fn stored(context: &RequestContext<'_>, plural: &str, namespace: &str) -> Result<Vec<Value>, ApiError> {
+    let resource = GroupResource { group: String::new(), resource: plural.to_owned() };
+    let scope = Scope::of(&resource, Some(namespace));
+    let page = context.plane.store().list(&scope, None, 0, None).map_err(|error| list_error(&error))?;
+    let parse = |json: &[u8]| serde_json::from_slice(json);
+    let objects = page.items.iter().map(|item| parse(&item.json)).collect::<Result<_, _>>();
+    objects.map_err(|error| ApiError::internal(format!("stored object: {error}")))
+}
+
+fn runs(pod: &Value) -> bool {
+    pod["status"]["phase"] == "Running" && pod["spec"]["nodeName"].as_str().is_some_and(|node| !node.is_empty())
+}
+
+fn is_ready(node: &Value) -> bool {
+    let conditions = node["status"]["conditions"].as_array();
+    conditions.into_iter().flatten().any(|condition| condition["type"] == "Ready" && condition["status"] == "True")
+}
+
+fn containers(pod: &Value) -> impl Iterator<Item = &str> {
+    let containers = pod["spec"]["containers"].as_array();
+    containers.into_iter().flatten().filter_map(|container| container["name"].as_str())
+}
+
+/// The end of the last whole interval.
+fn last_measurement(now: Timestamp) -> Timestamp {
+    let seconds = now.as_second();
+    Timestamp::from_second(seconds - seconds.rem_euclid(RESOLUTION)).unwrap_or(now)
+}
+
+/// What the metrics of a pod and of a node have in common.
+fn metrics(kind: &str, of: &Value, at: Timestamp) -> Value {
+    let mut metadata = json!({"name": of["metadata"]["name"], "creationTimestamp": timestamp(at)});
+    for field in ["namespace", "labels"] {
+        if !of["metadata"][field].is_null() {
+            metadata[field] = of["metadata"][field].clone();
+        }
+    }
+    json!({
+        "apiVersion": format!("{GROUP}/{VERSION}"), "kind": kind, "metadata": metadata,
+        "timestamp": timestamp(at), "window": format!("{RESOLUTION}s"),
+    })
+}
+
+fn usage(used: Usage) -> Value {
+    json!({"cpu": format!("{}n", used.nanocores), "memory": format!("{}Ki", used.bytes / 1024)})
+}
