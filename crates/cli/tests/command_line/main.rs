@@ -4,6 +4,7 @@ mod bad_input;
 mod conformance;
 mod explain;
 mod faults;
+mod helm;
 mod import;
 mod kubectl;
 mod life_of_a_cluster;

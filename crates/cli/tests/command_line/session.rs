@@ -1,5 +1,6 @@
 //! A running `kogge up` on a fresh data directory and free ports, and ways to talk to it.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -106,19 +107,33 @@ impl Session {
         Answer::new(&output)
     }
 
-    /// Runs kubectl as admin of the management plane, or with another kubeconfig. `None` if there is no kubectl, which only
-    /// a machine other than CI's may lack.
-    pub(crate) fn kubectl_with(&self, kubeconfig: &Path, arguments: &[&str]) -> Option<Answer> {
-        let output = Command::new("kubectl")
+    /// Runs a client of a Kubernetes API that finds its server in a kubeconfig, with a home of its own.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub(crate) fn client(
+        &self,
+        program: impl AsRef<OsStr>,
+        kubeconfig: &Path,
+        arguments: &[&str],
+    ) -> std::io::Result<Answer> {
+        let output = Command::new(program)
             .args(arguments)
             .env("KUBECONFIG", kubeconfig)
             // A cache of its own: ports are used again by other sessions.
             .env("KUBECACHEDIR", self.path("kubectl-cache"))
             .env("HOME", self.folder.path())
             .stdin(Stdio::null())
-            .output();
+            .output()?;
+        Ok(Answer::new(&output))
+    }
+
+    /// Runs kubectl as admin of the management plane, or with another kubeconfig. `None` if there is no kubectl, which only
+    /// a machine other than CI's may lack.
+    pub(crate) fn kubectl_with(&self, kubeconfig: &Path, arguments: &[&str]) -> Option<Answer> {
+        let output = self.client("kubectl", kubeconfig, arguments);
         match output {
-            Ok(output) => Some(Answer::new(&output)),
+            Ok(answer) => Some(answer),
             Err(error) => {
                 assert!(std::env::var_os("CI").is_none(), "kubectl is needed in CI: {error}");
                 #[expect(clippy::print_stderr, reason = "a test that is skipped has to say so")]
