@@ -1,11 +1,13 @@
 //! The store's promises, on a live store.
 
+use std::time::Duration;
+
+use bytes::Bytes;
 use futures::{FutureExt as _, StreamExt as _};
+use kogge_machinery::resource::GroupResource;
 use serde_json::json;
 
 use super::*;
-use bytes::Bytes;
-use kogge_machinery::resource::GroupResource;
 
 mod crash;
 mod model;
