@@ -515,9 +515,15 @@ fn open_data(options: &ServerOptions) -> Result<(Store, ServerCertificates), Ope
         Storage::Directory(directory) => {
             std::fs::create_dir_all(directory)
                 .map_err(|source| OpenError::Directory { path: directory.clone(), source })?;
-            let store = Store::open(directory.join("kogge.redb"), options.store.clone())?;
             let pki = directory.join("pki");
-            Ok((store, ServerCertificates::load_or_create(Some(&pki), &options.host_names, now)?))
+            // Side by side: both wait for the disk most of their time.
+            let (store, certificates) = std::thread::scope(|scope| {
+                let certificates =
+                    scope.spawn(|| ServerCertificates::load_or_create(Some(&pki), &options.host_names, now));
+                let store = Store::open(directory.join("kogge.redb"), options.store.clone());
+                (store, certificates.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            });
+            Ok((store?, certificates?))
         }
     }
 }

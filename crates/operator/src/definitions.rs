@@ -5,7 +5,7 @@ use std::time::Duration;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kogge_api::FIELD_MANAGER;
 use kube::api::{Patch, PatchParams};
-use kube::runtime::wait::{await_condition, conditions};
+use kube::runtime::wait::{Condition as _, await_condition, conditions};
 use kube::{Api, Client};
 
 /// How long the API server may take to serve a new kind.
@@ -34,21 +34,28 @@ pub enum InstallError {
 /// When the API server refuses a definition or does not establish it within 30 s.
 pub async fn install_custom_resource_definitions(client: &Client) -> Result<(), InstallError> {
     let api: Api<CustomResourceDefinition> = Api::all(client.clone());
-    let definitions = kogge_api::crd::all();
-    for definition in &definitions {
-        let name = definition.metadata.name.clone().unwrap_or_default();
-        let parameters = PatchParams::apply(FIELD_MANAGER).force();
-        if let Err(source) = api.patch(&name, &parameters, &Patch::Apply(definition)).await {
-            return Err(InstallError::ApplyDefinition { name, source: Box::new(source) });
-        }
-    }
-    for definition in &definitions {
-        let name = definition.metadata.name.clone().unwrap_or_default();
-        let established = await_condition(api.clone(), &name, conditions::is_crd_established());
-        match tokio::time::timeout(ESTABLISHED_WITHIN, established).await {
-            Ok(Ok(_)) => {}
-            _ => return Err(InstallError::NotEstablished(name)),
-        }
+    for definition in kogge_api::crd::all() {
+        install(&api, definition).await?;
     }
     Ok(())
+}
+
+async fn install(
+    api: &Api<CustomResourceDefinition>,
+    definition: CustomResourceDefinition,
+) -> Result<(), InstallError> {
+    let name = definition.metadata.name.clone().unwrap_or_default();
+    let parameters = PatchParams::apply(FIELD_MANAGER).force();
+    if let Err(source) = api.patch(&name, &parameters, &Patch::Apply(&definition)).await {
+        return Err(InstallError::ApplyDefinition { name, source: Box::new(source) });
+    }
+    // Mostly it is there by now, and a look is much less than a watch.
+    if api.get(&name).await.is_ok_and(|found| conditions::is_crd_established().matches_object(Some(&found))) {
+        return Ok(());
+    }
+    let established = await_condition(api.clone(), &name, conditions::is_crd_established());
+    match tokio::time::timeout(ESTABLISHED_WITHIN, established).await {
+        Ok(Ok(_)) => Ok(()),
+        _ => Err(InstallError::NotEstablished(name)),
+    }
 }
