@@ -154,7 +154,10 @@ impl Normalizer<'_> {
                     Value::String(self.revision(revision))
                 }
                 ("managedFields", Value::Array(entries)) => self.managed_fields(entries),
-                ("cells", Value::Array(cells)) => cells.iter().map(|cell| self.cell(cell)).collect(),
+                // Also where a step looks at the cells of one row only, by their path.
+                (name, Value::Array(cells)) if name == "cells" || name.ends_with("/cells") => {
+                    cells.iter().map(|cell| self.cell(cell)).collect()
+                }
                 ("nodePort" | "healthCheckNodePort", Value::Number(port))
                     if !self.source.contains(&port.to_string()) =>
                 {
