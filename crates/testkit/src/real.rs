@@ -2,6 +2,7 @@
 //! builds them.
 
 use std::collections::BTreeMap;
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::sync::{Mutex, PoisonError};
@@ -95,11 +96,20 @@ impl Drop for Process {
     }
 }
 
-/// A port of this machine's loopback interface that was free a moment ago.
+/// A port of this machine's loopback interface that was free a moment ago. It is below those the system gives to outgoing
+/// connections (32768 and up on Linux), one of which could else have it before the server does.
 ///
 /// # Panics
-/// If there is none.
+/// If a thousand random ones are taken.
 pub fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a port is free");
-    listener.local_addr().expect("a listener has an address").port()
+    const PORTS: std::ops::Range<u16> = 16_384..32_768;
+    for _ in 0..1000 {
+        // The keys of a new hasher are random.
+        let random = RandomState::new().build_hasher().finish() % u64::from(PORTS.end - PORTS.start);
+        let port = PORTS.start + u16::try_from(random).unwrap_or_default();
+        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+    panic!("no port between {} and {} is free", PORTS.start, PORTS.end)
 }
