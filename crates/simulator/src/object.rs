@@ -222,9 +222,46 @@ pub fn merge_difference(from: &Value, to: &Value) -> Option<Value> {
     }
 }
 
+/// Whether two values of a built-in kind are the same to an API server, which stores no member that is empty (`omitempty`
+/// in Go): to write the one over the other would change nothing, again and again.
+pub fn equal_as_stored(stored: &Value, wanted: &Value) -> bool {
+    match (stored, wanted) {
+        (Value::Object(stored), Value::Object(wanted)) => stored.keys().chain(wanted.keys()).all(|key| {
+            let of = |members: &serde_json::Map<String, Value>| members.get(key).cloned().unwrap_or_default();
+            equal_as_stored(&of(stored), &of(wanted))
+        }),
+        (Value::Array(stored), Value::Array(wanted)) if !stored.is_empty() && !wanted.is_empty() => {
+            stored.len() == wanted.len()
+                && stored.iter().zip(wanted).all(|(stored, wanted)| equal_as_stored(stored, wanted))
+        }
+        _ => stored == wanted || (is_empty(stored) && is_empty(wanted)),
+    }
+}
+
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Bool(flag) => !flag,
+        Value::Number(number) => number.as_f64() == Some(0.0),
+        Value::String(text) => text.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        Value::Object(members) => members.values().all(is_empty),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn empty_members_are_the_same_as_absent_ones_and_nothing_else_is() {
+        let same = |stored: Value, wanted: Value| equal_as_stored(&stored, &wanted);
+        assert!(same(json!({"replicas": 2}), json!({"replicas": 2, "unavailableReplicas": 0, "conditions": []})));
+        assert!(same(json!([{"type": "A", "message": ""}]), json!([{"type": "A"}])));
+        assert!(!same(json!({"unavailableReplicas": 1}), json!({"unavailableReplicas": 0})));
+        assert!(!same(json!([{"type": "A"}, {"type": "B"}]), json!([{"type": "A"}])));
+        assert!(!same(json!({}), json!({"replicas": 1})));
+    }
 
     #[test]
     fn a_name_suffix_depends_on_every_part_and_on_nothing_else() {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::object::{Object, merge_difference};
+use crate::object::{Object, equal_as_stored, merge_difference};
 
 /// A resource the workload controllers read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -164,7 +164,9 @@ impl PlaneDecision {
         // Fields that somebody else keeps in the status stay.
         let mut wanted = old.clone();
         for (key, value) in status.as_object().into_iter().flatten() {
-            wanted[key] = value.clone();
+            if !equal_as_stored(old.get(key).unwrap_or(&Value::Null), value) {
+                wanted[key] = value.clone();
+            }
         }
         if let Some(difference) = merge_difference(old, &wanted) {
             self.patch
