@@ -6,10 +6,10 @@
 use serde_json::Value;
 
 mod configuration;
+mod expressions;
 mod policy;
 mod review;
 mod rules;
-mod validation;
 
 #[cfg(test)]
 mod tests;
@@ -17,13 +17,13 @@ mod tests;
 pub use configuration::{
     MatchCondition, MatchResources, MatchResult, Webhook, WebhookKind, conditions_match, webhooks,
 };
+pub use expressions::{Expressions, Purpose};
 pub use policy::{
     Decision, Judgement, ParameterReference, Policy, PolicyBinding, VALIDATION_FAILURE, audit_annotations,
     denied_by_policy,
 };
 pub use review::{Response, ReviewRequest, denied, dry_run_unsupported, response, review};
 pub use rules::{RequestedResource, Rule};
-pub use validation::{validate_policy, validate_policy_binding, validate_webhook_configuration};
 
 /// The group of the configurations.
 pub const GROUP: &str = "admissionregistration.k8s.io";

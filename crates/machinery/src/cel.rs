@@ -1,7 +1,7 @@
 //! Expressions of the Common Expression Language outside of schemas: match conditions and admission policies.
 //!
-//! Values have no schema here, so nothing is known of types before an expression runs: what the real server refuses
-//! when an expression is compiled may only show as an error when it is evaluated.
+//! [`declarations::Declarations`] check an expression before it ever runs, as the real server does when it is written.
+//! Values have no schema when it runs.
 
 use std::{
     collections::HashMap,
@@ -9,11 +9,7 @@ use std::{
     sync::Arc,
 };
 
-use kube_cel::cel::{
-    ExecutionError, Value as CelValue,
-    common::ast::{Expr, LiteralValue},
-    objects::Key,
-};
+use kube_cel::cel::{ExecutionError, Value as CelValue, objects::Key};
 use serde_json::Value;
 
 use crate::schema::{
@@ -24,6 +20,15 @@ use crate::schema::{
 };
 
 pub(crate) mod authorizer;
+mod checker;
+pub(crate) mod declarations;
+mod literals;
+mod signatures;
+pub(crate) mod source;
+pub(crate) mod types;
+
+#[cfg(test)]
+mod checker_test;
 
 pub use authorizer::Authorizer;
 
@@ -64,33 +69,6 @@ impl Program {
         });
         let free = analysis.free_names.iter().map(String::as_str);
         own.chain(free).filter(|name| !known.contains(name) && !TYPE_NAMES.contains(name)).collect()
-    }
-
-    /// The type of what the expression gives, where its form alone tells it: that of a literal, and `dyn` of what it reads
-    /// from a variable without a schema (`dynamic`).
-    pub fn static_type(&self, dynamic: &[&str]) -> Option<&'static str> {
-        let mut tree = &self.expression.tree;
-        let mut reads = false;
-        loop {
-            return match &tree.expr {
-                Expr::Select(select) if !select.test => {
-                    tree = &select.operand;
-                    reads = true;
-                    continue;
-                }
-                Expr::Ident(name) if dynamic.contains(&name.as_str()) => Some("dyn"),
-                Expr::Literal(literal) if !reads => match literal {
-                    LiteralValue::Int(_) => Some("int"),
-                    LiteralValue::UInt(_) => Some("uint"),
-                    LiteralValue::Double(_) => Some("double"),
-                    LiteralValue::String(_) => Some("string"),
-                    LiteralValue::Bytes(_) => Some("bytes"),
-                    LiteralValue::Boolean(_) => Some("bool"),
-                    LiteralValue::Null => Some("null_type"),
-                },
-                _ => None,
-            };
-        }
     }
 
     /// Evaluates the expression.

@@ -19,7 +19,7 @@ mod correlation;
 mod defaulting;
 mod definitions;
 mod embedded_metadata;
-mod format;
+pub(crate) mod format;
 mod list_uniqueness;
 pub(crate) mod messages;
 pub(crate) mod path;
@@ -32,7 +32,7 @@ pub(crate) mod rule_scope;
 pub(crate) mod rule_values;
 pub(crate) mod structural;
 mod validate;
-mod value_validation;
+pub(crate) mod value_validation;
 
 #[cfg(test)]
 mod properties_test;

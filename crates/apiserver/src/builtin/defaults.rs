@@ -472,8 +472,10 @@ fn admission(object: &mut Value) {
             Some(resources),
             &[("matchPolicy", json!("Equivalent")), ("namespaceSelector", json!({})), ("objectSelector", json!({}))],
         );
-        for rule in items(resources, &["resourceRules"]) {
-            fill(Some(rule), &[("scope", json!("*"))]);
+        for list in ["resourceRules", "excludeResourceRules"] {
+            for rule in items(resources, &[list]) {
+                fill(Some(rule), &[("scope", json!("*"))]);
+            }
         }
     }
 }

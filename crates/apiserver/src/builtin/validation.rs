@@ -6,7 +6,6 @@
 //! of messages.
 
 use kogge_machinery::{
-    admission::{validate_policy, validate_policy_binding, validate_webhook_configuration},
     custom_resource_definition, rbac,
     resource::ResourceType,
     status_error::{FieldError, FieldErrorKind},
@@ -17,6 +16,7 @@ use self::field::{Errors, Field};
 use super::{autoscaler_conversion, resource_type_of};
 use crate::certificate_signing;
 
+mod admission;
 mod autoscaling;
 mod cluster;
 mod configuration;
@@ -131,6 +131,21 @@ fn rules(resource: &ResourceType) -> Option<Rules> {
         ("storage.k8s.io", "csinodes") => Rules::new(storage::validate_csi_node),
         ("storage.k8s.io", "csidrivers") => Rules::new(storage::validate_csi_driver),
         ("storage.k8s.io", "csistoragecapacities") => Rules::new(storage::validate_capacity),
+        ("admissionregistration.k8s.io", "mutatingwebhookconfigurations" | "validatingwebhookconfigurations") => {
+            Rules::new(admission::validate_webhooks)
+        }
+        ("admissionregistration.k8s.io", "validatingadmissionpolicies") => {
+            Rules::with_status(admission::validate_policy, admission::validate_policy_status)
+        }
+        ("admissionregistration.k8s.io", "validatingadmissionpolicybindings") => {
+            Rules::new(admission::validate_binding)
+        }
+        ("admissionregistration.k8s.io", "mutatingadmissionpolicies") => {
+            Rules::new(admission::validate_mutating_policy)
+        }
+        ("admissionregistration.k8s.io", "mutatingadmissionpolicybindings") => {
+            Rules::new(admission::validate_mutating_binding)
+        }
         ("flowcontrol.apiserver.k8s.io", "flowschemas") => Rules::new(flow_control::validate_schema),
         ("flowcontrol.apiserver.k8s.io", "prioritylevelconfigurations") => Rules::new(flow_control::validate_level),
         _ => return None,
@@ -195,11 +210,6 @@ fn own_errors(
             certificate_signing::validation::validate(object, old)
         }
         (rbac::GROUP, plural) => rbac::validation::validate(plural, object, old),
-        ("admissionregistration.k8s.io", "mutatingwebhookconfigurations" | "validatingwebhookconfigurations") => {
-            validate_webhook_configuration(object, old)
-        }
-        ("admissionregistration.k8s.io", "validatingadmissionpolicies") => validate_policy(object, old),
-        ("admissionregistration.k8s.io", "validatingadmissionpolicybindings") => validate_policy_binding(object),
         ("", "serviceaccounts") => Vec::new(),
         _ => return None,
     })

@@ -25,6 +25,7 @@ const AREAS: &[(&str, &str)] = &[
     ("workloads", include_str!("../../scenarios/workloads.yaml")),
     ("access", include_str!("../../scenarios/access.yaml")),
     ("admission", include_str!("../../scenarios/admission.yaml")),
+    ("policies", include_str!("../../scenarios/policies.yaml")),
 ];
 
 /// Steps that scenarios of all areas start with, as embedded.

@@ -37,6 +37,7 @@ const REFERENCE: &[(&str, &str)] = &[
     ("workloads", include_str!("../../transcripts/workloads.json")),
     ("access", include_str!("../../transcripts/access.json")),
     ("admission", include_str!("../../transcripts/admission.json")),
+    ("policies", include_str!("../../transcripts/policies.json")),
 ];
 
 /// The version of the kube-apiserver whose answers are the reference.

@@ -1,21 +1,15 @@
 //! One rule of `x-kubernetes-validations`, compiled at its first use.
 
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::OnceLock,
-};
+use std::sync::OnceLock;
 
-use kube_cel::cel::{IdedExpr, parser::Parser};
+use kube_cel::cel::IdedExpr;
 use serde_json::Value;
 
 use super::{
     rule_library::unfold_optionals,
     rule_projection::{Analysis, analyse},
 };
-
-/// The longest rule that is compiled, in bytes. The real server bounds rules by the size of the definition only; the
-/// parser used here keeps more state than Go's.
-const MAXIMUM_RULE_LENGTH: usize = 64 * 1024;
+use crate::cel::source::parse;
 
 /// A rule as written, and what became of it.
 #[derive(Debug)]
@@ -107,17 +101,9 @@ impl Expression {
     /// Compiles an expression.
     ///
     /// # Errors
-    /// Why it does not compile. A panic of the parser is such an error as well: definitions come from users.
+    /// Why it does not compile.
     pub(crate) fn compile(source: &str) -> Result<Self, String> {
-        if source.len() > MAXIMUM_RULE_LENGTH {
-            return Err(format!("the expression is longer than {MAXIMUM_RULE_LENGTH} bytes"));
-        }
-        let parse = || Parser::new().enable_optional_syntax(true).parse(source);
-        let mut tree = match catch_unwind(AssertUnwindSafe(parse)) {
-            Ok(Ok(tree)) => tree,
-            Ok(Err(errors)) => return Err(errors.to_string().trim().replace("\n|", "\n |")),
-            Err(_) => return Err("the expression can not be parsed".to_owned()),
-        };
+        let mut tree = parse(source)?;
         unfold_optionals(&mut tree);
         let analysis = analyse(&tree);
         Ok(Self { tree, analysis })

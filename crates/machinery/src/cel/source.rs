@@ -1,0 +1,188 @@
+//! The text of an expression: its tree, and where in the text something is wrong with it (cel-go, `common/error.go`).
+
+use std::{
+    fmt::Write as _,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
+
+use kube_cel::cel::{
+    IdedExpr,
+    common::ast::{EntryExpr, Expr, SourceInfo},
+    parser::{ParseError, ParseErrors, Parser},
+};
+
+/// The longest expression that is compiled, in bytes. The real server bounds expressions by the size of the object only;
+/// the parser used here keeps more state than Go's.
+const MAXIMUM_LENGTH: usize = 64 * 1024;
+/// So many problems are told.
+const MAXIMUM_PROBLEMS: usize = 100;
+/// Words that can not be variables.
+const RESERVED: [&str; 21] = [
+    "as",
+    "break",
+    "const",
+    "continue",
+    "else",
+    "false",
+    "for",
+    "function",
+    "if",
+    "import",
+    "in",
+    "let",
+    "loop",
+    "package",
+    "namespace",
+    "null",
+    "return",
+    "true",
+    "var",
+    "void",
+    "while",
+];
+
+/// Something wrong with a part of an expression.
+#[derive(Debug)]
+pub(super) struct Problem {
+    /// The part.
+    pub(super) id: u64,
+    pub(super) message: String,
+}
+
+/// Parses an expression. A panic of the parser is an error as well: expressions come from users.
+///
+/// # Errors
+/// In the words of cel-go.
+pub(crate) fn parse(source: &str) -> Result<IdedExpr, String> {
+    if source.len() > MAXIMUM_LENGTH {
+        return Err(format!("the expression is longer than {MAXIMUM_LENGTH} bytes"));
+    }
+    let tree = match parsed(source) {
+        Ok(tree) => tree,
+        Err(Some(errors)) => return Err(syntax_problems(source, &errors)),
+        Err(None) => return Err("the expression can not be parsed".to_owned()),
+    };
+    let mut reserved = Vec::new();
+    find_reserved(&tree, &mut reserved);
+    if reserved.is_empty() { Ok(tree) } else { Err(shown(source, &reserved)) }
+}
+
+/// What the parser says, with the one sentence of cel-go that differs from macro to macro.
+fn syntax_problems(source: &str, errors: &ParseErrors) -> String {
+    const NO_NAME: &str = "argument must be a simple name";
+    let told = |error: &ParseError| {
+        let [line, column] = [error.pos.0, error.pos.1].map(|from_one| usize::try_from(from_one - 1).unwrap_or(0));
+        let before = source.split('\n').nth(line).and_then(|text| text.get(..column)).unwrap_or_default();
+        let last_of = |macros: &[&str]| macros.iter().filter_map(|name| before.rfind(name)).max();
+        let of_lists = last_of(&[".map(", ".filter("]);
+        let is_told_otherwise =
+            error.msg == NO_NAME && of_lists > last_of(&[".all(", ".exists(", ".exists_one(", ".existsOne("]);
+        let message = if is_told_otherwise { "argument is not an identifier" } else { &error.msg };
+        excerpt(source, line, column, message)
+    };
+    errors.errors.iter().map(told).collect::<Vec<_>>().join("\n")
+}
+
+/// Nothing where the parser gave up.
+fn parsed(source: &str) -> Result<IdedExpr, Option<ParseErrors>> {
+    let parse = || Parser::new().enable_optional_syntax(true).parse(source);
+    match catch_unwind(AssertUnwindSafe(parse)) {
+        Ok(result) => result.map_err(Some),
+        Err(_) => Err(None),
+    }
+}
+
+fn find_reserved(expression: &IdedExpr, found: &mut Vec<Problem>) {
+    if let Expr::Ident(name) = &expression.expr
+        && RESERVED.contains(&name.as_str())
+    {
+        found.push(Problem { id: expression.id, message: format!("reserved identifier: {name}") });
+    }
+    for_each_child(expression, &mut |child| find_reserved(child, found));
+}
+
+/// Visits the expressions directly within one.
+pub(super) fn for_each_child<'e>(expression: &'e IdedExpr, visit: &mut dyn FnMut(&'e IdedExpr)) {
+    match &expression.expr {
+        Expr::Select(select) => visit(&select.operand),
+        Expr::Call(call) => call.target.as_deref().into_iter().chain(&call.args).for_each(visit),
+        Expr::List(list) => list.elements.iter().for_each(visit),
+        Expr::Map(map) => map.entries.iter().for_each(|entry| visit_entry(&entry.expr, visit)),
+        Expr::Struct(object) => object.entries.iter().for_each(|entry| visit_entry(&entry.expr, visit)),
+        Expr::Comprehension(comprehension) => {
+            for part in [
+                &comprehension.iter_range,
+                &comprehension.accu_init,
+                &comprehension.loop_cond,
+                &comprehension.loop_step,
+                &comprehension.result,
+            ] {
+                visit(part);
+            }
+        }
+        Expr::Ident(_) | Expr::Literal(_) | Expr::Unspecified => {}
+    }
+}
+
+fn visit_entry<'e>(entry: &'e EntryExpr, visit: &mut dyn FnMut(&'e IdedExpr)) {
+    match entry {
+        EntryExpr::MapEntry(entry) => {
+            visit(&entry.key);
+            visit(&entry.value);
+        }
+        EntryExpr::StructField(field) => visit(&field.value),
+    }
+}
+
+/// The problems of an expression in the order of their places, each with the line around it.
+pub(super) fn shown(source: &str, problems: &[Problem]) -> String {
+    let positions = positions(source);
+    let position = |id: u64| positions.as_ref().and_then(|info| info.offset_for(id)).map_or(0, |(start, _)| start);
+    let mut placed: Vec<(usize, usize, &str)> = problems
+        .iter()
+        .map(|problem| {
+            // The expression was parsed behind a parenthesis.
+            let offset = usize::try_from(position(problem.id)).unwrap_or_default().saturating_sub(1);
+            let (line, column) = place(source, offset);
+            (line, column, problem.message.as_str())
+        })
+        .collect();
+    placed.sort_by_key(|(line, column, _)| (*line, *column));
+    let mut lines: Vec<String> = placed
+        .iter()
+        .take(MAXIMUM_PROBLEMS)
+        .map(|(line, column, message)| excerpt(source, *line, *column, message))
+        .collect();
+    if placed.len() > MAXIMUM_PROBLEMS {
+        lines.push(format!("{} more errors were truncated", placed.len() - MAXIMUM_PROBLEMS));
+    }
+    lines.join("\n")
+}
+
+/// Where the parts of an expression begin. The parser tells it in errors only, so the expression is followed by one,
+/// which changes no number of a part.
+fn positions(source: &str) -> Option<Arc<SourceInfo>> {
+    let errors = parsed(&format!("({source}\n)+99999999999999999999")).err()??;
+    errors.errors.into_iter().find_map(|error| error.source_info)
+}
+
+/// Line from 0 and column from 0 of a place.
+fn place(source: &str, offset: usize) -> (usize, usize) {
+    let before = &source[..source.floor_char_boundary(offset)];
+    let line = before.matches('\n').count();
+    (line, before.chars().rev().take_while(|character| *character != '\n').count())
+}
+
+/// A message with the line it is about.
+fn excerpt(source: &str, line: usize, column: usize, message: &str) -> String {
+    let mut text = format!("ERROR: <input>:{}:{}: {message}", line + 1, column + 1);
+    let Some(shown) = source.split('\n').nth(line) else { return text };
+    let shown = shown.replace('\t', " ");
+    // Where a character takes more than a byte, so does the dot below it.
+    let mut dots: String =
+        shown.chars().take(column).map(|character| if character.is_ascii() { '.' } else { '\u{ff0e}' }).collect();
+    dots.push(if shown.chars().nth(column).is_none_or(|character| character.is_ascii()) { '^' } else { '\u{ff3e}' });
+    let _ = write!(text, "\n | {shown}\n | {dots}");
+    text
+}
