@@ -1,6 +1,6 @@
 //! Dynamic admission: the webhooks a plane's users register are asked about writes.
 //!
-//! The order is that of the real server: mutating webhooks one after the other, then (the object is complete and valid)
+//! The order is that of the real server: mutating policies and webhooks one after the other, then (the object is complete and valid)
 //! validating ones all at once. What is asked and what the answers mean is in `kogge_machinery::admission`. A plane
 //! without configurations pays one pointer read a write.
 
@@ -22,6 +22,8 @@ use crate::{
 };
 
 mod configurations;
+mod mutating_policies;
+mod mutation;
 mod policies;
 mod webhooks;
 
@@ -135,13 +137,13 @@ pub(crate) struct Mutated {
 }
 
 impl Attributes<'_> {
-    /// Asks the mutating webhooks about a create or an update.
+    /// Asks the mutating policies and webhooks about a create or an update.
     ///
     /// # Errors
     /// Where one denies, or can not be asked and its failures count.
     pub(crate) async fn mutate(&self, old: Option<&Value>, object: Value) -> Result<Mutated, ApiError> {
         match self.plane.admission().current() {
-            Some(configured) => webhooks::mutate(self, configured.mutating(), old, object).await,
+            Some(configured) => mutation::mutate(self, &configured, old, object).await,
             None => Ok(Mutated { object, patched: false }),
         }
     }

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 mod configuration;
 mod expressions;
+mod mutation;
 mod policy;
 mod review;
 mod rules;
@@ -18,8 +19,9 @@ pub use configuration::{
     MatchCondition, MatchResources, MatchResult, Webhook, WebhookKind, conditions_match, webhooks,
 };
 pub use expressions::{Expressions, Purpose};
+pub use mutation::{MutatingPolicy, ObjectPatch};
 pub use policy::{
-    Decision, Judgement, ParameterReference, Policy, PolicyBinding, VALIDATION_FAILURE, audit_annotations,
+    Decision, Definition, Judgement, ParameterReference, Policy, PolicyBinding, VALIDATION_FAILURE, audit_annotations,
     denied_by_policy,
 };
 pub use review::{Response, ReviewRequest, denied, dry_run_unsupported, response, review};

@@ -352,6 +352,26 @@ fn conflict(conflicts: &[(ManagerKey, FieldSet)]) -> ApiError {
     ApiError::apply_conflict(&causes)
 }
 
+/// Lays `applied` over `live` without owning anything, as mutating policies do. What is owned as a whole can not be laid
+/// over.
+///
+/// # Errors
+/// In the words of the real server.
+pub(crate) fn merge_unowned(live: &Value, applied: &Value, schema: Option<&SchemaNode>) -> Result<Value, String> {
+    let own = Type::root(schema);
+    let errors = typed::validate(own, applied);
+    if !errors.is_empty() {
+        return Err(format!("failed to convert patch object to typed object: {}", error_list(&errors)));
+    }
+    let mut atomics = Vec::new();
+    typed::find_atomics(own, applied, "", &mut atomics);
+    if !atomics.is_empty() {
+        let atomics = atomics.join(", ");
+        return Err(format!("invalid ApplyConfiguration: may not mutate atomic arrays, maps or structs: {atomics}"));
+    }
+    Ok(merge::merge(own, live, applied))
+}
+
 /// Several errors as structured-merge-diff lists them.
 fn error_list(errors: &[String]) -> String {
     match errors {

@@ -23,6 +23,7 @@ pub(crate) mod authorizer;
 mod checker;
 pub(crate) mod declarations;
 mod literals;
+pub(crate) mod object_literals;
 mod signatures;
 pub(crate) mod source;
 pub(crate) mod types;

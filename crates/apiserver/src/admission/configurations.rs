@@ -7,33 +7,27 @@ use std::{
 
 use arc_swap::ArcSwapOption;
 use kogge_machinery::{
-    admission::{GROUP, Policy, PolicyBinding, RequestedResource, Webhook, webhooks},
+    admission::{GROUP, MutatingPolicy, Policy, PolicyBinding, RequestedResource, Webhook, webhooks},
     resource::GroupResource,
 };
 use serde_json::Value;
 
 /// The resources this module is about, in the order of their entries.
-const RESOURCES: [&str; 4] = [
+const RESOURCES: [&str; 6] = [
     "mutatingwebhookconfigurations",
     "validatingwebhookconfigurations",
     "validatingadmissionpolicies",
     "validatingadmissionpolicybindings",
+    "mutatingadmissionpolicies",
+    "mutatingadmissionpolicybindings",
 ];
-/// The place of the policies in [`RESOURCES`].
+/// The places of the policies in [`RESOURCES`].
 const POLICIES: usize = 2;
+const MUTATING_POLICIES: usize = 4;
 
 /// Whether requests for a resource are never put before webhooks: one could lock everybody out of repairing it.
 pub(crate) fn is_configuration(group: &str, plural: &str) -> bool {
-    group == GROUP
-        && matches!(
-            plural,
-            "mutatingwebhookconfigurations"
-                | "validatingwebhookconfigurations"
-                | "validatingadmissionpolicies"
-                | "validatingadmissionpolicybindings"
-                | "mutatingadmissionpolicies"
-                | "mutatingadmissionpolicybindings"
-        )
+    group == GROUP && RESOURCES.contains(&plural)
 }
 
 /// What is configured, ordered by configuration name.
@@ -43,11 +37,16 @@ pub(crate) struct Configured {
     validating: Vec<Arc<Webhook>>,
     /// Each binding with its policy.
     policies: Vec<(Arc<Policy>, Arc<PolicyBinding>)>,
+    mutating_policies: Vec<(Arc<MutatingPolicy>, Arc<PolicyBinding>)>,
 }
 
 impl Configured {
     pub(super) fn policies(&self) -> &[(Arc<Policy>, Arc<PolicyBinding>)] {
         &self.policies
+    }
+
+    pub(super) fn mutating_policies(&self) -> &[(Arc<MutatingPolicy>, Arc<PolicyBinding>)] {
+        &self.mutating_policies
     }
 
     pub(super) fn mutating(&self) -> &[Arc<Webhook>] {
@@ -60,8 +59,10 @@ impl Configured {
 
     /// Whether any rule may be about a request.
     pub(super) fn may_concern(&self, request: &RequestedResource<'_>) -> bool {
+        let definitions = self.policies.iter().map(|(policy, _)| &policy.definition);
+        let mutating = self.mutating_policies.iter().map(|(policy, _)| &policy.definition);
         self.mutating.iter().chain(&self.validating).any(|webhook| webhook.matching.may_concern(request))
-            || self.policies.iter().any(|(policy, _)| policy.matching.may_concern(request))
+            || definitions.chain(mutating).any(|definition| definition.matching.may_concern(request))
     }
 }
 
@@ -78,6 +79,7 @@ enum Content {
     Nothing,
     Webhooks(Vec<Arc<Webhook>>),
     Policy(Arc<Policy>),
+    MutatingPolicy(Arc<MutatingPolicy>),
     Binding(Arc<PolicyBinding>),
 }
 
@@ -88,6 +90,7 @@ impl Content {
             (_, None) => Self::Nothing,
             (0 | 1, Some(configuration)) => Self::Webhooks(webhooks(configuration)),
             (POLICIES, Some(policy)) => Self::Policy(Arc::new(Policy::from_json(policy))),
+            (MUTATING_POLICIES, Some(policy)) => Self::MutatingPolicy(Arc::new(MutatingPolicy::from_json(policy))),
             (_, Some(binding)) => Self::Binding(Arc::new(PolicyBinding::from_json(binding))),
         }
     }
@@ -128,17 +131,22 @@ impl Configurations {
                 (Content::Webhooks(webhooks), 0) => configured.mutating.extend(webhooks.iter().cloned()),
                 (Content::Webhooks(webhooks), _) => configured.validating.extend(webhooks.iter().cloned()),
                 (Content::Binding(binding), _) => {
-                    // A policy without binding does nothing, nor does a binding without policy.
-                    let policy = known.get(&(POLICIES, binding.policy.clone()));
-                    if let Some(Entry { content: Content::Policy(policy), .. }) = policy {
-                        configured.policies.push((policy.clone(), binding.clone()));
+                    // A policy without binding does nothing, nor does a binding without policy. Policies stand before
+                    // their bindings.
+                    match known.get(&(index - 1, binding.policy.clone())).map(|entry| &entry.content) {
+                        Some(Content::Policy(policy)) => configured.policies.push((policy.clone(), binding.clone())),
+                        Some(Content::MutatingPolicy(policy)) => {
+                            configured.mutating_policies.push((policy.clone(), binding.clone()));
+                        }
+                        _ => {}
                     }
                 }
-                (Content::Nothing | Content::Policy(_), _) => {}
+                (Content::Nothing | Content::Policy(_) | Content::MutatingPolicy(_), _) => {}
             }
         }
-        let Configured { mutating, validating, policies } = &configured;
-        let is_empty = mutating.is_empty() && validating.is_empty() && policies.is_empty();
+        let Configured { mutating, validating, policies, mutating_policies } = &configured;
+        let is_empty =
+            mutating.is_empty() && validating.is_empty() && policies.is_empty() && mutating_policies.is_empty();
         self.current.store((!is_empty).then(|| Arc::new(configured)));
     }
 }

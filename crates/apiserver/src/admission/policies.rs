@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use kogge_machinery::{
     admission::{
-        Decision, Judgement, MatchResources, ParameterReference, Policy, PolicyBinding, ReviewRequest,
+        Decision, Definition, Judgement, MatchResources, ParameterReference, Policy, PolicyBinding, ReviewRequest,
         VALIDATION_FAILURE, audit_annotations, denied_by_policy,
     },
     cel::{Authorizer, Bindings},
@@ -42,16 +42,10 @@ pub(super) async fn validate(
     // What the bindings of one policy, which are beside each other, give for the audit log.
     let mut published: Vec<(&str, Vec<(String, String)>)> = Vec::new();
     for (policy, binding) in policies {
-        let Some(asked) = invocation(attributes, &surroundings, &policy.matching, object, old)? else { continue };
-        let concerned = match &binding.matching {
-            None => true,
-            // Without rules of its own a binding leaves the policy's as they are.
-            Some(matching) if matching.rules.is_empty() => {
-                selectors_match(attributes, &surroundings, matching, object, old)?
-            }
-            Some(matching) => invocation(attributes, &surroundings, matching, object, old)?.is_some(),
+        let Some(asked) = invocation(attributes, &surroundings, &policy.definition.matching, object, old)? else {
+            continue;
         };
-        if !concerned {
+        if !binding_matches(attributes, &surroundings, binding, object, old)? {
             continue;
         }
         let served = asked.served(attributes);
@@ -82,8 +76,8 @@ pub(super) async fn validate(
             }
             judgement.failed_annotations.iter().for_each(&mut deny);
             match published.last_mut() {
-                Some((of, values)) if *of == policy.name => values.extend(judgement.annotations),
-                _ => published.push((&policy.name, judgement.annotations)),
+                Some((of, values)) if *of == policy.definition.name => values.extend(judgement.annotations),
+                _ => published.push((&policy.definition.name, judgement.annotations)),
             }
         }
     }
@@ -105,9 +99,10 @@ fn judgements(
     object: Option<&Value>,
     old: Option<&Value>,
 ) -> Result<Vec<Judgement>, ApiError> {
-    Ok(match parameters(attributes, policy, binding)? {
-        Err(message) if policy.ignore_failures => {
-            tracing::warn!(policy = policy.name, binding = binding.name, message, "a policy can not be applied");
+    let definition = &policy.definition;
+    Ok(match parameters(attributes, definition, binding)? {
+        Err(message) if definition.ignore_failures => {
+            tracing::warn!(policy = definition.name, binding = binding.name, message, "a policy can not be applied");
             Vec::new()
         }
         Err(message) => {
@@ -119,6 +114,22 @@ fn judgements(
             .map(|parameters| policy.judge(&bindings(attributes, served, object, old, parameters)))
             .collect(),
     })
+}
+
+/// Whether a binding puts a request that its policy is about before it.
+pub(super) fn binding_matches(
+    attributes: &Attributes<'_>,
+    surroundings: &Surroundings,
+    binding: &PolicyBinding,
+    object: Option<&Value>,
+    old: Option<&Value>,
+) -> Result<bool, ApiError> {
+    match &binding.matching {
+        None => Ok(true),
+        // Without rules of its own a binding leaves the policy's as they are.
+        Some(matching) if matching.rules.is_empty() => selectors_match(attributes, surroundings, matching, object, old),
+        Some(matching) => Ok(invocation(attributes, surroundings, matching, object, old)?.is_some()),
+    }
 }
 
 /// Whether the selectors of a binding without rules of its own match.
@@ -139,7 +150,8 @@ fn selectors_match(
     Ok(!excluded && in_namespace && is_object)
 }
 
-fn bindings(
+/// The variables of a policy's expressions.
+pub(super) fn bindings(
     attributes: &Attributes<'_>,
     served: &ServedResource,
     object: Option<&Value>,
@@ -197,9 +209,9 @@ impl Authorizer for PlaneAuthorizer {
 }
 
 /// The parameters to judge a request with: one null for a policy without any. The inner error says why there are none.
-fn parameters(
+pub(super) fn parameters(
     attributes: &Attributes<'_>,
-    policy: &Policy,
+    policy: &Definition,
     binding: &PolicyBinding,
 ) -> Result<Result<Vec<Value>, String>, ApiError> {
     let (Some((api_version, kind)), Some(reference)) = (&policy.parameter_kind, &binding.parameters) else {

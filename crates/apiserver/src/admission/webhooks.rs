@@ -1,6 +1,6 @@
 //! Asking webhooks: which are concerned, in which version of the object, and in which order.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 
 use futures::future::join_all;
 use kogge_machinery::{
@@ -11,7 +11,12 @@ use kogge_machinery::{
 };
 use serde_json::{Map, Value};
 
-use super::{Attributes, Mutated, Versions, convert, kind_of, policies::with_authorizer, resource_of};
+use super::{
+    Attributes, Versions, kind_of,
+    mutation::{Reinvocations, Subject},
+    policies::with_authorizer,
+    resource_of,
+};
 use crate::registry::ServedResource;
 
 /// Why a webhook's answer ends the request, or would.
@@ -40,9 +45,10 @@ impl Surroundings {
 }
 
 /// How a webhook is to be asked.
+#[derive(Clone)]
 pub(super) struct Invocation {
     /// The version of the resource its rules are about, if not the requested one.
-    equivalent: Option<Arc<ServedResource>>,
+    pub(super) equivalent: Option<Arc<ServedResource>>,
 }
 
 impl Invocation {
@@ -209,84 +215,61 @@ fn judge(attributes: &Attributes<'_>, webhook: &Webhook, error: CallError) -> Re
     }
 }
 
-/// Puts an object before the mutating webhooks, one after the other, and before some of them twice: those that ask to
-/// see what later ones changed.
+/// Puts an object before the mutating webhooks, one after the other; `again` only before those that asked to see what
+/// changed since. Tells whether one changed the object.
 pub(super) async fn mutate(
-    attributes: &Attributes<'_>,
+    subject: &mut Subject<'_>,
     webhooks: &[Arc<Webhook>],
-    old: Option<&Value>,
-    object: Value,
-) -> Result<Mutated, ApiError> {
-    let surroundings = Surroundings::of(attributes, Some(&object));
-    let mut old_versions = old.map(|old| Versions::of(attributes.served, old));
-    let mut current = object;
-    // The version `current` is in, if not the requested one.
-    let mut current_version: Option<Arc<ServedResource>> = None;
-    let mut patched = false;
-    let mut called_before: BTreeSet<usize> = BTreeSet::new();
-    let mut wanted_again: BTreeSet<usize> = BTreeSet::new();
-    for round in 0..2 {
-        let mut changed_in_round = false;
-        for (index, webhook) in webhooks.iter().enumerate() {
-            if round == 1 && !wanted_again.contains(&index) {
-                continue;
+    calls: &mut Reinvocations<usize>,
+    again: bool,
+) -> Result<bool, ApiError> {
+    let attributes = subject.attributes;
+    let mut changed = false;
+    calls.begin(again, &subject.current);
+    for (index, webhook) in webhooks.iter().enumerate() {
+        if again && !calls.wants(&index) {
+            continue;
+        }
+        let Some(invocation) = subject.invocation(&webhook.matching)? else { continue };
+        subject.prepare(&invocation).await?;
+        let served = invocation.served(attributes);
+        let (current, old) = (&subject.current, subject.old(&invocation));
+        if !conditions_hold(attributes, webhook, served, Some(current), old)? {
+            continue;
+        }
+        let patch = match call(attributes, webhook, WebhookKind::Mutating, served, Some(current), old).await {
+            Ok(response) => response.patch,
+            Err(error) => {
+                judge(attributes, webhook, error)?;
+                None
             }
-            let Some(invocation) = invocation(attributes, &surroundings, &webhook.matching, Some(&current), old)?
-            else {
-                continue;
-            };
-            let served = invocation.served(attributes);
-            let has = current_version.as_deref().unwrap_or(attributes.served);
-            if attributes.body_kind.is_none() {
-                if has.resource.version != served.resource.version {
-                    current = convert(has, served, current).await?;
-                    current_version.clone_from(&invocation.equivalent);
-                }
-                if let Some(old) = &mut old_versions {
-                    old.prepare(served).await?;
-                }
-            }
-            let old = old_versions.as_ref().map(|old| old.in_version(served));
-            if !conditions_hold(attributes, webhook, served, Some(&current), old)? {
-                continue;
-            }
-            let answer = call(attributes, webhook, WebhookKind::Mutating, served, Some(&current), old).await;
-            let patch = match answer {
-                Ok(response) => response.patch,
-                Err(error) => {
-                    judge(attributes, webhook, error)?;
-                    None
-                }
-            };
-            if let Some(patch) = patch {
-                let new = patch::apply_json_patch(&current, &patch).map_err(|error| match error {
-                    JsonPatchError::Apply(why) => ApiError::internal(why),
-                    JsonPatchError::Decode(error) => ApiError::internal(error.status().message.clone()),
-                })?;
-                let new = completed(attributes, served, new)?;
-                if new != current {
-                    wanted_again.append(&mut called_before);
-                    changed_in_round = true;
-                    patched = true;
-                    current = new;
-                }
-            }
-            if webhook.reinvoke {
-                called_before.insert(index);
+        };
+        if let Some(patch) = patch {
+            let new = patch::apply_json_patch(current, &patch).map_err(|error| match error {
+                JsonPatchError::Apply(why) => ApiError::internal(why),
+                JsonPatchError::Decode(error) => ApiError::internal(error.status().message.clone()),
+            })?;
+            let new = completed(attributes, served, new)?;
+            if new != subject.current {
+                calls.require_all();
+                changed = true;
+                subject.change(new);
             }
         }
-        if !changed_in_round {
-            break;
+        if webhook.reinvoke {
+            calls.note(index);
         }
     }
-    if let Some(version) = current_version {
-        current = convert(&version, attributes.served, current).await?;
-    }
-    Ok(Mutated { object: current, patched })
+    calls.end(&subject.current);
+    Ok(changed)
 }
 
 /// A patched object with unknown fields gone and defaults filled in.
-fn completed(attributes: &Attributes<'_>, served: &ServedResource, mut object: Value) -> Result<Value, ApiError> {
+pub(super) fn completed(
+    attributes: &Attributes<'_>,
+    served: &ServedResource,
+    mut object: Value,
+) -> Result<Value, ApiError> {
     if !object.is_object() {
         return Err(ApiError::internal("the patch of a webhook does not leave an object"));
     }

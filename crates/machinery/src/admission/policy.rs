@@ -1,4 +1,4 @@
-//! ValidatingAdmissionPolicies and their bindings: expressions in the place of a webhook
+//! Policies and their bindings, and what ValidatingAdmissionPolicies say: expressions in the place of a webhook
 //! (`k8s.io/apiserver/pkg/admission/plugin/policy/validating` 1.36).
 
 use std::cell::LazyCell;
@@ -56,9 +56,9 @@ struct AuditAnnotation {
     program: Result<Program, String>,
 }
 
-/// A policy.
+/// What validating and mutating policies have in common.
 #[derive(Debug)]
-pub struct Policy {
+pub struct Definition {
     /// Its name.
     pub name: String,
     /// Which requests it is about.
@@ -69,6 +69,13 @@ pub struct Policy {
     pub ignore_failures: bool,
     conditions: Vec<MatchCondition>,
     variables: Vec<(String, Result<Program, String>)>,
+}
+
+/// A validating policy.
+#[derive(Debug)]
+pub struct Policy {
+    /// What it has in common with a mutating one.
+    pub definition: Definition,
     validations: Vec<Validation>,
     audit_annotations: Vec<AuditAnnotation>,
 }
@@ -136,15 +143,15 @@ pub struct Judgement {
     pub failed_annotations: Vec<Decision>,
 }
 
-fn compiled(source: &str) -> Result<Program, String> {
+pub(super) fn compiled(source: &str) -> Result<Program, String> {
     Program::compile(source.trim()).map_err(|error| format!("compilation error: compilation failed: {error}"))
 }
 
-fn items(list: &Value) -> impl Iterator<Item = &Value> {
+pub(super) fn items(list: &Value) -> impl Iterator<Item = &Value> {
     list.as_array().into_iter().flatten()
 }
 
-fn text<'v>(value: &'v Value, name: &str) -> &'v str {
+pub(super) fn text<'v>(value: &'v Value, name: &str) -> &'v str {
     value[name].as_str().unwrap_or_default()
 }
 
@@ -162,17 +169,8 @@ impl Policy {
                 reason => reason.to_owned(),
             },
         };
-        let kind = &spec["paramKind"];
-        let kind = kind.is_object().then(|| (text(kind, "apiVersion").to_owned(), text(kind, "kind").to_owned()));
         Self {
-            name: text(&policy["metadata"], "name").to_owned(),
-            matching: MatchResources::from_json(&spec["matchConstraints"], "resourceRules"),
-            parameter_kind: kind,
-            ignore_failures: text(spec, "failurePolicy") == "Ignore",
-            conditions: MatchCondition::list_from_json(&spec["matchConditions"]),
-            variables: items(&spec["variables"])
-                .map(|variable| (text(variable, "name").to_owned(), compiled(text(variable, "expression"))))
-                .collect(),
+            definition: Definition::from_json(policy),
             validations: items(&spec["validations"]).map(validation).collect(),
             audit_annotations: items(&spec["auditAnnotations"])
                 .map(|annotation| AuditAnnotation {
@@ -188,7 +186,7 @@ impl Policy {
     /// `request`, `namespaceObject`, `params` and `authorizer`, which messages and annotations do not get.
     pub fn judge(&self, bindings: &Bindings) -> Judgement {
         let mut judgement = Judgement::default();
-        match conditions_match(&self.conditions, self.ignore_failures, bindings) {
+        match self.definition.conditions_match(bindings) {
             MatchResult::Matches => {}
             MatchResult::Excluded => return judgement,
             MatchResult::Failed(message) => {
@@ -197,8 +195,8 @@ impl Policy {
             }
         }
         let telling = bindings.without_authorizer();
-        let telling = LazyCell::new(|| self.with_variables(telling));
-        let judging = self.with_variables(bindings.clone());
+        let telling = LazyCell::new(|| self.definition.with_variables(telling));
+        let judging = self.definition.with_variables(bindings.clone());
         for (index, validation) in self.validations.iter().enumerate() {
             let outcome = judging.evaluate(&validation.program, &validation.expression);
             match outcome.map(|outcome| outcome.as_bool()) {
@@ -208,7 +206,7 @@ impl Policy {
                     reason: validation.reason.clone(),
                     index,
                 }),
-                Err(_) if self.ignore_failures => {}
+                Err(_) if self.definition.ignore_failures => {}
                 Err(message) => judgement.decisions.push(Decision::failure(message, index)),
             }
         }
@@ -223,7 +221,7 @@ impl Policy {
                         outcome.type_name()
                     )
                 }),
-                Err(_) if self.ignore_failures => continue,
+                Err(_) if self.definition.ignore_failures => continue,
                 Err(error) => Err(error),
             };
             match value.map(|value| value.trim().to_owned()) {
@@ -234,9 +232,33 @@ impl Policy {
         }
         judgement
     }
+}
+
+impl Definition {
+    /// From a policy of either kind.
+    pub(super) fn from_json(policy: &Value) -> Self {
+        let spec = &policy["spec"];
+        let kind = &spec["paramKind"];
+        let kind = kind.is_object().then(|| (text(kind, "apiVersion").to_owned(), text(kind, "kind").to_owned()));
+        Self {
+            name: text(&policy["metadata"], "name").to_owned(),
+            matching: MatchResources::from_json(&spec["matchConstraints"], "resourceRules"),
+            parameter_kind: kind,
+            ignore_failures: text(spec, "failurePolicy") == "Ignore",
+            conditions: MatchCondition::list_from_json(&spec["matchConditions"]),
+            variables: items(&spec["variables"])
+                .map(|variable| (text(variable, "name").to_owned(), compiled(text(variable, "expression"))))
+                .collect(),
+        }
+    }
+
+    /// Whether the conditions let a request through.
+    pub fn conditions_match(&self, bindings: &Bindings) -> MatchResult {
+        conditions_match(&self.conditions, self.ignore_failures, bindings)
+    }
 
     /// The bindings with `variables`.
-    fn with_variables(&self, mut bindings: Bindings) -> Variables {
+    pub(super) fn with_variables(&self, mut bindings: Bindings) -> Variables {
         let mut values: Vec<(String, Outcome)> = Vec::new();
         let mut failed = Vec::new();
         for (name, program) in &self.variables {
@@ -254,17 +276,20 @@ impl Policy {
 }
 
 /// Bindings with `variables`, and which of these could not be computed.
-struct Variables {
+pub(super) struct Variables {
     bindings: Bindings,
     failed: Vec<(String, String)>,
 }
 
 impl Variables {
-    fn evaluate(&self, program: &Result<Program, String>, expression: &str) -> Result<Outcome, String> {
+    pub(super) fn evaluate(&self, program: &Result<Program, String>, expression: &str) -> Result<Outcome, String> {
         program.as_ref().map_err(Clone::clone)?.evaluate(&self.bindings).map_err(|error| {
             // A variable that failed is absent; its own error says more.
             let of_variable = self.failed.iter().find(|(name, _)| error == format!("no such key: {name}"));
-            let error = of_variable.map_or(error.as_str(), |(_, error)| error);
+            let error = match of_variable {
+                Some((name, error)) => format!("composited variable \"{name}\" fails to evaluate: {error}"),
+                None => error,
+            };
             format!("expression '{expression}' resulted in error: {error}")
         })
     }
@@ -286,7 +311,7 @@ impl Validation {
 }
 
 impl PolicyBinding {
-    /// From a ValidatingAdmissionPolicyBinding.
+    /// From a ValidatingAdmissionPolicyBinding or a MutatingAdmissionPolicyBinding, which has no actions.
     pub fn from_json(binding: &Value) -> Self {
         let spec = &binding["spec"];
         let acts = |action: &str| items(&spec["validationActions"]).any(|known| known == action);

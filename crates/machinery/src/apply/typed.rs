@@ -271,6 +271,36 @@ impl<'s> Type<'s> {
     }
 }
 
+fn has_format(node: &SchemaNode) -> bool {
+    node.value_validation.as_ref().is_some_and(|validation| validation.format.is_some())
+}
+
+/// The places of a value, such as `.spec.list[0]`, that are owned as a whole. Members of maps that are no declared fields
+/// are not looked into.
+pub(super) fn find_atomics(own: Type<'_>, value: &Value, path: &str, found: &mut Vec<String>) {
+    match value {
+        Value::Object(members) if own.has(Form::Map) => {
+            if own.atomic_map() {
+                found.push(path.to_owned());
+            }
+            for (name, member) in members {
+                if let Some(declared) = own.declared_field(name) {
+                    find_atomics(declared, member, &format!("{path}.{name}"), found);
+                }
+            }
+        }
+        Value::Array(items) if own.has(Form::List) => {
+            if own.atomic_list() {
+                found.push(path.to_owned());
+            }
+            for (index, item) in items.iter().enumerate() {
+                find_atomics(own.item(), item, &format!("{path}[{index}]"), found);
+            }
+        }
+        _ => {}
+    }
+}
+
 /// Checks that a value is of its type, and that lists have no duplicate items. Errors are `PATH: TEXT` in
 /// structured-merge-diff's words.
 pub(super) fn validate(own: Type<'_>, value: &Value) -> Vec<String> {
@@ -294,6 +324,10 @@ fn validate_at(own: Type<'_>, value: &Value, path: &mut String, errors: &mut Vec
                 | ("string", Value::String(_)) => return,
                 ("integer" | "number", _) => format!("expected numeric (int or float), got {}", go_type(value)),
                 ("boolean", _) => format!("expected boolean, got &{{{}}}", go_text(value)),
+                // Texts with a format are untyped scalars.
+                ("string", _) if !has_format(node) => {
+                    format!("expected string, got &value.valueUnstructured{{Value:{}}}", go_syntax(value))
+                }
                 (_, Value::String(_) | Value::Number(_) | Value::Bool(_)) => return,
                 ("string", _) => {
                     format!("expected string, got &value.valueUnstructured{{Value:{}}}", go_syntax(value))

@@ -87,7 +87,9 @@ impl Declarations {
         match (self.object(object)?, field) {
             _ if object != JSON_PATCH => Some(Type::Dyn),
             (_, "op" | "path" | "from") => Some(Type::String),
-            _ => Some(Type::Dyn),
+            (_, "value") => Some(Type::Dyn),
+            // The real server gives other fields no type, so that no value has it.
+            _ => Some(Type::object("")),
         }
     }
 

@@ -59,6 +59,18 @@ pub(crate) fn type_name(value: &CelValue) -> String {
     name.to_owned()
 }
 
+/// The text that `string(value)` gives.
+///
+/// # Errors
+/// Where it gives none.
+pub(crate) fn text_of(value: CelValue) -> Result<String, String> {
+    match to_text(value) {
+        Ok(CelValue::String(text)) => Ok(text.to_string()),
+        Ok(other) => Err(format!("no text: {}", type_name(&other))),
+        Err(error) => Err(reason_of(&error)),
+    }
+}
+
 /// `string(value)`; booleans, times and durations are missing from the library.
 fn to_text(value: CelValue) -> Result<CelValue, ExecutionError> {
     let text = match value {
