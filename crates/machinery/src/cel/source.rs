@@ -1,6 +1,7 @@
 //! The text of an expression: its tree, and where in the text something is wrong with it (cel-go, `common/error.go`).
 
 use std::{
+    borrow::Cow,
     fmt::Write as _,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
@@ -58,7 +59,7 @@ pub(crate) fn parse(source: &str) -> Result<IdedExpr, String> {
     if source.len() > MAXIMUM_LENGTH {
         return Err(format!("the expression is longer than {MAXIMUM_LENGTH} bytes"));
     }
-    let tree = match parsed(source) {
+    let tree = match parsed(&without_double_negations(source)) {
         Ok(tree) => tree,
         Err(Some(errors)) => return Err(syntax_problems(source, &errors)),
         Err(None) => return Err("the expression can not be parsed".to_owned()),
@@ -66,6 +67,49 @@ pub(crate) fn parse(source: &str) -> Result<IdedExpr, String> {
     let mut reserved = Vec::new();
     find_reserved(&tree, &mut reserved);
     if reserved.is_empty() { Ok(tree) } else { Err(shown(source, &reserved)) }
+}
+
+/// The text with blanks in the place of `!!`, which the parser takes for one negation. Texts and comments stay.
+fn without_double_negations(source: &str) -> Cow<'_, str> {
+    if !source.contains("!!") {
+        return Cow::Borrowed(source);
+    }
+    let mut out = String::with_capacity(source.len());
+    let mut rest = source;
+    while let Some(first) = rest.chars().next() {
+        let length = match first {
+            '\'' | '"' => {
+                let is_raw = out.ends_with(['r', 'R']);
+                let quote = &rest[..1];
+                let quote = if rest.starts_with(&quote.repeat(3)) { quote.repeat(3) } else { quote.to_owned() };
+                text_length(rest, &quote, is_raw)
+            }
+            '/' if rest.starts_with("//") => rest.find('\n').unwrap_or(rest.len()),
+            '!' if rest.starts_with("!!") => {
+                out.push_str("  ");
+                rest = &rest[2..];
+                continue;
+            }
+            other => other.len_utf8(),
+        };
+        out.push_str(&rest[..length]);
+        rest = &rest[length..];
+    }
+    Cow::Owned(out)
+}
+
+/// The length of a text that begins here, with its quotes.
+fn text_length(source: &str, quote: &str, is_raw: bool) -> usize {
+    let mut at = quote.len();
+    while at < source.len() {
+        let rest = &source[at..];
+        if rest.starts_with(quote) {
+            return at + quote.len();
+        }
+        let skipped = if rest.starts_with('\\') && !is_raw { 2 } else { 1 };
+        at += rest.chars().take(skipped).map(char::len_utf8).sum::<usize>();
+    }
+    source.len()
 }
 
 /// What the parser says, with the one sentence of cel-go that differs from macro to macro.
@@ -163,6 +207,7 @@ pub(super) fn shown(source: &str, problems: &[Problem]) -> String {
 /// Where the parts of an expression begin. The parser tells it in errors only, so the expression is followed by one,
 /// which changes no number of a part.
 fn positions(source: &str) -> Option<Arc<SourceInfo>> {
+    let source = without_double_negations(source);
     let errors = parsed(&format!("({source}\n)+99999999999999999999")).err()??;
     errors.errors.into_iter().find_map(|error| error.source_info)
 }
@@ -185,4 +230,22 @@ fn excerpt(source: &str, line: usize, column: usize, message: &str) -> String {
     dots.push(if shown.chars().nth(column).is_none_or(|character| character.is_ascii()) { '^' } else { '\u{ff3e}' });
     let _ = write!(text, "\n | {shown}\n | {dots}");
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_negations_are_none_but_for_those_in_texts() {
+        for (source, expected) in [
+            ("!!a", "  a"),
+            ("!!!a", "  !a"),
+            ("'!!' + \"a\\\"!!\" + r'\\' + !!b", "'!!' + \"a\\\"!!\" + r'\\' +   b"),
+            ("'''it's !!''' || !!c // !!", "'''it's !!''' ||   c // !!"),
+            ("'open !!", "'open !!"),
+        ] {
+            assert_eq!(without_double_negations(source), expected, "{source}");
+        }
+    }
 }

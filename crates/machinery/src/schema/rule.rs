@@ -9,7 +9,7 @@ use super::{
     rule_library::unfold_optionals,
     rule_projection::{Analysis, analyse},
 };
-use crate::cel::{object_literals::lower, source::parse};
+use crate::cel::{macros::expand, object_literals::lower, source::parse};
 
 /// A rule as written, and what became of it.
 #[derive(Debug)]
@@ -104,6 +104,7 @@ impl Expression {
     /// Why it does not compile.
     pub(crate) fn compile(source: &str) -> Result<Self, String> {
         let mut tree = parse(source)?;
+        expand(&mut tree);
         lower(&mut tree);
         unfold_optionals(&mut tree);
         let analysis = analyse(&tree);

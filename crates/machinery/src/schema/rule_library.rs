@@ -9,7 +9,7 @@ use kube_cel::{
 };
 
 use super::messages;
-use crate::cel::authorizer;
+use crate::cel::{authorizer, macros, optionals};
 
 /// Names of types, as `type(x)` gives them.
 pub(crate) const TYPE_NAMES: [&str; 9] =
@@ -34,6 +34,8 @@ fn library() -> Context<'static> {
     context.add_function("type", |value: CelValue| -> String { type_name(&value) });
     context.add_function("string", to_text);
     authorizer::add_functions(&mut context);
+    macros::add_functions(&mut context);
+    optionals::add_functions(&mut context);
     for name in TYPE_NAMES {
         context.add_variable_from_value(name, name.to_owned());
     }

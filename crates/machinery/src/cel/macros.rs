@@ -1,0 +1,267 @@
+//! Macros that the parser does not know: those of optional values, of comprehensions with two variables, and `sortBy`
+//! (cel-go, `cel/library.go`, `ext/comprehensions.go`, `ext/lists.go`).
+//!
+//! They become loops with one variable, and functions whose names no expression can write.
+
+use std::{collections::HashMap, sync::Arc};
+
+use kube_cel::cel::{
+    Context, ExecutionError, IdedExpr, Value as CelValue,
+    common::ast::{CallExpr, ComprehensionExpr, EntryExpr, Expr, ListExpr, LiteralValue, MapExpr, operators},
+    objects::{Key, Map},
+};
+
+/// The value a macro is called on, evaluated once.
+const TARGET: &str = "@target";
+const RESULT: &str = "@result";
+const KEYS: &str = "@keys";
+const INSERT: &str = "@mapInsert";
+const MERGE: &str = "@mapMerge";
+const SORT: &str = "@sortByAssociatedKeys";
+
+/// Writes the macros of an expression as what the interpreter knows.
+pub(crate) fn expand(expression: &mut IdedExpr) {
+    match &mut expression.expr {
+        Expr::Select(select) => expand(&mut select.operand),
+        Expr::Call(call) => {
+            call.target.iter_mut().for_each(|target| expand(target));
+            call.args.iter_mut().for_each(expand);
+        }
+        Expr::List(list) => list.elements.iter_mut().for_each(expand),
+        Expr::Map(map) => map.entries.iter_mut().for_each(|entry| expand_entry(&mut entry.expr)),
+        Expr::Struct(object) => object.entries.iter_mut().for_each(|entry| expand_entry(&mut entry.expr)),
+        Expr::Comprehension(comprehension) => {
+            for part in [
+                &mut comprehension.iter_range,
+                &mut comprehension.accu_init,
+                &mut comprehension.loop_cond,
+                &mut comprehension.loop_step,
+                &mut comprehension.result,
+            ] {
+                expand(part);
+            }
+        }
+        Expr::Ident(_) | Expr::Literal(_) | Expr::Unspecified => {}
+    }
+    let Expr::Call(call) = &mut expression.expr else { return };
+    if let Some(expanded) = expanded(call) {
+        expression.expr = expanded.expr;
+    }
+}
+
+fn expand_entry(entry: &mut EntryExpr) {
+    match entry {
+        EntryExpr::MapEntry(entry) => {
+            expand(&mut entry.key);
+            expand(&mut entry.value);
+        }
+        EntryExpr::StructField(field) => expand(&mut field.value),
+    }
+}
+
+/// What a call stands for; nothing if it is no macro.
+fn expanded(call: &mut CallExpr) -> Option<IdedExpr> {
+    let one_variable = match (call.func_name.as_str(), call.args.len()) {
+        ("optMap" | "optFlatMap" | "sortBy", 2) => true,
+        ("all" | "exists" | "exists_one" | "existsOne", 3)
+        | ("transformList" | "transformMap" | "transformMapEntry", 3 | 4) => false,
+        _ => return None,
+    };
+    let first = name_of(call.args.first()?)?;
+    let second = if one_variable { String::new() } else { name_of(call.args.get(1)?)? };
+    let target = std::mem::take(call.target.as_mut()?.as_mut());
+    let body = call.args.pop()?;
+    let filter = if call.args.len() == 3 { call.args.pop() } else { None };
+    let inner = match call.func_name.as_str() {
+        "optMap" | "optFlatMap" => {
+            let optional = |function: &str, arguments| method(ident("optional"), function, arguments);
+            let body = bind(&first, method(ident(TARGET), "value", Vec::new()), body);
+            let present = if call.func_name == "optMap" { optional("of", vec![body]) } else { body };
+            let is_present = method(ident(TARGET), "hasValue", Vec::new());
+            choice(is_present, present, optional("none", Vec::new()))
+        }
+        "sortBy" => {
+            let keys = looped(
+                ident(TARGET),
+                &first,
+                list(Vec::new()),
+                truth(true),
+                function(operators::ADD, vec![ident(RESULT), list(vec![body])]),
+                ident(RESULT),
+            );
+            function(SORT, vec![ident(TARGET), keys])
+        }
+        kind => two_variables(kind, &first, &second, filter, body),
+    };
+    Some(bind(TARGET, target, inner))
+}
+
+/// A loop over the keys, or the indices, of the target, with what stands there as second variable.
+fn two_variables(kind: &str, first: &str, second: &str, filter: Option<IdedExpr>, body: IdedExpr) -> IdedExpr {
+    let not_false = |of: IdedExpr| function(operators::NOT_STRICTLY_FALSE, vec![of]);
+    let number = |number: i64| literal(LiteralValue::Int(number.into()));
+    let (start, condition, step, result) = match kind {
+        "all" => {
+            let step = function(operators::LOGICAL_AND, vec![ident(RESULT), body]);
+            (truth(true), not_false(ident(RESULT)), step, ident(RESULT))
+        }
+        "exists" => {
+            let step = function(operators::LOGICAL_OR, vec![ident(RESULT), body]);
+            let not_yet = function(operators::LOGICAL_NOT, vec![ident(RESULT)]);
+            (truth(false), not_false(not_yet), step, ident(RESULT))
+        }
+        "exists_one" | "existsOne" => {
+            let more = function(operators::ADD, vec![ident(RESULT), number(1)]);
+            let is_one = function(operators::EQUALS, vec![ident(RESULT), number(1)]);
+            (number(0), truth(true), choice(body, more, ident(RESULT)), is_one)
+        }
+        "transformList" => {
+            let step = function(operators::ADD, vec![ident(RESULT), list(vec![body])]);
+            (list(Vec::new()), truth(true), step, ident(RESULT))
+        }
+        _ => {
+            let step = if kind == "transformMap" {
+                function(INSERT, vec![ident(RESULT), ident(first), body])
+            } else {
+                function(MERGE, vec![ident(RESULT), body])
+            };
+            let empty = IdedExpr { id: 0, expr: Expr::Map(MapExpr { entries: Vec::new() }) };
+            (empty, truth(true), step, ident(RESULT))
+        }
+    };
+    let step = match filter {
+        Some(filter) => choice(filter, step, ident(RESULT)),
+        None => step,
+    };
+    let item = function(operators::INDEX, vec![ident(TARGET), ident(first)]);
+    let keys = function(KEYS, vec![ident(TARGET)]);
+    looped(keys, first, start, condition, bind(second, item, step), result)
+}
+
+fn name_of(expression: &IdedExpr) -> Option<String> {
+    match &expression.expr {
+        Expr::Ident(name) => Some(name.clone()),
+        _ => None,
+    }
+}
+
+fn ident(name: &str) -> IdedExpr {
+    IdedExpr { id: 0, expr: Expr::Ident(name.to_owned()) }
+}
+
+fn literal(value: LiteralValue) -> IdedExpr {
+    IdedExpr { id: 0, expr: Expr::Literal(value) }
+}
+
+fn truth(value: bool) -> IdedExpr {
+    literal(LiteralValue::Boolean(value.into()))
+}
+
+fn list(elements: Vec<IdedExpr>) -> IdedExpr {
+    IdedExpr { id: 0, expr: Expr::List(ListExpr::new(elements)) }
+}
+
+fn function(name: &str, args: Vec<IdedExpr>) -> IdedExpr {
+    IdedExpr { id: 0, expr: Expr::Call(CallExpr { func_name: name.to_owned(), target: None, args }) }
+}
+
+fn method(target: IdedExpr, name: &str, args: Vec<IdedExpr>) -> IdedExpr {
+    let call = CallExpr { func_name: name.to_owned(), target: Some(Box::new(target)), args };
+    IdedExpr { id: 0, expr: Expr::Call(call) }
+}
+
+fn choice(condition: IdedExpr, yes: IdedExpr, no: IdedExpr) -> IdedExpr {
+    function(operators::CONDITIONAL, vec![condition, yes, no])
+}
+
+/// `body` with a variable: a loop that never runs.
+fn bind(variable: &str, value: IdedExpr, body: IdedExpr) -> IdedExpr {
+    let mut bound = looped(list(Vec::new()), "#unused", value, truth(false), ident(variable), body);
+    if let Expr::Comprehension(comprehension) = &mut bound.expr {
+        variable.clone_into(&mut comprehension.accu_var);
+    }
+    bound
+}
+
+fn looped(
+    iter_range: IdedExpr,
+    variable: &str,
+    accu_init: IdedExpr,
+    loop_cond: IdedExpr,
+    loop_step: IdedExpr,
+    result: IdedExpr,
+) -> IdedExpr {
+    let comprehension = ComprehensionExpr {
+        iter_range,
+        iter_var: variable.to_owned(),
+        iter_var2: None,
+        accu_var: RESULT.to_owned(),
+        accu_init,
+        loop_cond,
+        loop_step,
+        result,
+    };
+    IdedExpr { id: 0, expr: Expr::Comprehension(Box::new(comprehension)) }
+}
+
+type Outcome = Result<CelValue, ExecutionError>;
+
+/// Adds the functions that expanded macros call.
+pub(crate) fn add_functions(context: &mut Context<'static>) {
+    context.add_function(KEYS, |target: CelValue| -> Outcome {
+        let keys: Vec<CelValue> = match &target {
+            CelValue::List(items) => {
+                (0..items.len()).map(|index| CelValue::Int(i64::try_from(index).unwrap_or(i64::MAX))).collect()
+            }
+            CelValue::Map(map) => map.map.keys().map(value_of).collect(),
+            _ => return Err(ExecutionError::NoSuchOverload),
+        };
+        Ok(CelValue::List(Arc::new(keys)))
+    });
+    context.add_function(INSERT, |into: CelValue, key: CelValue, value: CelValue| -> Outcome {
+        insert(into, vec![(key.try_into().map_err(ExecutionError::UnsupportedKeyType)?, value)])
+    });
+    context.add_function(MERGE, |into: CelValue, other: CelValue| -> Outcome {
+        let CelValue::Map(other) = other else { return Err(ExecutionError::NoSuchOverload) };
+        insert(into, other.map.iter().map(|(key, value)| (key.clone(), value.clone())).collect())
+    });
+    context.add_function(SORT, |items: CelValue, keys: CelValue| -> Outcome {
+        let (CelValue::List(items), CelValue::List(keys)) = (items, keys) else {
+            return Err(ExecutionError::NoSuchOverload);
+        };
+        let mut sorted: Vec<(&CelValue, &CelValue)> = keys.iter().zip(items.iter()).collect();
+        let mut is_comparable = true;
+        sorted.sort_by(|(one, _), (other, _)| {
+            one.partial_cmp(other).unwrap_or_else(|| {
+                is_comparable = false;
+                std::cmp::Ordering::Equal
+            })
+        });
+        if is_comparable {
+            Ok(CelValue::List(Arc::new(sorted.into_iter().map(|(_, item)| item.clone()).collect())))
+        } else {
+            Err(ExecutionError::NoSuchOverload)
+        }
+    });
+}
+
+fn insert(into: CelValue, entries: Vec<(Key, CelValue)>) -> Outcome {
+    let CelValue::Map(into) = into else { return Err(ExecutionError::NoSuchOverload) };
+    let mut members: HashMap<Key, CelValue> = (*into.map).clone();
+    for (key, value) in entries {
+        let shown = key.to_string();
+        if members.insert(key, value).is_some() {
+            return Err(ExecutionError::function_error(INSERT, format!("insert failed: key {shown} already exists")));
+        }
+    }
+    Ok(CelValue::Map(Map { map: Arc::new(members) }))
+}
+
+fn value_of(key: &Key) -> CelValue {
+    match key {
+        Key::Int(value) => CelValue::Int(*value),
+        Key::Uint(value) => CelValue::UInt(*value),
+        Key::Bool(value) => CelValue::Bool(*value),
+        Key::String(text) => CelValue::String(text.clone()),
+    }
+}
