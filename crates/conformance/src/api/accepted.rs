@@ -2,6 +2,7 @@
 
 use regex::Regex;
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::difference::Difference;
 
@@ -12,6 +13,10 @@ pub struct AcceptedDifference {
     pub scenario: Regex,
     /// Which places: matched against `REQUEST PLACE`, such as `GET /version body.platform`.
     pub at: Regex,
+    /// Which values were expected, as JSON; any where there is none.
+    pub expected: Option<Regex>,
+    /// Which values were answered, as JSON; any where there is none.
+    pub answered: Option<Regex>,
     /// Why it is meant.
     pub reason: String,
 }
@@ -21,13 +26,23 @@ pub struct AcceptedDifference {
 struct Entry {
     scenario: String,
     at: String,
+    expected: Option<String>,
+    answered: Option<String>,
     reason: String,
 }
 
 impl AcceptedDifference {
     /// Whether this entry is about that difference.
     pub fn covers(&self, scenario: &str, difference: &Difference) -> bool {
-        self.scenario.is_match(scenario) && self.at.is_match(&format!("{} {}", difference.request, difference.at))
+        let matches = |pattern: &Option<Regex>, value: &Option<Value>| {
+            pattern
+                .as_ref()
+                .is_none_or(|pattern| value.as_ref().is_some_and(|value| pattern.is_match(&value.to_string())))
+        };
+        self.scenario.is_match(scenario)
+            && self.at.is_match(&format!("{} {}", difference.request, difference.at))
+            && matches(&self.expected, &difference.expected)
+            && matches(&self.answered, &difference.answered)
     }
 }
 
@@ -44,6 +59,8 @@ pub fn all() -> Vec<AcceptedDifference> {
         .map(|entry| AcceptedDifference {
             scenario: pattern(&entry.scenario),
             at: pattern(&entry.at),
+            expected: entry.expected.as_deref().map(pattern),
+            answered: entry.answered.as_deref().map(pattern),
             reason: entry.reason,
         })
         .collect()

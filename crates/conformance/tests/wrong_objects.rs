@@ -1,0 +1,232 @@
+//! Requests with something wrong, to the embedded server and to a real kube-apiserver: both have to answer the same, word
+//! by word.
+//!
+//! A scenario tries what its author thought of. Here the requests are made by rules: every place of a valid object
+//! (`wrong_objects/seeds.yaml`) with every kind of fault, as create, update and each kind of patch, and bodies, types, paths
+//! and queries that are wrong whatever they are about. A run sends a part of them, chosen by the hash of their names:
+//!
+//! - `WRONG_OBJECTS_CASES`: about how many of mutated objects (default below); `all` for every one;
+//! - `WRONG_OBJECTS_SEED`: a number; another one makes another choice (default 1);
+//! - `WRONG_OBJECTS_ONLY`: only those whose name matches this regular expression, from all of them.
+//!
+//! Nearly all of them are dry runs, so none is in another's way.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use futures::{StreamExt as _, stream};
+use kogge_conformance::api::accepted;
+use kogge_conformance::api::difference::Difference;
+use regex::Regex;
+
+#[path = "wrong_objects/case.rs"]
+mod case;
+#[path = "wrong_objects/malformed.rs"]
+mod malformed;
+#[path = "wrong_objects/mutation.rs"]
+mod mutation;
+#[path = "wrong_objects/seed.rs"]
+mod seed;
+#[path = "wrong_objects/servers.rs"]
+mod servers;
+
+use case::{Case, Choice};
+use mutation::shortened;
+use seed::Seed;
+use servers::Servers;
+
+/// How many mutated objects are tried unless more are asked for.
+const CASES: usize = 3000;
+/// How many requests are under way at the same time.
+const PARALLEL: usize = 16;
+/// The name accepted differences know these requests by.
+const SCENARIO: &str = "Wrong objects";
+
+/// What is run, as the environment says.
+struct Run {
+    choice: Choice,
+    only: Option<Regex>,
+}
+
+impl Run {
+    fn from_environment() -> Self {
+        let variable = |name: &str| std::env::var(name).ok();
+        let only = variable("WRONG_OBJECTS_ONLY").map(|pattern| Regex::new(&pattern).unwrap());
+        let count = match variable("WRONG_OBJECTS_CASES").as_deref() {
+            Some("all") => usize::MAX / 4,
+            Some(number) => number.parse().unwrap(),
+            None if only.is_some() => usize::MAX / 4,
+            None => CASES,
+        };
+        let seed = variable("WRONG_OBJECTS_SEED").map_or(1, |number| number.parse().unwrap());
+        Self { choice: Choice { seed, count }, only }
+    }
+
+    fn is_default(&self) -> bool {
+        self.only.is_none() && self.choice.count == CASES && self.choice.seed == 1
+    }
+}
+
+/// What was found.
+#[derive(Default)]
+struct Findings {
+    sent: usize,
+    found: Vec<(Case, Vec<Difference>)>,
+}
+
+impl Findings {
+    /// Sends the requests to both servers and keeps what is not accepted of their differences.
+    async fn compare(&mut self, servers: &Servers, run: &Run, cases: Vec<Case>) {
+        let accepted = accepted::all();
+        let wanted = cases.into_iter().filter(|case| run.only.as_ref().is_none_or(|only| only.is_match(&case.name)));
+        let answered = stream::iter(wanted).map(|case| async move {
+            let differences = servers.ask(&case).await.differences(&case);
+            (case, differences)
+        });
+        let mut answered: Vec<(Case, Vec<Difference>)> = answered.buffered(PARALLEL).collect().await;
+        self.sent += answered.len();
+        for (_, differences) in &mut answered {
+            differences.retain(|difference| !accepted.iter().any(|entry| entry.covers(SCENARIO, difference)));
+        }
+        self.found.extend(answered.into_iter().filter(|(_, differences)| !differences.is_empty()));
+    }
+
+    /// A line for each case and difference, shortened.
+    fn summary(&self) -> String {
+        let mut text = String::new();
+        for (case, differences) in &self.found {
+            let _ = writeln!(text, "{}", case.name);
+            for difference in differences {
+                let show = |value: &Option<serde_json::Value>| {
+                    value.as_ref().map_or_else(|| "(nothing)".to_owned(), |value| shortened(&value.to_string(), 200))
+                };
+                let (expected, answered) = (show(&difference.expected), show(&difference.answered));
+                let _ = writeln!(text, "  {}\n    expected {expected}\n    answered {answered}", difference.at);
+            }
+        }
+        text
+    }
+
+    /// Everything, with the bodies that were sent.
+    fn report(&self) -> String {
+        let mut text = format!("{} of {} requests are answered otherwise\n", self.found.len(), self.sent);
+        for (case, differences) in &self.found {
+            let _ = writeln!(text, "\n{}\n{} {}", case.name, case.method, case.path);
+            let _ = writeln!(text, "{}", shortened(&String::from_utf8_lossy(&case.body), 6000));
+            for difference in differences {
+                let _ = writeln!(text, "{difference}");
+            }
+        }
+        text
+    }
+}
+
+/// Asks the real server of what type the valid objects are.
+async fn name_types(servers: &Servers, seeds: &mut [Seed]) {
+    let mut wrong = String::new();
+    for seed in seeds {
+        let case = valid(seed, "POST", format!("{}?dryRun=All", seed.at), &seed.object);
+        let answers = servers.ask(&case).await;
+        if !(200..300).contains(&answers.real.code) {
+            let _ = writeln!(wrong, "{} is not valid: {}", seed.title(), answers.real.body["message"]);
+        }
+        seed.name_type(&answers.real.body);
+    }
+    assert!(wrong.is_empty(), "{wrong}");
+}
+
+fn valid(seed: &Seed, method: &'static str, path: String, body: &serde_json::Value) -> Case {
+    let headers = vec![("content-type", "application/json".to_owned())];
+    Case {
+        name: format!("{}: {method} valid", seed.title()),
+        method,
+        path,
+        headers,
+        body: body.to_string().into_bytes(),
+    }
+}
+
+/// Creates what the seeds need.
+async fn prepare(servers: &Servers) {
+    let post = |name: &str, path: &str, body: &serde_json::Value| Case {
+        name: name.to_owned(),
+        method: "POST",
+        path: path.to_owned(),
+        headers: vec![("content-type", "application/json".to_owned())],
+        body: body.to_string().into_bytes(),
+    };
+    servers.ask_until(&post("the namespace of seeds", "/api/v1/namespaces", &seed::namespace()), 201).await;
+    servers
+        .ask_until(
+            &post(
+                "the definition of the custom seed",
+                "/apis/apiextensions.k8s.io/v1/customresourcedefinitions",
+                &seed::definition(),
+            ),
+            201,
+        )
+        .await;
+    let custom = seed::all().into_iter().next_back().expect("seeds");
+    let path = format!("{}?dryRun=All", custom.at);
+    servers.ask_until(&valid(&custom, "POST", path, &custom.object), 201).await;
+}
+
+/// Stores the seeds that can be, with their status, and waits until nobody changes them any more.
+async fn store(servers: &mut Servers, run: &Run, findings: &mut Findings, seeds: &[Seed]) {
+    let stored = || seeds.iter().filter(|seed| seed.stored);
+    let creates = stored().map(|seed| valid(seed, "POST", seed.at.clone(), &seed.object)).collect();
+    let everything = Run { only: None, choice: run.choice };
+    findings.compare(servers, &everything, creates).await;
+    let statuses = stored().filter_map(|seed| {
+        let object = seed.with_status()?;
+        Some(valid(seed, "PUT", format!("{}/status", seed.path()), &object))
+    });
+    findings.compare(servers, &everything, statuses.collect()).await;
+    // The controllers of definitions are the slowest.
+    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+    for seed in stored().filter(|seed| seed.needs_revision()) {
+        let answers = servers.ask_until(&valid(seed, "GET", seed.path(), &serde_json::Value::Null), 200).await;
+        for path in [seed.path(), format!("{}/status", seed.path())] {
+            servers.remember_revision(&path, &answers);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wrong_requests_are_answered_as_by_the_real_server() {
+    let Some(mut servers) = Servers::start().await else { return };
+    let run = Run::from_environment();
+    let mut findings = Findings::default();
+    let mut seeds = seed::all();
+    prepare(&servers).await;
+    name_types(&servers, &mut seeds).await;
+    findings.compare(&servers, &run, case::creates(&seeds, run.choice)).await;
+    store(&mut servers, &run, &mut findings, &seeds).await;
+    findings.compare(&servers, &run, case::changes(&seeds, run.choice)).await;
+    findings.compare(&servers, &run, malformed::all(&seeds, run.choice)).await;
+
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("wrong-objects.txt");
+    std::fs::write(&path, findings.report()).unwrap();
+    if run.is_default() {
+        insta::assert_snapshot!(findings.summary());
+    } else {
+        let count = findings.found.len();
+        assert!(count == 0, "{count} of {} requests are answered otherwise, see {}", findings.sent, path.display());
+    }
+}
+
+#[test]
+fn a_run_has_the_same_cases_each_time_and_their_names_are_unique() {
+    let seeds = seed::all();
+    let names = |seed: u64| {
+        let choice = Choice { seed, count: 500 };
+        let all = [case::creates(&seeds, choice), case::changes(&seeds, choice), malformed::all(&seeds, choice)];
+        all.concat().into_iter().map(|case| case.name).collect::<Vec<_>>()
+    };
+    assert_eq!(names(1), names(1));
+    assert_ne!(names(1), names(2));
+    let mut unique = names(1);
+    unique.sort();
+    let repeated: Vec<_> = unique.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0].clone()).collect();
+    assert!(repeated.is_empty(), "{repeated:#?}");
+}
