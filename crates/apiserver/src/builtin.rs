@@ -199,7 +199,7 @@ fn has_generation(group: &str, plural: &str) -> bool {
         | "policy"
         | "discovery.k8s.io"
         | "scheduling.k8s.io" => true,
-        "networking.k8s.io" => matches!(plural, "networkpolicies" | "ingresses" | "ingressclasses" | "ipaddresses"),
+        "networking.k8s.io" => matches!(plural, "networkpolicies" | "ingresses" | "ingressclasses"),
         "storage.k8s.io" => plural == "csidrivers",
         _ => false,
     }

@@ -75,7 +75,7 @@ mod token_request;
 mod update;
 mod watch;
 
-pub(crate) use builtin_admission::{CLAIM_PROTECTION, VOLUME_PROTECTION};
+pub(crate) use builtin_admission::{CLAIM_PROTECTION, CLASS_PROTECTION, VOLUME_PROTECTION};
 pub(crate) use bulk_create::{create_all, create_all_as};
 pub(crate) use controller_write::change_object;
 pub(crate) use definition_write::{CLEANUP_FINALIZER, settle, stored_definitions};

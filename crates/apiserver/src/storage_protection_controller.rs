@@ -1,5 +1,5 @@
-//! Lets claims and volumes go that are deleted when nothing uses them any more: the counterpart of the finalizers they get
-//! when they are made (Kubernetes' `pvcprotection` and `pvprotection` controllers).
+//! Lets claims, volumes and classes of attributes go that are deleted when nothing uses them any more: the counterpart of
+//! the finalizers they get when they are made (Kubernetes' `pvcprotection`, `pvprotection` and `vacprotection` controllers).
 
 use kogge_machinery::{resource::GroupResource, status_error::ApiError};
 use serde_json::Value;
@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::{
     controller_loop::Controller,
     object_writer::ObjectWriter,
-    pipeline::{CLAIM_PROTECTION, VOLUME_PROTECTION, WriteScope},
+    pipeline::{CLAIM_PROTECTION, CLASS_PROTECTION, VOLUME_PROTECTION, WriteScope},
     plane::{Plane, list_error},
     store::{Event, EventKind, ObjectKey, PlaneName, Scope},
 };
@@ -22,14 +22,20 @@ pub(crate) struct StorageProtectionController;
 /// What is to be looked at.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Item {
-    /// A claim or a volume that may be deleted.
+    /// A claim, a volume or a class that may be deleted.
     Storage(ObjectKey),
+    /// The classes, one of which something may have used.
+    Classes,
     /// The claims of a namespace, in which a pod has ended.
     Claims(String),
 }
 
 fn core(resource: &str) -> GroupResource {
     GroupResource { group: String::new(), resource: resource.to_owned() }
+}
+
+fn classes() -> GroupResource {
+    GroupResource { group: "storage.k8s.io".to_owned(), resource: "volumeattributesclasses".to_owned() }
 }
 
 fn contains(json: &[u8], text: &str) -> bool {
@@ -46,15 +52,19 @@ impl Controller for StorageProtectionController {
         for resource in ["persistentvolumeclaims", "persistentvolumes"] {
             items.extend(deleted(plane, &Scope::Resource(core(resource)))?.into_iter().map(Item::Storage));
         }
+        items.push(Item::Classes);
         Ok(items)
     }
 
     fn concerned(&self, _: &PlaneName, event: &Event) -> Vec<Item> {
         let key = &event.key;
+        let json = &event.json;
+        if key.resource == classes() && contains(json, "\"deletionTimestamp\"") {
+            return vec![Item::Storage(key.clone())];
+        }
         if !key.resource.group.is_empty() {
             return Vec::new();
         }
-        let json = &event.json;
         let ended = event.kind == EventKind::Deleted || contains(json, "\"Succeeded\"") || contains(json, "\"Failed\"");
         match key.resource.resource.as_str() {
             "persistentvolumeclaims" | "persistentvolumes" if contains(json, "\"deletionTimestamp\"") => {
@@ -62,6 +72,9 @@ impl Controller for StorageProtectionController {
             }
             "pods" if ended && (contains(json, "\"persistentVolumeClaim\"") || contains(json, "\"ephemeral\"")) => {
                 vec![Item::Claims(key.namespace.clone())]
+            }
+            "persistentvolumeclaims" | "persistentvolumes" if contains(json, "\"volumeAttributesClassName\"") => {
+                vec![Item::Classes]
             }
             _ => Vec::new(),
         }
@@ -73,17 +86,23 @@ impl Controller for StorageProtectionController {
                 let scope = Scope::Namespace(core("persistentvolumeclaims"), namespace.clone());
                 return Ok(deleted(plane, &scope)?.into_iter().map(Item::Storage).collect());
             }
+            Item::Classes => {
+                let waiting = deleted(plane, &Scope::Resource(classes()))?;
+                return Ok(waiting.into_iter().map(Item::Storage).collect());
+            }
             Item::Storage(key) => key,
         };
         let Some(stored) = plane.get(key)? else { return Ok(Vec::new()) };
         let object: Value = serde_json::from_slice(&stored.json)
             .map_err(|error| ApiError::internal(format!("stored object: {error}")))?;
-        let is_claim = key.resource.resource == "persistentvolumeclaims";
-        let in_use = if is_claim { is_claim_used(plane, key)? } else { object["status"]["phase"] == "Bound" };
+        let (in_use, finalizer) = match key.resource.resource.as_str() {
+            "persistentvolumeclaims" => (is_claim_used(plane, key)?, CLAIM_PROTECTION),
+            "volumeattributesclasses" => (is_class_used(plane, &key.name)?, CLASS_PROTECTION),
+            _ => (object["status"]["phase"] == "Bound", VOLUME_PROTECTION),
+        };
         if in_use || !object["metadata"]["deletionTimestamp"].is_string() {
             return Ok(Vec::new());
         }
-        let finalizer = if is_claim { CLAIM_PROTECTION } else { VOLUME_PROTECTION };
         let writer = ObjectWriter { plane, manager: MANAGER };
         writer
             .change(key, WriteScope::Main, |object| {
@@ -102,6 +121,29 @@ fn deleted(plane: &Plane, scope: &Scope) -> Result<Vec<ObjectKey>, ApiError> {
     let page = plane.store().list(scope, None, 0, None).map_err(|error| list_error(&error))?;
     let waiting = page.items.into_iter().filter(|item| contains(&item.json, "\"deletionTimestamp\""));
     Ok(waiting.map(|item| item.key).collect())
+}
+
+/// Whether a claim or a volume has the class, or is to have it.
+fn is_class_used(plane: &Plane, name: &str) -> Result<bool, ApiError> {
+    for resource in ["persistentvolumeclaims", "persistentvolumes"] {
+        let scope = Scope::Resource(core(resource));
+        let page = plane.store().list(&scope, None, 0, None).map_err(|error| list_error(&error))?;
+        let uses = |json: &[u8]| {
+            let object: Value = serde_json::from_slice(json).unwrap_or_default();
+            let status = &object["status"];
+            [
+                &object["spec"]["volumeAttributesClassName"],
+                &status["currentVolumeAttributesClassName"],
+                &status["modifyVolumeStatus"]["targetVolumeAttributesClassName"],
+            ]
+            .into_iter()
+            .any(|class| class == name)
+        };
+        if page.items.iter().any(|item| uses(&item.json)) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Whether a pod that has not ended mounts the claim.

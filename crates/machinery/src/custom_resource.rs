@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 use crate::{
-    object_meta::validate_metadata,
+    object_meta::{MetadataRounds, validate_changed_metadata, validate_metadata},
     resource::{ResourceType, ScalePaths},
     schema::messages::{go_text, go_type},
     status_error::FieldError,
@@ -22,7 +22,10 @@ pub enum Endpoint {
 /// Errors of a custom resource on create (`old` None) or update.
 pub fn errors(resource: &ResourceType, object: &Value, old: Option<&Value>, endpoint: Endpoint) -> Vec<FieldError> {
     let schema = resource.schema.get();
-    let mut errors = validate_metadata(resource, object);
+    let mut errors = match old {
+        None => validate_metadata(resource, object),
+        Some(_) => validate_changed_metadata(resource, object, MetadataRounds { as_change: 1, as_whole: 0 }),
+    };
     if let Some(schema) = &schema {
         errors.extend(match endpoint {
             Endpoint::Main => schema.value_errors(object, old),

@@ -333,6 +333,11 @@ impl Table {
         name.rsplit('.').next().unwrap_or(name)
     }
 
+    /// `core.v1.Pod`.
+    pub(crate) fn qualified_name(&self, id: StructId) -> &'static str {
+        self.structs.get(usize::from(id)).map_or("", |found| found.name)
+    }
+
     /// What Go calls a type: `v1.PodSpec`, `[]v1.Container`, `map[string]string`.
     pub(crate) fn go_name(&self, id: TypeId) -> String {
         let Some(found) = self.types.get(usize::from(id)) else { return String::new() };

@@ -16,7 +16,9 @@ pub use names::{
     dns_1035_messages, dns_1123_label_messages, generate_name, label_key_messages, label_value_messages,
     path_segment_messages, subdomain_messages, validate_name,
 };
-pub use validation::{finalizer_warnings, validate_field_manager, validate_metadata};
+pub use validation::{
+    MetadataRounds, finalizer_warnings, validate_changed_metadata, validate_field_manager, validate_metadata,
+};
 pub(crate) use validation::{validate_annotations, validate_labels};
 
 /// The metadata of an object, or an empty one.

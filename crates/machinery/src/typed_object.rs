@@ -14,6 +14,7 @@ mod bytes;
 mod canonical;
 mod decode;
 mod encode;
+mod shown;
 mod syntax;
 mod time;
 mod unstructured;
@@ -48,20 +49,29 @@ pub struct Fit {
     pub wrong_values: bool,
 }
 
-/// The objects a patch went into, by the names of the members that lead there.
+/// The objects and lists a patch went into, by the names and indices that lead there.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Touched(BTreeMap<String, Touched>);
+pub struct Touched {
+    below: BTreeMap<String, Touched>,
+    /// Whether it stands in the patch as a whole.
+    given: bool,
+}
 
 impl Touched {
     /// What a merge patch goes into.
     pub fn by_merge_patch(patch: &Value) -> Self {
         let members = patch.as_object().into_iter().flatten();
-        Self(members.map(|(name, value)| (name.clone(), Self::by_merge_patch(value))).collect())
+        let below = members.map(|(name, value)| (name.clone(), Self::by_merge_patch(value))).collect();
+        Self { below, given: patch.is_array() }
     }
 
-    /// What it goes into below a member, if anything.
+    /// What it goes into below a member or an item, if anything.
     fn below(&self, name: &str) -> Option<&Self> {
-        self.0.get(name).filter(|below| !below.0.is_empty())
+        self.below.get(name).filter(|below| !below.is_nothing())
+    }
+
+    fn is_nothing(&self) -> bool {
+        self.below.is_empty() && !self.given
     }
 
     /// What a JSON patch goes into.
@@ -71,12 +81,18 @@ impl Touched {
             for pointer in ["path", "from"].into_iter().filter_map(|field| operation[field].as_str()) {
                 let mut at = &mut touched;
                 for name in pointer.split('/').skip(1) {
-                    at = at.0.entry(name.replace("~1", "/").replace("~0", "~")).or_default();
+                    at = at.below.entry(name.replace("~1", "/").replace("~0", "~")).or_default();
                 }
+                at.given |= pointer_is_written(operation, pointer);
             }
         }
         touched
     }
+}
+
+/// Whether an operation of a JSON patch puts its own value there.
+fn pointer_is_written(operation: &Value, pointer: &str) -> bool {
+    operation["path"] == pointer && matches!(operation["op"].as_str(), Some("add" | "replace"))
 }
 
 impl TypedKind {
@@ -154,8 +170,14 @@ impl TypedKind {
     /// server leave them.
     pub fn encode_patched(self, object: &Value, touched: &Touched) -> String {
         let mut text = String::new();
-        encode::write(self.id, object, Some(touched).filter(|touched| !touched.0.is_empty()), &mut text);
+        encode::write(self.id, object, Some(touched).filter(|touched| !touched.is_nothing()), &mut text);
         text
+    }
+
+    /// An object or a list as messages of the real server show it, in its internal types; none for other values, and where
+    /// the kind has no such thing at `path` (`spec.ports[0]`).
+    pub fn shown(self, path: &str, value: &Value) -> Option<String> {
+        shown::text(self.id, path, value)
     }
 
     /// What keeps a patched object from being one of the kind, in the words of the conversion that strategic merge

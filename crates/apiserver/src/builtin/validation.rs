@@ -6,9 +6,12 @@
 //! of messages.
 
 use kogge_machinery::{
-    custom_resource_definition, rbac,
+    custom_resource_definition,
+    object_meta::MetadataRounds,
+    rbac,
     resource::ResourceType,
     status_error::{FieldError, FieldErrorKind},
+    typed_object::TypedKind,
 };
 use serde_json::Value;
 
@@ -170,6 +173,39 @@ pub fn validate(resource: &ResourceType, object: &Value, old: Option<&Value>, su
     of_types.chain(own).collect()
 }
 
+/// How often a kind looks at the metadata of a changed object.
+pub fn metadata_rounds(resource: &ResourceType, subresource: &str) -> MetadataRounds {
+    let (as_change, as_whole) = match (resource.group.as_str(), resource.plural.as_str(), subresource) {
+        ("" | "events.k8s.io", "events", _) | ("policy", "poddisruptionbudgets", _) => (0, 0),
+        (_, _, "status") => (1, 0),
+        ("", "persistentvolumes", _) => (0, 2),
+        ("", "limitranges", _)
+        | ("admissionregistration.k8s.io", _, _)
+        | ("discovery.k8s.io", "endpointslices", _)
+        | ("flowcontrol.apiserver.k8s.io", _, _)
+        | ("storage.k8s.io", "csinodes" | "volumeattachments", _) => (0, 1),
+        (
+            "",
+            "configmaps"
+            | "endpoints"
+            | "namespaces"
+            | "nodes"
+            | "persistentvolumeclaims"
+            | "pods"
+            | "secrets"
+            | "serviceaccounts",
+            _,
+        )
+        | ("apps", "controllerrevisions", _)
+        | ("batch", "jobs", _)
+        | ("certificates.k8s.io" | "node.k8s.io" | "rbac.authorization.k8s.io", _, _)
+        | ("networking.k8s.io", "ingresses" | "ingressclasses" | "ipaddresses", _)
+        | ("storage.k8s.io", "csistoragecapacities" | "storageclasses" | "volumeattributesclasses", _) => (1, 1),
+        _ => (1, 0),
+    };
+    MetadataRounds { as_change, as_whole }
+}
+
 /// The group errors of a kind are reported under. Events of both groups are one type in the real server.
 pub fn reported_group(resource: &ResourceType) -> &str {
     if (resource.group.as_str(), resource.plural.as_str()) == ("events.k8s.io", "events") {
@@ -196,7 +232,7 @@ fn own_errors(
             ("pods", "binding") => return Some(Vec::new()),
             _ => rules.object,
         };
-        let mut errors = Errors::default();
+        let mut errors = Errors::of(TypedKind::of(&resource.api_version(), &resource.kind));
         check(&change, &mut errors);
         return Some(errors.into_inner());
     }

@@ -20,6 +20,8 @@ const SYSTEM_CLASSES: [(&str, i64); 2] =
 pub(crate) const CLAIM_PROTECTION: &str = "kubernetes.io/pvc-protection";
 /// As [`CLAIM_PROTECTION`], of volumes.
 pub(crate) const VOLUME_PROTECTION: &str = "kubernetes.io/pv-protection";
+/// As [`CLAIM_PROTECTION`], of the classes of attributes of volumes.
+pub(crate) const CLASS_PROTECTION: &str = "kubernetes.io/vac-protection";
 
 /// Changes an object that is created (`old` absent) or updated.
 ///
@@ -41,6 +43,7 @@ pub(super) fn admit(
         }
         ("", "persistentvolumeclaims") if old.is_none() => protect(object, CLAIM_PROTECTION),
         ("", "persistentvolumes") if old.is_none() => protect(object, VOLUME_PROTECTION),
+        ("storage.k8s.io", "volumeattributesclasses") if old.is_none() => protect(object, CLASS_PROTECTION),
         _ => {}
     }
     Ok(())

@@ -32,8 +32,9 @@ const GENERATED_NAMES: usize = 8;
 /// Answers a create.
 pub(crate) async fn create(context: &mut RequestContext<'_>, body: Body) -> Result<Response<Body>, ApiError> {
     let encoding = negotiation::body_encoding(context.content_type(), false, context.served.resource.custom)?;
-    let validation = context.query.field_validation()?;
     let bytes = body::read(body).await?;
+    context.query.check_write_options()?;
+    let validation = context.query.field_validation()?;
     let (mut object, mut findings) = decode_resource(&context.served, &bytes, encoding, validation)?;
     drop(bytes);
     check_type(&context.served, &object)?;

@@ -83,8 +83,9 @@ impl DeleteOptions {
     }
 
     fn check(&self) -> Result<(), ApiError> {
-        if let Some(other) = self.dry_run.iter().flatten().find(|stage| *stage != "All") {
-            return Err(invalid_options(unsupported_dry_run(other)));
+        let stages: Vec<&str> = self.dry_run.iter().flatten().map(String::as_str).collect();
+        if let Some(error) = unsupported_dry_run(&stages) {
+            return Err(invalid_options(error));
         }
         let Some(policy) = &self.propagation_policy else { return Ok(()) };
         if self.orphan_dependents.is_some() {
@@ -103,7 +104,7 @@ fn invalid_options(error: FieldError) -> ApiError {
     ApiError::invalid("meta.k8s.io", "DeleteOptions", "", &[error])
 }
 
-/// The options of a request: those of the body, completed by the query.
+/// The options of a request: those of the body, or without one those of the query.
 async fn read_options(context: &RequestContext<'_>, request_body: Body) -> Result<DeleteOptions, ApiError> {
     let bytes = body::read(request_body).await?;
     let mut options = if bytes.is_empty() {
@@ -128,18 +129,14 @@ async fn read_options(context: &RequestContext<'_>, request_body: Body) -> Resul
         }
         decoded_options(value, &bytes, encoding)?
     };
-    let query = &context.query;
-    if let Some(seconds) = query.number("gracePeriodSeconds")? {
-        options.grace_period_seconds.get_or_insert(seconds);
-    }
-    if let Some(policy) = query.get("propagationPolicy") {
-        options.propagation_policy.get_or_insert_with(|| policy.to_owned());
-    }
-    if query.get("orphanDependents").is_some() {
-        options.orphan_dependents.get_or_insert(query.flag("orphanDependents"));
-    }
-    if query.dry_run()? {
-        options.dry_run = Some(vec!["All".to_owned()]);
+    if bytes.is_empty() {
+        let query = &context.query;
+        options.grace_period_seconds = query.number("gracePeriodSeconds")?;
+        options.propagation_policy = query.get("propagationPolicy").map(str::to_owned);
+        options.orphan_dependents = query.get("orphanDependents").map(|_| query.flag("orphanDependents"));
+        if query.dry_run()? {
+            options.dry_run = Some(vec!["All".to_owned()]);
+        }
     }
     options.check()?;
     Ok(options)

@@ -24,7 +24,13 @@ pub(super) fn validate(
         };
         custom_resource::errors(resource, object, old, endpoint)
     } else {
-        let mut errors = object_meta::validate_metadata(resource, object);
+        let mut errors = match old {
+            None => object_meta::validate_metadata(resource, object),
+            Some(_) => {
+                let rounds = builtin::validation::metadata_rounds(resource, scope.subresource());
+                object_meta::validate_changed_metadata(resource, object, rounds)
+            }
+        };
         errors.extend(builtin::validation::validate(resource, object, old, scope.subresource()));
         errors
     };

@@ -78,14 +78,41 @@ impl Query {
 
     /// Whether `dryRun=All` is asked for.
     pub(crate) fn dry_run(&self) -> Result<bool, ApiError> {
-        let mut dry_run = false;
-        for (_, value) in self.0.iter().filter(|(key, _)| key == "dryRun") {
-            if value != "All" {
-                return Err(self.invalid(&[unsupported_dry_run(value)]));
-            }
-            dry_run = true;
+        let values: Vec<&str> =
+            self.0.iter().filter(|(key, _)| key == "dryRun").map(|(_, value)| value.as_str()).collect();
+        match unsupported_dry_run(&values) {
+            Some(error) => Err(self.invalid(&[error])),
+            None => Ok(!values.is_empty()),
         }
-        Ok(dry_run)
+    }
+
+    /// What every write asks for apart from its object.
+    ///
+    /// # Errors
+    /// 422 with every option that is wrong.
+    pub(crate) fn check_write_options(&self) -> Result<(), ApiError> {
+        let wrong = [self.field_manager().map(drop), self.dry_run().map(drop), self.field_validation().map(drop)];
+        let mut wrong = wrong.into_iter().filter_map(Result::err);
+        match (wrong.next(), wrong.next()) {
+            (None, _) => Ok(()),
+            (Some(error), None) => Err(error),
+            // Seldom enough to be found once more.
+            (Some(_), Some(_)) => {
+                let manager = self.get("fieldManager");
+                let mut errors = manager.map(|name| validate_field_manager("fieldManager", name)).unwrap_or_default();
+                let values: Vec<&str> =
+                    self.0.iter().filter(|(key, _)| key == "dryRun").map(|(_, value)| value.as_str()).collect();
+                errors.extend(unsupported_dry_run(&values));
+                errors.extend(self.unsupported_field_validation());
+                Err(self.invalid(&errors))
+            }
+        }
+    }
+
+    fn unsupported_field_validation(&self) -> Option<FieldError> {
+        let level = self.get("fieldValidation").filter(|level| !matches!(*level, "Warn" | "Strict" | "Ignore"))?;
+        let supported = ["", "Ignore", "Strict", "Warn"];
+        Some(FieldError::not_supported("fieldValidation", &level.into(), &supported))
     }
 
     pub(crate) fn field_validation(&self) -> Result<FieldValidation, ApiError> {
@@ -93,11 +120,7 @@ impl Query {
             None | Some("Warn") => Ok(FieldValidation::Warn),
             Some("Strict") => Ok(FieldValidation::Strict),
             Some("Ignore") => Ok(FieldValidation::Ignore),
-            Some(other) => Err(self.invalid(&[FieldError::not_supported(
-                "fieldValidation",
-                &other.into(),
-                &["", "Ignore", "Strict", "Warn"],
-            )])),
+            Some(_) => Err(self.invalid(&self.unsupported_field_validation().into_iter().collect::<Vec<_>>())),
         }
     }
 
@@ -109,6 +132,8 @@ impl Query {
     }
 }
 
-pub(crate) fn unsupported_dry_run(value: &str) -> FieldError {
-    FieldError::not_supported("dryRun", &json!([value]), &["All"])
+/// What is wrong with the values of `dryRun`, all of which are shown.
+pub(crate) fn unsupported_dry_run(values: &[&str]) -> Option<FieldError> {
+    let is_wrong = values.iter().any(|value| *value != "All");
+    is_wrong.then(|| FieldError::not_supported("dryRun", &json!(values), &["All"]))
 }

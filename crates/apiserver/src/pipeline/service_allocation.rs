@@ -204,10 +204,15 @@ pub(crate) fn allocate(plane: &Plane, old: Option<&Value>, service: &mut Value) 
     }
     if let Some(address) = spec.get("clusterIP").filter(|address| address.is_string()).cloned() {
         let family = if address.as_str().is_some_and(|address| address.contains(':')) { "IPv6" } else { "IPv4" };
+        // Nobody knows the families of endpoints that somebody else writes, so they may be of both.
+        let without_pods = address == "None"
+            && spec.get("selector").is_none_or(is_empty)
+            && spec.get("ipFamilies").is_none_or(is_empty)
+            && spec.get("ipFamilyPolicy").is_none_or(is_empty);
         for (field, value) in [
             ("clusterIPs", json!([address])),
-            ("ipFamilies", json!([family])),
-            ("ipFamilyPolicy", json!("SingleStack")),
+            ("ipFamilies", if without_pods { json!(["IPv4", "IPv6"]) } else { json!([family]) }),
+            ("ipFamilyPolicy", if without_pods { json!("RequireDualStack") } else { json!("SingleStack") }),
         ] {
             if spec.get(field).is_none_or(is_empty) {
                 spec.insert(field.to_owned(), value);

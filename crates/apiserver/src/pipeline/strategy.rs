@@ -51,9 +51,20 @@ pub(crate) fn prepare_create(
         }
         ("apps", "daemonsets") => set_template_generation(object, 1),
         ("batch", "jobs") => {
+            // Labels of the template that became the job's own as a default are one map with them in the real server.
+            let template = &object["spec"]["template"]["metadata"]["labels"];
+            let shared = template.is_object() && object["metadata"]["labels"] == *template;
             generate_selector(object);
-            // Labels of the template are defaults of the job's own, and the generated ones came only now.
+            if shared {
+                object["metadata"]["labels"] = object["spec"]["template"]["metadata"]["labels"].clone();
+            }
             builtin::defaults::apply(resource, object);
+        }
+        ("storage.k8s.io", "csidrivers") => {
+            // Counted from the first change only.
+            if let Some(metadata) = made(object, "metadata") {
+                metadata.remove("generation");
+            }
         }
         _ => {}
     }
@@ -109,6 +120,11 @@ pub(crate) fn prepare_update(
                 object["status"]["lastPhaseTransitionTime"] = now.into();
             }
         }
+        ("", "pods") => keep_of_status(&old["status"], object),
+        ("scheduling.k8s.io", "priorityclasses") => {
+            // It stays what it was when the class was made.
+            object["metadata"]["generation"] = old["metadata"]["generation"].clone();
+        }
         ("apps", "daemonsets") => {
             let known = old["metadata"]["annotations"][TEMPLATE_GENERATION].as_str();
             let known = known.and_then(|text| text.parse().ok()).unwrap_or(0);
@@ -118,6 +134,31 @@ pub(crate) fn prepare_update(
         _ => {}
     }
     Ok(())
+}
+
+/// What clients cannot take from the status of a pod by leaving it out.
+fn keep_of_status(old: &Value, pod: &mut Value) {
+    let Some(status) = made(pod, "status") else { return };
+    for field in ["qosClass", "observedGeneration"] {
+        let is_empty = match status.get(field) {
+            None | Some(Value::Null) => true,
+            Some(value) => value == "" || value == 0,
+        };
+        if is_empty && !old[field].is_null() {
+            status.insert(field.to_owned(), old[field].clone());
+        }
+    }
+    let known = old["conditions"].as_array().map_or(&[][..], Vec::as_slice);
+    for condition in status.get_mut("conditions").and_then(Value::as_array_mut).into_iter().flatten() {
+        let Some(before) = known.iter().find(|known| known["type"] == condition["type"]) else { continue };
+        let generation = &before["observedGeneration"];
+        if let Some(condition) = condition.as_object_mut()
+            && !generation.is_null()
+            && condition.get("observedGeneration").is_none_or(|known| known.is_null() || known == 0)
+        {
+            condition.insert("observedGeneration".to_owned(), generation.clone());
+        }
+    }
 }
 
 fn set(object: &mut Value, field: &str, value: Value) {

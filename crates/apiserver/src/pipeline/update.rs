@@ -70,6 +70,9 @@ fn needs_revision(resource: &kogge_machinery::resource::ResourceType) -> bool {
             (resource.group.as_str(), resource.plural.as_str()),
             ("coordination.k8s.io", "leases")
                 | ("apiextensions.k8s.io", "customresourcedefinitions")
+                | ("node.k8s.io", "runtimeclasses")
+                | ("policy", "poddisruptionbudgets")
+                | ("storage.k8s.io", "csidrivers" | "csinodes" | "csistoragecapacities" | "volumeattachments")
                 | (kogge_machinery::admission::GROUP, _)
         )
 }
@@ -95,8 +98,9 @@ fn check_identity(context: &RequestContext<'_>, old: &Value, new: &Value) -> Res
 /// The object of a PUT body, cleaned and checked to be the one the path names.
 pub(crate) async fn read_object(context: &mut RequestContext<'_>, body: Body) -> Result<Value, ApiError> {
     let encoding = negotiation::body_encoding(context.content_type(), false, context.served.resource.custom)?;
-    let validation = context.query.field_validation()?;
     let bytes = body::read(body).await?;
+    context.query.check_write_options()?;
+    let validation = context.query.field_validation()?;
     let (mut object, mut findings) = decode_resource(&context.served, &bytes, encoding, validation)?;
     drop(bytes);
     check_type(&context.served, &object)?;

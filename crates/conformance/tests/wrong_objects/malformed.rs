@@ -14,17 +14,21 @@ const PATCH: &str = "application/json-patch+json";
 const APPLY: &str = "application/apply-patch+yaml";
 
 /// What the requests are made for: a kind that Go has a simple type for, one with a deep type, and a custom one.
-const TARGETS: &[&str] = &[
-    "/api/v1/namespaces/default/configmaps",
-    "/apis/apps/v1/namespaces/default/deployments",
-    "/apis/library.example.com/v1/namespaces/default/shelves",
+const TARGETS: &[(&str, &str)] = &[
+    ("/api/v1/namespaces/default/configmaps", "seed"),
+    ("/apis/apps/v1/namespaces/default/deployments", "seed"),
+    ("/apis/library.example.com/v1/namespaces/default/shelves", "seed"),
 ];
 
-/// All of them; the seeds have to be stored.
+/// All of them for the targets, and the chosen ones of those with wrong metadata for the other seeds. All seeds have to be
+/// stored.
 pub(crate) fn all(seeds: &[Seed], choice: Choice) -> Vec<Case> {
-    let mut cases = Vec::new();
-    for at in TARGETS {
-        let Some(seed) = seeds.iter().find(|seed| seed.at == *at) else { continue };
+    let (mut cases, mut others) = (Vec::new(), Vec::new());
+    for seed in seeds.iter().filter(|seed| seed.stored) {
+        if !TARGETS.iter().any(|(at, name)| seed.at == *at && seed.name() == *name) {
+            Requests { seed, cases: &mut others }.other_objects();
+            continue;
+        }
         let mut requests = Requests { seed, cases: &mut cases };
         requests.truncated(choice);
         requests.damaged(choice);
@@ -39,6 +43,10 @@ pub(crate) fn all(seeds: &[Seed], choice: Choice) -> Vec<Case> {
         requests.deletes();
         requests.reads();
     }
+    others.sort_by_cached_key(|case| choice.number(&case.name));
+    others.truncate(choice.count / 10);
+    others.sort_by(|one, other| one.name.cmp(&other.name));
+    cases.extend(others);
     cases
 }
 

@@ -3,6 +3,19 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+/// Collections of kinds that can only be updated by who names the revision (`AllowUnconditionalUpdate`).
+const CONDITIONAL: &[&str] = &[
+    "/csidrivers",
+    "/csinodes",
+    "/csistoragecapacities",
+    "/customresourcedefinitions",
+    "/leases",
+    "/poddisruptionbudgets",
+    "/runtimeclasses",
+    "/shelves",
+    "/volumeattachments",
+];
+
 /// A valid object.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -68,7 +81,7 @@ impl Seed {
 
     /// Whether its kind can only be updated by who names the revision.
     pub(crate) fn needs_revision(&self) -> bool {
-        ["/leases", "/customresourcedefinitions", "/shelves"].iter().any(|plural| self.at.ends_with(plural))
+        CONDITIONAL.iter().any(|plural| self.at.ends_with(plural))
     }
 }
 

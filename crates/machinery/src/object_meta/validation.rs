@@ -23,6 +23,46 @@ fn wrong_type(field: &str, value: &Value, expected: &str) -> FieldError {
     FieldError::with_value(FieldErrorKind::TypeInvalid, field, value, &format!("must be {expected}"))
 }
 
+/// How often the rules of a kind look at the metadata of a changed object again, after all kinds were asked the same. The
+/// real server reports what is wrong once for each time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MetadataRounds {
+    /// As a change (`ValidateObjectMetaUpdate`).
+    pub as_change: usize,
+    /// As a whole (`ValidateObjectMeta`).
+    pub as_whole: usize,
+}
+
+/// As [`validate_metadata`], for the metadata of a changed object.
+pub fn validate_changed_metadata(resource: &ResourceType, object: &Value, rounds: MetadataRounds) -> Vec<FieldError> {
+    let metadata = &object["metadata"];
+    let mut unqualified = Vec::new();
+    if !resource.custom {
+        unqualified_finalizers(metadata.get("finalizers"), &mut unqualified);
+    }
+    let mut errors = validate_metadata(resource, object);
+    if errors.is_empty() {
+        return errors;
+    }
+    errors.retain(|error| !unqualified.contains(error));
+    let whole = errors.clone();
+    let mut changed = Vec::new();
+    validate_labels(metadata.get("labels"), &mut changed);
+    validate_annotations(metadata.get("annotations"), &mut changed);
+    validate_owner_references(metadata.get("ownerReferences"), &mut changed);
+    validate_managed_fields(metadata.get("managedFields"), &mut changed);
+    errors.extend_from_slice(&changed);
+    for _ in 0..rounds.as_change {
+        errors.extend_from_slice(&changed);
+        errors.extend_from_slice(&unqualified);
+    }
+    for _ in 0..rounds.as_whole {
+        errors.extend_from_slice(&whole);
+        errors.extend_from_slice(&unqualified);
+    }
+    errors
+}
+
 /// Whole-metadata validation: name, namespace, labels, annotations and their size, ownerReferences, finalizers,
 /// managedFields' shape. Wrong JSON types are errors too, so that everything later may rely on them.
 pub fn validate_metadata(resource: &ResourceType, object: &Value) -> Vec<FieldError> {

@@ -127,6 +127,11 @@ impl FieldError {
             Value::String(text) => quote(text),
             other => other.to_string(),
         };
+        Self::with_text(kind, field, &shown, detail)
+    }
+
+    /// An error of `kind` that shows a text as it is.
+    pub fn with_text(kind: FieldErrorKind, field: impl Into<String>, shown: &str, detail: &str) -> Self {
         let separator = if detail.is_empty() { "" } else { ": " };
         Self { kind, field: field.into(), message: format!("{}: {shown}{separator}{detail}", kind.title()) }
     }

@@ -35,15 +35,20 @@ pub(super) fn write(id: StructId, value: &Value, touched: Option<&Touched>, into
 }
 
 fn typed(id: TypeId, value: &Value, touched: Option<&Touched>, into: &mut String) {
+    if touched.is_some_and(|touched| touched.given) {
+        return generic(value, into);
+    }
     match (table().shape(id), value) {
         (Shape::Pointer(inner), _) => typed(inner, value, touched, into),
         (Shape::Struct(id), _) => write(id, value, touched, into),
         (Shape::SchemaOrBool | Shape::SchemaOrArray | Shape::SchemaOrStrings, Value::Object(_)) => {
-            write(table().schema_props, value, None, into);
+            write(table().schema_props, value, touched, into);
         }
-        (Shape::List(item), Value::Array(items)) => list(items, into, |value, into| typed(item, value, None, into)),
+        (Shape::List(item), Value::Array(items)) => {
+            list(items, touched, into, |value, touched, into| typed(item, value, touched, into));
+        }
         (Shape::SchemaOrArray, Value::Array(items)) => {
-            list(items, into, |value, into| write(table().schema_props, value, None, into));
+            list(items, touched, into, |value, touched, into| write(table().schema_props, value, touched, into));
         }
         (Shape::Map(entry), Value::Object(members)) => {
             into.push('{');
@@ -61,20 +66,30 @@ fn typed(id: TypeId, value: &Value, touched: Option<&Touched>, into: &mut String
     }
 }
 
-fn list(items: &[Value], into: &mut String, mut write: impl FnMut(&Value, &mut String)) {
+fn list(
+    items: &[Value],
+    touched: Option<&Touched>,
+    into: &mut String,
+    mut write: impl FnMut(&Value, Option<&Touched>, &mut String),
+) {
     into.push('[');
     for (index, item) in items.iter().enumerate() {
         if index > 0 {
             into.push(',');
         }
-        write(item, into);
+        write(item, touched.and_then(|touched| touched.below(&index.to_string())), into);
     }
     into.push(']');
 }
 
 /// A value without a type.
 fn generic(value: &Value, into: &mut String) {
-    into.push_str(&crate::apply::go_json(value));
+    into.push_str(&text_of(value));
+}
+
+/// A value as Go writes one without a type.
+pub(super) fn text_of(value: &Value) -> String {
+    crate::apply::go_json(value)
 }
 
 fn string(text: &str, into: &mut String) {

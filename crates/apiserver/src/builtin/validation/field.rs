@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use kogge_machinery::{
     quantity::Quantity,
     status_error::{FieldError, FieldErrorKind},
+    typed_object::TypedKind,
 };
 use serde_json::Value;
 
@@ -117,36 +118,54 @@ impl<'o> Field<'o> {
 
 /// What is wrong with an object.
 #[derive(Debug, Default)]
-pub(crate) struct Errors(Vec<FieldError>);
+pub(crate) struct Errors {
+    found: Vec<FieldError>,
+    /// The type of the object, which tells how its parts are shown.
+    kind: Option<TypedKind>,
+}
 
 impl Errors {
+    /// Of an object of this type.
+    pub(crate) fn of(kind: Option<TypedKind>) -> Self {
+        Self { found: Vec::new(), kind }
+    }
+
+    /// An error that shows a value, in the form it has in the real server.
+    fn showing(&mut self, kind: FieldErrorKind, field: &Field<'_>, shown: &Value, detail: &str) {
+        let text = self.kind.and_then(|of| of.shown(field.path(), shown));
+        self.found.push(match text {
+            Some(text) => FieldError::with_text(kind, field.path(), &text, detail),
+            None => FieldError::with_value(kind, field.path(), shown, detail),
+        });
+    }
+
     pub(crate) fn into_inner(self) -> Vec<FieldError> {
-        self.0
+        self.found
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.0.len()
+        self.found.len()
     }
 
     pub(crate) fn push(&mut self, error: FieldError) {
-        self.0.push(error);
+        self.found.push(error);
     }
 
     pub(crate) fn truncate(&mut self, length: usize) {
-        self.0.truncate(length);
+        self.found.truncate(length);
     }
 
     pub(crate) fn required(&mut self, field: &Field<'_>, detail: &str) {
-        self.0.push(FieldError::required(field.path(), detail));
+        self.found.push(FieldError::required(field.path(), detail));
     }
 
     pub(crate) fn forbidden(&mut self, field: &Field<'_>, detail: &str) {
-        self.0.push(FieldError::forbidden(field.path(), detail));
+        self.found.push(FieldError::forbidden(field.path(), detail));
     }
 
     /// Refuses a value, and shows it.
     pub(crate) fn invalid(&mut self, field: &Field<'_>, detail: &str) {
-        self.0.push(FieldError::invalid(field.path(), field.value, detail));
+        self.showing(FieldErrorKind::Invalid, field, field.value, detail);
     }
 
     /// Refuses a text or number whose absence is its zero value.
@@ -161,39 +180,39 @@ impl Errors {
 
     /// Refuses a value and shows another one.
     pub(crate) fn show(&mut self, field: &Field<'_>, shown: &Value, detail: &str) {
-        self.0.push(FieldError::invalid(field.path(), shown, detail));
+        self.showing(FieldErrorKind::Invalid, field, shown, detail);
     }
 
     pub(crate) fn duplicate(&mut self, field: &Field<'_>) {
-        self.0.push(FieldError::duplicate(field.path(), field.value));
+        self.showing(FieldErrorKind::Duplicate, field, field.value, "");
     }
 
     /// Refuses what is there twice and shows another value.
     pub(crate) fn show_duplicate(&mut self, field: &Field<'_>, shown: &Value) {
-        self.0.push(FieldError::duplicate(field.path(), shown));
+        self.showing(FieldErrorKind::Duplicate, field, shown, "");
     }
 
     pub(crate) fn not_found(&mut self, field: &Field<'_>) {
         let error = FieldError::with_value(FieldErrorKind::NotFound, field.path(), &field.text().into(), "");
-        self.0.push(error);
+        self.found.push(error);
     }
 
     pub(crate) fn not_supported(&mut self, field: &Field<'_>, supported: &[&str]) {
-        self.0.push(FieldError::not_supported(field.path(), &field.text().into(), supported));
+        self.found.push(FieldError::not_supported(field.path(), &field.text().into(), supported));
     }
 
     pub(crate) fn too_long(&mut self, field: &Field<'_>, limit: usize) {
-        self.0.push(FieldError::too_long(field.path(), limit));
+        self.found.push(FieldError::too_long(field.path(), limit));
     }
 
     pub(crate) fn too_many(&mut self, field: &Field<'_>, limit: usize) {
         let detail = format!("must have at most {limit} items");
-        self.0.push(FieldError::with_value(FieldErrorKind::TooMany, field.path(), &field.len().into(), &detail));
+        self.found.push(FieldError::with_value(FieldErrorKind::TooMany, field.path(), &field.len().into(), &detail));
     }
 
     /// Refuses a value that shows nothing.
     pub(crate) fn invalid_without_value(&mut self, field: &Field<'_>, detail: &str) {
-        self.0.push(FieldError::without_value(FieldErrorKind::Invalid, field.path(), detail));
+        self.found.push(FieldError::without_value(FieldErrorKind::Invalid, field.path(), detail));
     }
 
     /// One error for each message about a text.
