@@ -233,6 +233,11 @@ async fn route(
                 (_, true) => "unknown",
                 (verb, false) => verb,
             };
+            if verb != "watch"
+                && let Err(error) = query.check_timeout()
+            {
+                return (verb, Err(error));
+            }
             let of_collection = matches!(verb, "list" | "watch" | "deletecollection");
             let selected = query.selected_name().filter(|_| of_collection);
             let of_namespace = group.is_empty() && resource == "namespaces";

@@ -50,6 +50,8 @@ pub struct FieldManager<'a> {
     pub status_subresource: bool,
     /// Whether `/status` takes metadata as well (see [`crate::object_meta::status_takes_metadata`]).
     pub status_takes_metadata: bool,
+    /// Whether nobody owns the spec, which the server writes and nobody changes.
+    pub resets_spec: bool,
     /// RFC 3339, seconds.
     pub now: &'a str,
     /// What an object of the kind holds when nothing is set, for kinds with Go types: of it nobody becomes the owner.
@@ -80,6 +82,11 @@ impl FieldManager<'_> {
     /// Drops the fields the endpoint resets, which a writer there cannot own. Only fields of the version written are
     /// reset (the real server's reset fields are those of the endpoint's version).
     fn without_reset_fields(&self, set: &mut FieldSet) {
+        if self.resets_spec {
+            let mut spec = FieldSet::default();
+            spec.insert(&[PathElement::field("spec")]);
+            set.remove_recursively(&spec);
+        }
         if self.subresource == "status" && self.status_takes_metadata {
             let mut spec = FieldSet::default();
             spec.insert(&[PathElement::field("spec")]);

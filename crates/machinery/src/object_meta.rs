@@ -192,7 +192,6 @@ fn guard_metadata(resource: &ResourceType, old: &Value, new: &mut Value) -> Resu
     drop_empty_lists(new_metadata);
     restore(new_metadata, old_metadata, "creationTimestamp");
     restore(new_metadata, old_metadata, "generation");
-    new_metadata.remove("selfLink");
     for key in ["deletionTimestamp", "deletionGracePeriodSeconds"] {
         let stored = old_metadata.and_then(|metadata| metadata.get(key)).is_some_and(|value| !value.is_null());
         if stored {

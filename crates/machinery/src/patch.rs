@@ -34,6 +34,11 @@ pub fn apply_json_patch(object: &Value, patch: &Value) -> Result<Value, JsonPatc
     json::apply(object, patch)
 }
 
+/// The members of the operations of a JSON patch that mean nothing, as `[0].name`.
+pub fn unknown_members(patch: &Value) -> Vec<String> {
+    json::unknown_members(patch)
+}
+
 /// RFC 7396, except that null fields of objects inside lists are dropped, as the library of the real server does.
 pub fn merge_patch(object: &Value, patch: &Value) -> Value {
     let mut merged = object.clone();

@@ -38,12 +38,12 @@ pub(crate) async fn create(context: &mut RequestContext<'_>, body: Body) -> Resu
     let (mut object, mut findings) = decode_resource(&context.served, &bytes, encoding, validation)?;
     drop(bytes);
     check_type(&context.served, &object)?;
-    if reviews::is_review(&context.served) {
-        return reviews::answer(context, &object).await;
-    }
     clean_fields(&context.served, &mut object, &mut findings, validation)?;
     for finding in findings {
         context.warn(finding);
+    }
+    if reviews::is_review(&context.served) {
+        return reviews::answer(context, &object).await;
     }
     place(&context.served, &context.namespace, &mut object)?;
     let writer = Writer::of(context)?;
@@ -74,11 +74,6 @@ pub(crate) fn place(served: &ServedResource, namespace: &str, object: &mut Value
         }
         metadata.insert("namespace".to_owned(), namespace.into());
     } else {
-        if !named.is_empty() {
-            return Err(ApiError::bad_request(
-                "the namespace of the provided object does not match the namespace sent on the request",
-            ));
-        }
         metadata.remove("namespace");
     }
     Ok(())
@@ -106,16 +101,17 @@ pub(crate) async fn create_object(
     let served = &*context.served;
     let resource = &served.resource;
     certificate_request::prepare_create(context, &mut merged)?;
-    if merged.object()["metadata"]["resourceVersion"]
-        .as_str()
-        .is_some_and(|version| !version.is_empty() && version != "0")
-    {
+    let dry_run = context.query.dry_run()?;
+    // Only the store minds a revision, so that a dry run gives it back.
+    let revision =
+        merged.object_mut()["metadata"].as_object_mut().and_then(|metadata| metadata.remove("resourceVersion"));
+    let revision = revision.filter(|revision| revision.as_str().is_some_and(|text| !text.is_empty()));
+    if !dry_run && revision.as_ref().is_some_and(|revision| revision != "0") {
         return Err(ApiError::new(500, "", "resourceVersion should not be set on objects to be created"));
     }
     if served.terminating {
         return Err(ApiError::method_not_supported(&resource.group_resource(), "create"));
     }
-    let dry_run = context.query.dry_run()?;
     let mut object = begin_create(context.plane, served, merged, writer).await;
     admit(context.plane, served, None, &object)?;
     let given_name = object["metadata"]["name"].as_str().unwrap_or_default();
@@ -153,7 +149,7 @@ pub(crate) async fn create_object(
             candidate["metadata"]["name"] = name.as_str().into();
         }
         let uid = uuid::Uuid::new_v4().to_string();
-        let object = finish_create(context.plane, served, candidate, &writer.now, &uid)?;
+        let mut object = finish_create(context.plane, served, candidate, &writer.now, &uid)?;
         if let Some(review) = &review {
             review.validate(None, &object).await?;
         }
@@ -162,6 +158,9 @@ pub(crate) async fn create_object(
         if dry_run {
             if context.plane.get(&key)?.is_some() {
                 return Err(ApiError::already_exists(&resource.group_resource(), &name));
+            }
+            if let Some(revision) = revision {
+                object["metadata"]["resourceVersion"] = revision;
             }
             return Ok(Written { object: Document::Value(object), code: StatusCode::CREATED });
         }

@@ -24,6 +24,7 @@ use super::{
     get::object_response,
     list::{list_document, read_page},
     list_options::{ListOptions, Selection},
+    object_decoding::named_type,
     object_write::{WriteScope, timestamp, write_error},
     presentation::{convert_to_stored, present_value},
     query::unsupported_dry_run,
@@ -119,12 +120,16 @@ async fn read_options(context: &RequestContext<'_>, request_body: Body) -> Resul
                 return Err(syntax.map_or_else(told, |()| error));
             }
         };
-        let kind = value["kind"].as_str().unwrap_or("DeleteOptions");
-        if kind != "DeleteOptions" {
+        let (api_version, kind) = named_type(&value).map_err(ApiError::bad_request)?;
+        if api_version.matches('/').count() > 1 {
+            return Err(ApiError::bad_request(format!("unexpected GroupVersion string: {api_version}")));
+        }
+        if !matches!(kind.as_str(), "" | "DeleteOptions") {
+            let api_version = if api_version.is_empty() { "meta.k8s.io/v1" } else { &api_version };
             return Err(ApiError::bad_request(format!(
                 "no kind {} is registered for version {} in scheme \"pkg/runtime/scheme.go:111\"",
-                quote(kind),
-                quote(value["apiVersion"].as_str().unwrap_or_default())
+                quote(&kind),
+                quote(api_version)
             )));
         }
         decoded_options(value, &bytes, encoding)?

@@ -1,7 +1,7 @@
 //! The parameters of lists and watches, checked as `internalversion/validation` of apimachinery does, and continue
 //! tokens.
 
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use base64::{DecodeError, Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use kogge_machinery::{
     resource::ResourceType,
     selector::{FieldSelector, LabelSelector},
@@ -158,19 +158,22 @@ fn parse_list_version(text: &str) -> Result<u64, ApiError> {
 }
 
 fn not_a_version(text: &str) -> String {
+    let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let why = if is_number { "value out of range" } else { "invalid syntax" };
     let text = quote(text);
-    format!("resourceVersion: Invalid value: {text}: strconv.ParseUint: parsing {text}: invalid syntax")
+    format!("resourceVersion: Invalid value: {text}: strconv.ParseUint: parsing {text}: {why}")
 }
 
 /// Where the next page of a list begins.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ContinueToken {
-    #[serde(rename = "v")]
+    #[serde(rename = "v", default)]
     api_version: String,
     /// Revision of the snapshot; -1 for "as it is now", which gives an inconsistent list.
-    #[serde(rename = "rv")]
+    #[serde(rename = "rv", default)]
     pub(crate) revision: i64,
     /// `NAMESPACE/NAME` of the last object of the page before.
+    #[serde(default)]
     start: String,
     /// How many objects were left after the page before, if that is known.
     #[serde(rename = "left", default, skip_serializing_if = "Option::is_none")]
@@ -189,14 +192,30 @@ impl ContinueToken {
     fn decode(text: &str) -> Result<Self, ApiError> {
         let not_valid =
             |why: &str| ApiError::bad_request(format!("invalid continue token: continue key is not valid: {why}"));
-        let bytes =
-            URL_SAFE_NO_PAD.decode(text.trim_end_matches('=')).map_err(|error| not_valid(&error.to_string()))?;
+        let bytes = URL_SAFE_NO_PAD.decode(text.trim_end_matches('=')).map_err(|error| {
+            let at = match error {
+                DecodeError::InvalidByte(at, _) | DecodeError::InvalidLastSymbol(at, _) => at,
+                DecodeError::InvalidLength(length) => length.saturating_sub(1),
+                DecodeError::InvalidPadding => text.len(),
+            };
+            not_valid(&format!("illegal base64 data at input byte {at}"))
+        })?;
         if let Some(why) = typed_object::object_problem(&bytes, "storage.continueToken") {
             return Err(not_valid(&why));
         }
         let token: Self = serde_json::from_slice(&bytes).map_err(|error| not_valid(&error.to_string()))?;
-        if token.api_version != "meta.k8s.io/v1" || !token.start.contains('/') {
-            return Err(not_valid("server does not recognize this encoded version"));
+        let version = &token.api_version;
+        if version != "meta.k8s.io/v1" {
+            return Err(not_valid(&format!("server does not recognize this encoded version {version}")));
+        }
+        if token.revision == 0 {
+            return Err(not_valid(&format!("incorrect encoded start resourceVersion (version {version})")));
+        }
+        if token.start.is_empty() {
+            return Err(not_valid(&format!("encoded start key empty (version {version})")));
+        }
+        if !token.start.contains('/') {
+            return Err(not_valid(&format!("encoded start key is not a key (version {version})")));
         }
         Ok(token)
     }

@@ -68,6 +68,9 @@ pub(crate) fn decode_object(
     if named.0.matches('/').count() > 1 {
         return Err(unrecognized(&format!("unexpected GroupVersion string: {}", named.0)));
     }
+    if wanted.custom && named.1.is_empty() {
+        return Err(unrecognized(&format!("Object 'Kind' is missing in '{}'", String::from_utf8_lossy(bytes))));
+    }
     let (api_version, kind) = (
         if named.0.is_empty() && !wanted.custom { wanted.api_version } else { &named.0 }.to_owned(),
         if named.1.is_empty() && !wanted.custom { wanted.kind } else { &named.1 }.to_owned(),
@@ -76,11 +79,12 @@ pub(crate) fn decode_object(
         && let Some(typed) = TypedKind::of(&api_version, &kind)
     {
         let refused = |why: &str| refused(wanted, &api_version, &kind, why);
+        let written = if is_json { None } else { Some(decoded.value.clone()) };
         let fit = typed.canonicalize(&mut decoded.value);
         let strict = validation != FieldValidation::Ignore;
         let mut findings = Vec::new();
         if fit.wrong_values || !decoded.duplicates.is_empty() || fit.unknown_fields && strict {
-            let written = if is_json { None } else { Some(decoded.value.to_string()) };
+            let written = written.map(|value| value.to_string());
             let again = typed.decode(written.as_ref().map_or(bytes, String::as_bytes)).map_err(|why| refused(&why))?;
             findings = again.findings;
             decoded.value = again.object;
@@ -171,7 +175,7 @@ pub(crate) fn typed_kind(served: &ServedResource) -> Option<TypedKind> {
 }
 
 /// `apiVersion` and `kind` of a body, empty where absent; the error is that of Go's decoder.
-fn named_type(value: &Value) -> Result<(String, String), String> {
+pub(super) fn named_type(value: &Value) -> Result<(String, String), String> {
     const PARSE_ERROR: &str = "couldn't get version/kind; json parse error: json: cannot unmarshal";
     let described = |value: &Value| match value {
         Value::Null => "null",

@@ -22,6 +22,7 @@ use super::{
 };
 use crate::{
     admission::Requester,
+    certificate_signing,
     registry::ServedResource,
     store::{Change, Expected, ObjectKey, WriteError},
 };
@@ -80,6 +81,7 @@ impl Writer {
             api_version,
             subresource: scope.subresource(),
             status_subresource: served.resource.status_subresource,
+            resets_spec: served.resource.group == certificate_signing::GROUP,
             status_takes_metadata: object_meta::status_takes_metadata(&served.resource),
             now: &self.now,
             empty: None,

@@ -5,7 +5,8 @@ use http::Response;
 use kogge_machinery::{
     apply,
     negotiation::{self, BodyEncoding},
-    patch,
+    object_meta, patch,
+    resource::ResourceType,
     status_error::{ApiError, FieldError, quote},
     typed_object,
 };
@@ -53,6 +54,7 @@ pub(crate) async fn read_patch(
         return Err(invalid_options(FieldError::forbidden("force", "may not be specified for non-apply patch")));
     }
     let bytes = body::read(body).await?;
+    context.query.check_write_options()?;
     let decoded = body::decode(&bytes, encoding).map_err(|error| {
         let syntax = if encoding == BodyEncoding::ApplyYaml { Ok(()) } else { typed_object::check_syntax(&bytes) };
         match syntax {
@@ -92,25 +94,32 @@ async fn merge(
         Value::Object(_) | Value::Null => None,
     };
     if let Some(kind) = kind.filter(|_| encoding != BodyEncoding::JsonPatch) {
+        let prefix = if encoding == BodyEncoding::StrategicMergePatch { "" } else { "error decoding patch: " };
         return Err(ApiError::bad_request(format!(
-            "error decoding patch: json: cannot unmarshal {kind} into Go value of type map[string]interface {{}}"
+            "{prefix}json: cannot unmarshal {kind} into Go value of type map[string]interface {{}}"
         )));
     }
+    let nothing = Value::Object(serde_json::Map::new());
+    let value = match (&decoded.value, encoding) {
+        (Value::Null, BodyEncoding::StrategicMergePatch) => &nothing,
+        (Value::Null, BodyEncoding::MergePatch) => return Err(ApiError::bad_request("Invalid JSON Patch")),
+        (value, _) => value,
+    };
     let mut findings = Vec::new();
     let result = update_object(context, context.key(), scope, &writer, dry_run, |old, _| {
         let apply_patch = || match encoding {
-            BodyEncoding::JsonPatch => patch::json_patch(old, &decoded.value),
+            BodyEncoding::JsonPatch => patch::json_patch(old, value),
             BodyEncoding::StrategicMergePatch => match served.resource.schema.get() {
-                Some(schema) => patch::strategic_merge_patch(old, &decoded.value, &schema.root),
-                None => Ok(patch::merge_patch(old, &decoded.value)),
+                Some(schema) => patch::strategic_merge_patch(old, value, &schema.root),
+                None => Ok(patch::merge_patch(old, value)),
             },
-            _ => Ok(patch::merge_patch(old, &decoded.value)),
+            _ => Ok(patch::merge_patch(old, value)),
         };
         let new = apply_patch()?;
-        if !new.is_object() || (encoding == BodyEncoding::JsonPatch && new == Value::Object(serde_json::Map::new())) {
+        if !new.is_object() {
             return Err(ApiError::unprocessable());
         }
-        let patch = Patch { encoding, value: &decoded.value, duplicates: &decoded.duplicates };
+        let patch = Patch { encoding, value, duplicates: &decoded.duplicates };
         let (new, found) = patch.decode_result(&served, new, validation, apply_patch)?;
         findings = found;
         Ok(Merged::Untracked(new))
@@ -153,7 +162,7 @@ async fn server_side_apply(
     for finding in duplicate_fields(&context.served, &decoded.duplicates, validation)? {
         context.warn(finding);
     }
-    restrict_to_scope(context.served.resource.status_subresource, scope, &mut applied);
+    restrict_to_scope(&context.served.resource, scope, &mut applied);
     let force = context.query.flag("force");
     let writer = Writer::of(context)?;
     let dry_run = context.query.dry_run()?;
@@ -248,18 +257,21 @@ fn check_applied_type(served: &ServedResource, applied: &Value) -> Result<(), Ap
 }
 
 /// Fields the endpoint does not write are not applied, so that nobody comes to own them through it.
-fn restrict_to_scope(status_subresource: bool, scope: WriteScope, applied: &mut Value) {
+fn restrict_to_scope(resource: &ResourceType, scope: WriteScope, applied: &mut Value) {
+    let status_takes_metadata = object_meta::status_takes_metadata(resource);
     let Some(fields) = applied.as_object_mut() else { return };
     match scope {
         WriteScope::Status(_) => {
             fields.retain(|field, _| matches!(field.as_str(), "apiVersion" | "kind" | "metadata" | "status"));
             if let Some(metadata) = fields.get_mut("metadata").and_then(Value::as_object_mut) {
-                metadata.retain(|field, _| {
-                    matches!(field.as_str(), "name" | "namespace" | "uid" | "resourceVersion" | "managedFields")
+                metadata.retain(|field, _| match field.as_str() {
+                    "name" | "namespace" | "uid" | "resourceVersion" | "managedFields" => true,
+                    "labels" | "annotations" | "finalizers" => status_takes_metadata,
+                    _ => false,
                 });
             }
         }
-        WriteScope::Main if status_subresource => {
+        WriteScope::Main if resource.status_subresource => {
             fields.remove("status");
         }
         WriteScope::Main | WriteScope::Composed(_) => {}

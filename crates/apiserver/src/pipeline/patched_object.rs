@@ -3,7 +3,7 @@
 
 use kogge_machinery::{
     negotiation::BodyEncoding,
-    patch::{go_json, go_text},
+    patch::{go_json, go_text, unknown_members},
     status_error::{ApiError, FieldError, quote},
     typed_object::{self, Touched, TypedKind},
 };
@@ -79,7 +79,12 @@ impl Patch<'_> {
             return Vec::new();
         }
         let prefix = if self.encoding == BodyEncoding::JsonPatch { "json patch " } else { "" };
-        self.duplicates.iter().map(|path| format!("{prefix}duplicate field {}", quote(path))).collect()
+        let duplicates = self.duplicates.iter().map(|path| format!("{prefix}duplicate field {}", quote(path)));
+        let unknown = match self.encoding {
+            BodyEncoding::JsonPatch => unknown_members(self.value),
+            _ => Vec::new(),
+        };
+        duplicates.chain(unknown.iter().map(|path| format!("{prefix}unknown field {}", quote(path)))).collect()
     }
 
     fn decode_typed(

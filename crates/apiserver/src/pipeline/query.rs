@@ -3,7 +3,7 @@
 use http::{Method, Uri};
 use kogge_machinery::{
     object_meta::validate_field_manager,
-    status_error::{ApiError, FieldError},
+    status_error::{ApiError, FieldError, quote},
 };
 use serde_json::json;
 
@@ -86,6 +86,18 @@ impl Query {
         }
     }
 
+    /// How long the client is ready to wait; only that it is a duration counts here.
+    ///
+    /// # Errors
+    /// 400 for what is none, in the words of Go.
+    pub(crate) fn check_timeout(&self) -> Result<(), ApiError> {
+        let Some(text) = self.get("timeout") else { return Ok(()) };
+        let problem = duration_problem(text);
+        problem.map_or(Ok(()), |why| {
+            Err(ApiError::bad_request(format!("invalid timeout specified in the request URL - time: {why}")))
+        })
+    }
+
     /// What every write asks for apart from its object.
     ///
     /// # Errors
@@ -130,6 +142,36 @@ impl Query {
         let errors = manager.map(|name| validate_field_manager("fieldManager", name)).unwrap_or_default();
         if errors.is_empty() { Ok(manager) } else { Err(self.invalid(&errors)) }
     }
+}
+
+/// Why a text is no duration (`1m30s`, `0`), as Go's `time.ParseDuration` says it.
+fn duration_problem(text: &str) -> Option<String> {
+    let mut rest = text.strip_prefix(['-', '+']).unwrap_or(text);
+    if rest == "0" {
+        return None;
+    }
+    let shown = quote(text);
+    let invalid = Some(format!("invalid duration {shown}"));
+    if rest.is_empty() {
+        return invalid;
+    }
+    while !rest.is_empty() {
+        let number = rest.find(|character: char| !character.is_ascii_digit() && character != '.').unwrap_or(rest.len());
+        let (digits, after) = rest.split_at(number);
+        if !digits.bytes().any(|byte| byte.is_ascii_digit()) || digits.matches('.').count() > 1 {
+            return invalid;
+        }
+        let end = after.find(|character: char| character.is_ascii_digit() || character == '.').unwrap_or(after.len());
+        let (unit, after) = after.split_at(end);
+        if unit.is_empty() {
+            return Some(format!("missing unit in duration {shown}"));
+        }
+        if !matches!(unit, "ns" | "us" | "µs" | "μs" | "ms" | "s" | "m" | "h") {
+            return Some(format!("unknown unit {} in duration {shown}", quote(unit)));
+        }
+        rest = after;
+    }
+    None
 }
 
 /// What is wrong with the values of `dryRun`, all of which are shown.

@@ -116,7 +116,12 @@ pub(crate) fn prepare_update(
         ("", "persistentvolumes") => {
             let (before, after) = (&old["status"], &object["status"]);
             let moved = before["phase"] != after["phase"];
-            if moved && before["lastPhaseTransitionTime"] == after["lastPhaseTransitionTime"] {
+            if !moved && after["lastPhaseTransitionTime"].is_null() && !before["lastPhaseTransitionTime"].is_null() {
+                object["status"]["lastPhaseTransitionTime"] = before["lastPhaseTransitionTime"].clone();
+            } else if moved
+                && (after["lastPhaseTransitionTime"].is_null()
+                    || before["lastPhaseTransitionTime"] == after["lastPhaseTransitionTime"])
+            {
                 object["status"]["lastPhaseTransitionTime"] = now.into();
             }
         }

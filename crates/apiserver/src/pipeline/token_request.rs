@@ -132,6 +132,7 @@ async fn own(context: &RequestContext<'_>, request: &mut Value) -> Result<(), Ap
         api_version: API_VERSION,
         subresource: "token",
         status_subresource: false,
+        resets_spec: false,
         status_takes_metadata: false,
         now: &writer.now,
         versions: &versions,

@@ -26,6 +26,17 @@ pub fn page() -> String {
          What answers one by one may still not hold together, so real clients run on both servers too: Helm, with a chart that\n\
          has definitions and hooks, and a manager made with controller-runtime. All they print and every object they leave has\n\
          to be the same (`crates/conformance/tests/clients`).\n\n\
+         ## Wrong requests\n\n\
+         A scenario tries what its author thought of. So the embedded server and a real kube-apiserver also get requests made by\n\
+         rules: every place of a valid object of nearly every kind with every kind of fault, as create, update and each kind of\n\
+         patch, and bodies, types, paths and queries that are wrong whatever they are about. Both have to answer the same, word by\n\
+         word. Every test run sends some thousands of them, chosen by a seed; a long one sends all (about a quarter of an hour):\n\n\
+         \x20   cargo test -p kogge-conformance --test wrong_objects\n\
+         \x20   WRONG_OBJECTS_CASES=all cargo test -p kogge-conformance --test wrong_objects\n\
+         \x20   WRONG_OBJECTS_SEED=2 WRONG_OBJECTS_CASES=20000 cargo test -p kogge-conformance --test wrong_objects\n\
+         \x20   WRONG_OBJECTS_ONLY='jobs.* update .*completions' cargo test -p kogge-conformance --test wrong_objects\n\n\
+         The differences, with the requests in full, are in `wrong-objects.txt` below `target/tmp`. Those that are known and not mended\n\
+         yet are in the snapshot of the test, which may only become shorter; those that are meant are among the accepted ones below.\n\n\
          ## Adding a scenario\n\n\
          Write the requests into a file of `crates/conformance/scenarios` (no expectations; the fields of a step are those of\n\
          `Step` in `crates/conformance/src/api/scenario.rs`), build the real server once with\n\

@@ -379,12 +379,12 @@ impl Requests<'_> {
             }
             let what = format!("with {pointer} = {}", super::mutation::shortened(&value.to_string(), 80));
             self.put(&what, JSON, object.to_string());
+            let path = format!("{}?dryRun=All&fieldManager=wrong-objects&force=true", self.seed.path());
+            self.add(&format!("apply {what}"), "PATCH", path, APPLY, object.to_string());
             if *pointer != "/metadata/name" {
                 object["metadata"]["name"] = "other".into();
             }
             self.post(&what, JSON, object.to_string());
-            let path = format!("{}?dryRun=All&fieldManager=wrong-objects&force=true", self.seed.path());
-            self.add(&format!("apply {what}"), "PATCH", path, APPLY, object.to_string());
         }
     }
 

@@ -27,7 +27,9 @@ fn rule(resource: &ResourceType) -> NameRule {
         ("", "Namespace" | "Service") | ("apps", "StatefulSet") => NameRule::Label,
         // a Job's name gets an 11 character suffix, and must itself fit in 63
         ("batch", "CronJob") => NameRule::Subdomain(52),
-        ("", "Event") | ("rbac.authorization.k8s.io" | "apiregistration.k8s.io", _) => NameRule::PathSegment,
+        ("", "Event") | ("rbac.authorization.k8s.io" | "apiregistration.k8s.io" | "certificates.k8s.io", _) => {
+            NameRule::PathSegment
+        }
         _ => NameRule::Subdomain(253),
     }
 }

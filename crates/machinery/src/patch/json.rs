@@ -25,23 +25,54 @@ impl From<JsonPatchError> for ApiError {
 
 /// Applies all operations or none.
 pub(super) fn apply(object: &Value, patch: &Value) -> Result<Value, JsonPatchError> {
-    let operations = patch.as_array().ok_or_else(|| {
-        let kind = json_kind(patch);
-        let target = "Go value of type []handlers.jsonPatchOp";
-        let message = format!("error decoding patch: json: cannot unmarshal {kind} into {target}");
-        JsonPatchError::Decode(ApiError::bad_request(message))
-    })?;
+    let operations = match patch {
+        // As in Go, where null is a list without items.
+        Value::Null => &[][..],
+        Value::Array(operations) => operations,
+        _ => return Err(undecoded(patch, "Go value of type []handlers.jsonPatchOp")),
+    };
     if operations.len() > MAXIMUM_JSON_PATCH_OPERATIONS {
         return Err(JsonPatchError::Decode(ApiError::request_entity_too_large(format!(
             "The allowed maximum operations in a JSON patch is {MAXIMUM_JSON_PATCH_OPERATIONS}, got {}",
             operations.len()
         ))));
     }
+    operations.iter().try_for_each(check_types)?;
     let mut document = object.clone();
     for operation in operations {
         apply_one(&mut document, operation)?;
     }
     Ok(document)
+}
+
+fn undecoded(value: &Value, target: &str) -> JsonPatchError {
+    let kind = json_kind(value);
+    let message = format!("error decoding patch: json: cannot unmarshal {kind} into {target}");
+    JsonPatchError::Decode(ApiError::bad_request(message))
+}
+
+/// An operation is an object of texts, and a value; what is not there is empty.
+fn check_types(operation: &Value) -> Result<(), JsonPatchError> {
+    if !operation.is_object() && !operation.is_null() {
+        return Err(undecoded(operation, "Go value of type handlers.jsonPatchOp"));
+    }
+    for name in ["op", "from", "path"] {
+        match &operation[name] {
+            Value::Null | Value::String(_) => {}
+            other => return Err(undecoded(other, &format!("Go struct field jsonPatchOp.{name} of type string"))),
+        }
+    }
+    Ok(())
+}
+
+/// The members of operations that mean nothing, as `[0].name`.
+pub(super) fn unknown_members(patch: &Value) -> Vec<String> {
+    let operations = patch.as_array().into_iter().flatten().enumerate();
+    let names = operations.flat_map(|(index, operation)| {
+        operation.as_object().into_iter().flatten().map(move |(name, _)| (index, name.as_str()))
+    });
+    let unknown = names.filter(|(_, name)| !matches!(*name, "op" | "from" | "path" | "value"));
+    unknown.map(|(index, name)| format!("[{index}].{name}")).collect()
 }
 
 /// What Go's JSON decoder calls a value.
@@ -57,15 +88,12 @@ pub(crate) fn json_kind(value: &Value) -> &'static str {
 }
 
 fn apply_one(document: &mut Value, operation: &Value) -> Result<(), JsonPatchError> {
-    let decode = |why: String| JsonPatchError::Decode(ApiError::bad_request(format!("error decoding patch: {why}")));
     let text = |key: &str| {
         let found = operation.get(key).and_then(Value::as_str);
-        found.ok_or_else(|| decode(format!("operation {operation} has no \"{key}\"")))
+        found.ok_or_else(|| JsonPatchError::Apply(format!("operation, missing {key} field")))
     };
-    let value = || {
-        let found = operation.get("value").cloned();
-        found.ok_or_else(|| decode(format!("operation {operation} has no \"value\"")))
-    };
+    // One that is not there is null.
+    let value = || Ok::<_, JsonPatchError>(operation.get("value").cloned().unwrap_or_default());
     let name = text("op")?;
     let shown = text("path")?;
     let path = pointer(shown)?;
@@ -153,10 +181,9 @@ fn pointer(text: &str) -> Result<Vec<String>, JsonPatchError> {
     if text.is_empty() {
         return Ok(Vec::new());
     }
-    let tokens = text.strip_prefix('/').ok_or_else(|| {
-        let message = format!("error decoding patch: path {text} does not begin with a slash");
-        JsonPatchError::Decode(ApiError::bad_request(message))
-    })?;
+    let tokens = text
+        .strip_prefix('/')
+        .ok_or_else(|| JsonPatchError::Apply(format!("doc is missing path: {}: missing value", quote(text))))?;
     Ok(tokens.split('/').map(|token| token.replace("~1", "/").replace("~0", "~")).collect())
 }
 

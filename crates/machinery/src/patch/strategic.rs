@@ -49,7 +49,16 @@ fn failed(why: String) -> ApiError {
 }
 
 fn bad_directive(directive: &Value, map: &Value) -> ApiError {
-    failed(format!("unknown patch type: {} in map: {}", go_text(directive), go_text(map)))
+    // Printed as a text, whatever it is.
+    let shown = match directive {
+        Value::String(text) => text.clone(),
+        Value::Number(number) if number.is_f64() => format!("%!s(float64={number})"),
+        Value::Number(number) => format!("%!s(int64={number})"),
+        Value::Bool(set) => format!("%!s(bool={set})"),
+        Value::Null => "%!s(<nil>)".to_owned(),
+        other => go_text(other),
+    };
+    failed(format!("unknown patch type: {shown} in map: {}", go_text(map)))
 }
 
 fn merge_map(

@@ -81,8 +81,8 @@ fn beside_reference(definition: Arc<SchemaNode>, property: &Value) -> Arc<Schema
     let default = property.get("default").filter(|default| !is_zero(default)).cloned();
     let (merge_key, strategy) = (text("x-kubernetes-patch-merge-key"), text("x-kubernetes-patch-strategy"));
     let nullable = property.get("nullable").and_then(Value::as_bool).unwrap_or(false);
-    let atomic = text("x-kubernetes-map-type").is_some_and(|kind| kind == "atomic");
-    if default.is_none() && merge_key.is_none() && strategy.is_none() && !nullable && !atomic {
+    let map_type = text("x-kubernetes-map-type");
+    if default.is_none() && merge_key.is_none() && strategy.is_none() && !nullable && map_type.is_none() {
         return definition;
     }
     let mut node = SchemaNode::clone(&definition);
@@ -90,7 +90,7 @@ fn beside_reference(definition: Arc<SchemaNode>, property: &Value) -> Arc<Schema
     node.patch_merge_key = merge_key.or(node.patch_merge_key);
     node.patch_strategy = strategy.or(node.patch_strategy);
     node.nullable |= nullable;
-    node.atomic_map |= atomic;
+    node.atomic_map = map_type.map_or(node.atomic_map, |kind| kind == "atomic");
     Arc::new(node)
 }
 

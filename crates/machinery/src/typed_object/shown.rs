@@ -48,6 +48,22 @@ const POD_SPEC: &[&str] = &[
     "hostnameOverride",
     "schedulingGroup",
 ];
+/// The rest of the internal security context of a pod.
+const POD_SECURITY_CONTEXT: &[&str] = &[
+    "seLinuxOptions",
+    "windowsOptions",
+    "runAsUser",
+    "runAsGroup",
+    "runAsNonRoot",
+    "supplementalGroups",
+    "supplementalGroupsPolicy",
+    "fsGroup",
+    "fsGroupChangePolicy",
+    "sysctls",
+    "seccompProfile",
+    "appArmorProfile",
+    "seLinuxChangePolicy",
+];
 /// Fields of the spec that belong to the internal security context, where they come first.
 const OF_SECURITY_CONTEXT: &[&str] = &["hostNetwork", "hostPID", "hostIPC", "shareProcessNamespace", "hostUsers"];
 /// Beginnings of JSON names that Go writes in capitals.
@@ -85,11 +101,15 @@ pub(super) fn text(kind: StructId, path: &str, value: &Value) -> Option<String> 
         (structure(id), value),
         (Shape::Struct(_) | Shape::Map(_), Value::Object(_)) | (Shape::List(_), Value::Array(_))
     );
+    // What is not there has its zero value, unless it is a pointer.
+    let is_zero =
+        value.is_null() && matches!(table().shape(id), Shape::String | Shape::Bool | Shape::Int32 | Shape::Int64);
     let mut text = String::new();
-    if fits {
+    if fits || is_zero {
         write(id, value, &mut text);
+        return Some(text);
     }
-    fits.then_some(text)
+    None
 }
 
 /// Without pointers.
@@ -182,8 +202,13 @@ fn structured(id: StructId, value: &Value, into: &mut String) {
     }
     let mut fields: Vec<_> = table().fields(id).iter().collect();
     fields.sort_by_key(|field| field.order);
-    if name == "core.v1.PodSpec" {
-        fields = POD_SPEC.iter().filter_map(|name| table().field(id, name)).collect();
+    let own_order = match name {
+        "core.v1.PodSpec" => POD_SPEC,
+        "core.v1.PodSecurityContext" => POD_SECURITY_CONTEXT,
+        _ => &[],
+    };
+    if !own_order.is_empty() {
+        fields = own_order.iter().filter_map(|name| table().field(id, name)).collect();
     }
     let mut parts: Vec<String> = Vec::with_capacity(fields.len());
     for field in fields {

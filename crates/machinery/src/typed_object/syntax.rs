@@ -53,6 +53,11 @@ impl Scanner<'_> {
         Ok(byte)
     }
 
+    /// Within literals the end reads as a space, which does not belong there.
+    fn next_or_space(&mut self) -> u8 {
+        self.next().unwrap_or(b' ')
+    }
+
     fn skip_space(&mut self) {
         while matches!(self.peek(), Some(b' ' | b'\t' | b'\r' | b'\n')) {
             self.at += 1;
@@ -146,7 +151,7 @@ impl Scanner<'_> {
 
     fn word(&mut self, word: &str) -> Result<(), String> {
         for expected in word.bytes().skip(1) {
-            let byte = self.next()?;
+            let byte = self.next_or_space();
             if byte != expected {
                 return Err(invalid(byte, &format!("in literal {word} (expecting '{}')", char::from(expected))));
             }
@@ -183,7 +188,7 @@ impl Scanner<'_> {
     }
 
     fn number(&mut self, first: u8) -> Result<(), String> {
-        let leading = if first == b'-' { self.next()? } else { first };
+        let leading = if first == b'-' { self.next_or_space() } else { first };
         match leading {
             b'0' => {}
             b'1'..=b'9' => self.digits(),
@@ -191,16 +196,16 @@ impl Scanner<'_> {
         }
         if self.peek() == Some(b'.') {
             self.at += 1;
-            match self.next()? {
+            match self.next_or_space() {
                 b'0'..=b'9' => self.digits(),
                 other => return Err(invalid(other, "after decimal point in numeric literal")),
             }
         }
         if matches!(self.peek(), Some(b'e' | b'E')) {
             self.at += 1;
-            let mut digit = self.next()?;
+            let mut digit = self.next_or_space();
             if matches!(digit, b'+' | b'-') {
-                digit = self.next()?;
+                digit = self.next_or_space();
             }
             match digit {
                 b'0'..=b'9' => self.digits(),

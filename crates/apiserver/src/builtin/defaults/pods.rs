@@ -111,6 +111,16 @@ fn is_latest(image: &str) -> bool {
         return false;
     }
     let name = image.rsplit('/').next().unwrap_or(image);
+    // What is no name of an image has no tag either.
+    let lower = |part: &str| {
+        let inner = |character: char| character.is_ascii_lowercase() || character.is_ascii_digit();
+        part.starts_with(inner)
+            && part.ends_with(inner)
+            && part.chars().all(|character| inner(character) || "._-".contains(character))
+    };
+    if !lower(name.split(':').next().unwrap_or(name)) {
+        return false;
+    }
     name.split_once(':').is_none_or(|(_, tag)| tag == "latest")
 }
 

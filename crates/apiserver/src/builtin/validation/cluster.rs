@@ -348,7 +348,6 @@ pub(super) fn validate_runtime(change: &Change<'_>, errors: &mut Errors) {
     let handler = class.at("handler");
     if let Some(old) = &change.old {
         errors.immutable(&handler, &old.at("handler"));
-        return;
     }
     if handler.is_empty() {
         errors.required(&handler, "");

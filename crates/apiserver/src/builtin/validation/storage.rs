@@ -301,7 +301,6 @@ pub(super) fn validate_class(change: &Change<'_>, errors: &mut Errors) {
         for name in ["parameters", "provisioner", "reclaimPolicy", "volumeBindingMode"] {
             errors.immutable(&class.at(name), &old.at(name));
         }
-        return;
     }
     provisioner(&class.at("provisioner"), errors);
     parameters(&class.at("parameters"), true, errors);

@@ -5,7 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use kogge_machinery::{object_meta::dns_1123_label_messages, resource::ResourceType};
 use serde_json::Value;
 
-use super::{configuration, field::Field, services};
+use super::{
+    configuration,
+    field::{Field, same},
+    services,
+};
 
 const NODE_LABELS: [(&str, &str); 8] = [
     ("beta.kubernetes.io/arch", "deprecated since v1.14; use \"kubernetes.io/arch\" instead"),
@@ -42,6 +46,9 @@ const VOLUMES: [(&str, &str); 9] = [
     ("rbd", "deprecated in v1.28, non-functional in v1.31+"),
 ];
 
+const TOKENS_IN_ATTRIBUTES: &str = "spec.serviceAccountTokenInSecrets is unset; if supported by this CSI driver, set to true to \
+                                    prevent possible logging of tokens in volume attributes";
+
 /// The warnings about a new object (`old` absent) or a changed one.
 pub fn warnings(resource: &ResourceType, object: &Value, old: Option<&Value>) -> Vec<String> {
     let root = Field::root(object);
@@ -53,6 +60,13 @@ pub fn warnings(resource: &ResourceType, object: &Value, old: Option<&Value>) ->
             pod(&root, &mut warnings);
         }
         ("", "services") => return services::warnings(&root),
+        ("storage.k8s.io", "csidrivers") => {
+            let requests = root.at("spec.tokenRequests");
+            let changed = old.is_none_or(|old| !same(&old["spec"]["tokenRequests"], requests.value));
+            if changed && requests.len() > 0 && !root.at("spec.serviceAccountTokenInSecrets").is_set() {
+                warnings.push(TOKENS_IN_ATTRIBUTES.to_owned());
+            }
+        }
         ("", "secrets") => return configuration::warnings(&root),
         ("", "replicationcontrollers" | "podtemplates") | ("apps" | "batch", _) => {
             let named =

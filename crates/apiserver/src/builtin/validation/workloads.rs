@@ -46,12 +46,12 @@ fn selects_template(spec: &Field<'_>, errors: &mut Errors) -> bool {
 
 /// The template of a workload, which its selector must select. Under a selector that cannot be read, which is refused in
 /// the words of `wrong`, it is not looked at.
-fn selected_template(spec: &Field<'_>, wrong: &str, noun: &str, claims: Option<&BTreeSet<&str>>, errors: &mut Errors) {
+fn selected_template(spec: &Field<'_>, wrong: &str, noun: &str, errors: &mut Errors) {
     if !selects_template(spec, errors) {
         errors.invalid(&spec.at("selector"), wrong);
         return;
     }
-    pods::validate_template(&spec.at("template"), claims, errors);
+    pods::validate_template(&spec.at("template"), None, errors);
     always_restarted(spec, noun, errors);
 }
 
@@ -66,11 +66,35 @@ fn always_restarted(spec: &Field<'_>, noun: &str, errors: &mut Errors) {
     }
 }
 
+/// The template of a StatefulSet's pods with the volumes its claims become, which go before its own of the same name.
+fn with_claims(template: &Value, claims: &Value) -> Value {
+    let mut template = template.clone();
+    let claims = claims.as_array().map_or(&[][..], Vec::as_slice);
+    let Some(spec) = template.get_mut("spec").and_then(Value::as_object_mut).filter(|_| !claims.is_empty()) else {
+        return template;
+    };
+    let name = |of: &Value| of["name"].as_str().unwrap_or_default().to_owned();
+    // Of two claims of one name the last counts.
+    let mut names: Vec<String> = Vec::new();
+    for claim in claims {
+        let name = name(&claim["metadata"]);
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    let own = spec.remove("volumes").unwrap_or_default();
+    let own = own.as_array().into_iter().flatten().filter(|volume| !names.contains(&name(volume))).cloned();
+    let made = names.iter().map(|name| json!({"name": name, "persistentVolumeClaim": {"claimName": name}}));
+    let volumes: Vec<Value> = made.chain(own).collect();
+    spec.insert("volumes".to_owned(), volumes.into());
+    template
+}
+
 pub(super) fn validate_deployment(change: &Change<'_>, errors: &mut Errors) {
     let spec = change.new.at("spec");
     errors.not_negative(&spec.at("replicas"));
     selector(&spec, "deployment", errors);
-    selected_template(&spec, "invalid label selector", "ReplicaSet", None, errors);
+    selected_template(&spec, "invalid label selector", "ReplicaSet", errors);
     deployment_strategy(&spec.at("strategy"), errors);
     errors.none_negative(&spec, &["minReadySeconds", "revisionHistoryLimit"]);
     let (deadline, ready) = (spec.at("progressDeadlineSeconds"), spec.at("minReadySeconds"));
@@ -124,7 +148,7 @@ pub(super) fn validate_replica_set(change: &Change<'_>, errors: &mut Errors) {
     let spec = change.new.at("spec");
     errors.none_negative(&spec, &["replicas", "minReadySeconds"]);
     selector(&spec, "deployment", errors);
-    selected_template(&spec, "invalid label selector", "ReplicaSet", None, errors);
+    selected_template(&spec, "invalid label selector", "ReplicaSet", errors);
     if let Some(old) = &change.old {
         errors.immutable(&spec.at("selector"), &old.at("spec.selector"));
     }
@@ -185,8 +209,14 @@ pub(super) fn validate_stateful_set(change: &Change<'_>, errors: &mut Errors) {
         label(&service, errors);
     }
     selector(&spec, "statefulset", errors);
-    let names: BTreeSet<&str> = claims.items().map(|claim| claim.at("metadata.name").text()).collect();
-    selected_template(&spec, "", "StatefulSet", Some(&names), errors);
+    if selects_template(&spec, errors) {
+        let template = with_claims(spec.at("template").value, claims.value);
+        let template = Field::root(&template).reported_as("spec.template");
+        pods::validate_template(&template, Some(&BTreeSet::new()), errors);
+        always_restarted(&spec, "StatefulSet", errors);
+    } else {
+        errors.invalid(&spec.at("selector"), "");
+    }
     let Some(old) = &change.old else { return };
     let fixed = |spec: &Value| {
         let mut spec = spec.clone();
