@@ -105,10 +105,6 @@ fn apply_one(document: &mut Value, operation: &Value) -> Result<(), JsonPatchErr
             Some((into, key)) => {
                 add(into, key, value()?).map_err(|why| format!("error in add for path: '{shown}': {why}"))
             }
-            None if path.is_empty() => {
-                *document = value()?;
-                Ok(())
-            }
             None => Err(missing("path", &quote(shown))),
         },
         "remove" => match container(document, &path) {
@@ -119,10 +115,14 @@ fn apply_one(document: &mut Value, operation: &Value) -> Result<(), JsonPatchErr
         },
         "replace" => match container(document, &path) {
             Some((into, key)) => replace(into, key, value()?).map_err(|()| missing("key", shown)),
-            None if path.is_empty() => {
-                *document = value()?;
-                Ok(())
-            }
+            // The one operation that may change all of it, as the real server's library has it.
+            None if path.is_empty() => match value()? {
+                whole @ (Value::Object(_) | Value::Array(_)) => {
+                    *document = whole;
+                    Ok(())
+                }
+                _ => Err("replace operation value must be object or array".to_owned()),
+            },
             None => Err(missing("path", shown)),
         },
         "test" => test(document, &path, shown, &value()?),
@@ -135,10 +135,6 @@ fn apply_one(document: &mut Value, operation: &Value) -> Result<(), JsonPatchErr
                     match container(document, &path) {
                         Some((into, key)) => {
                             add(into, key, found).map_err(|why| format!("error while adding value during copy: {why}"))
-                        }
-                        None if path.is_empty() => {
-                            *document = found;
-                            Ok(())
                         }
                         None => Err(missing("destination path", shown)),
                     }
@@ -162,10 +158,6 @@ fn apply_one(document: &mut Value, operation: &Value) -> Result<(), JsonPatchErr
                 taken.and_then(|taken| match container(document, &path) {
                     Some((into, key)) => {
                         add(into, key, taken).map_err(|why| format!("error in move for path: '{shown}': {why}"))
-                    }
-                    None if path.is_empty() => {
-                        *document = taken;
-                        Ok(())
                     }
                     None => Err(missing("destination path", shown)),
                 })
