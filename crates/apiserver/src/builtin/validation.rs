@@ -175,15 +175,20 @@ pub fn validate(resource: &ResourceType, object: &Value, old: Option<&Value>, su
 
 /// How often a kind looks at the metadata of a changed object.
 pub fn metadata_rounds(resource: &ResourceType, subresource: &str) -> MetadataRounds {
-    let (as_change, as_whole) = match (resource.group.as_str(), resource.plural.as_str(), subresource) {
-        ("" | "events.k8s.io", "events", _) | ("policy", "poddisruptionbudgets", _) => (0, 0),
-        (_, _, "status") => (1, 0),
-        ("", "persistentvolumes", _) => (0, 2),
-        ("", "limitranges", _)
-        | ("admissionregistration.k8s.io", _, _)
-        | ("discovery.k8s.io", "endpointslices", _)
-        | ("flowcontrol.apiserver.k8s.io", _, _)
-        | ("storage.k8s.io", "csinodes" | "volumeattachments", _) => (0, 1),
+    let rounds = |as_change, as_whole| MetadataRounds { as_change, as_whole };
+    let plural = resource.plural.as_str();
+    if matches!(plural, "events" | "poddisruptionbudgets") {
+        return rounds(0, 0);
+    }
+    if subresource == "status" {
+        return rounds(1, 0);
+    }
+    match (resource.group.as_str(), plural) {
+        ("", "persistentvolumes") => rounds(0, 2),
+        ("admissionregistration.k8s.io" | "flowcontrol.apiserver.k8s.io", _)
+        | ("", "limitranges")
+        | ("discovery.k8s.io", "endpointslices")
+        | ("storage.k8s.io", "csinodes" | "volumeattachments") => rounds(0, 1),
         (
             "",
             "configmaps"
@@ -194,16 +199,14 @@ pub fn metadata_rounds(resource: &ResourceType, subresource: &str) -> MetadataRo
             | "pods"
             | "secrets"
             | "serviceaccounts",
-            _,
         )
-        | ("apps", "controllerrevisions", _)
-        | ("batch", "jobs", _)
-        | ("certificates.k8s.io" | "node.k8s.io" | "rbac.authorization.k8s.io", _, _)
-        | ("networking.k8s.io", "ingresses" | "ingressclasses" | "ipaddresses", _)
-        | ("storage.k8s.io", "csistoragecapacities" | "storageclasses" | "volumeattributesclasses", _) => (1, 1),
-        _ => (1, 0),
-    };
-    MetadataRounds { as_change, as_whole }
+        | ("apps", "controllerrevisions")
+        | ("batch", "jobs")
+        | ("certificates.k8s.io" | "node.k8s.io" | "rbac.authorization.k8s.io", _)
+        | ("networking.k8s.io", "ingresses" | "ingressclasses" | "ipaddresses")
+        | ("storage.k8s.io", "csistoragecapacities" | "storageclasses" | "volumeattributesclasses") => rounds(1, 1),
+        _ => rounds(1, 0),
+    }
 }
 
 /// The group errors of a kind are reported under. Events of both groups are one type in the real server.

@@ -24,12 +24,11 @@ pub(super) fn validate(
         };
         custom_resource::errors(resource, object, old, endpoint)
     } else {
-        let mut errors = match old {
-            None => object_meta::validate_metadata(resource, object),
-            Some(_) => {
-                let rounds = builtin::validation::metadata_rounds(resource, scope.subresource());
-                object_meta::validate_changed_metadata(resource, object, rounds)
-            }
+        let mut errors = if old.is_some() {
+            let rounds = builtin::validation::metadata_rounds(resource, scope.subresource());
+            object_meta::validate_changed_metadata(resource, object, rounds)
+        } else {
+            object_meta::validate_metadata(resource, object)
         };
         errors.extend(builtin::validation::validate(resource, object, old, scope.subresource()));
         errors

@@ -152,15 +152,12 @@ fn go_name(name: &str) -> String {
         .iter()
         .filter_map(|(start, go)| Some((go, name.strip_prefix(start)?)))
         .find(|(_, rest)| is_end(rest));
-    match initialism {
-        Some((go, rest)) => format!("{go}{rest}"),
-        None => {
-            let mut characters = name.chars();
-            characters
-                .next()
-                .map_or_else(String::new, |first| format!("{}{}", first.to_ascii_uppercase(), characters.as_str()))
-        }
+    if let Some((go, rest)) = initialism {
+        return format!("{go}{rest}");
     }
+    let mut characters = name.chars();
+    let first = characters.next().map(|first| first.to_ascii_uppercase());
+    first.into_iter().chain(characters).collect()
 }
 
 fn write(id: TypeId, value: &Value, into: &mut String) {
@@ -217,8 +214,9 @@ fn structured(id: StructId, value: &Value, into: &mut String) {
         match (field.name, table().shape(field.value)) {
             // The metadata of templates is merged into them.
             ("metadata", Shape::Struct(_)) => {
-                write(field.value, member, &mut text);
-                text = text.strip_prefix('{').and_then(|text| text.strip_suffix('}')).unwrap_or_default().to_owned();
+                let mut whole = String::new();
+                write(field.value, member, &mut whole);
+                text.push_str(whole.strip_prefix('{').and_then(|text| text.strip_suffix('}')).unwrap_or_default());
                 if text.is_empty() {
                     continue;
                 }

@@ -81,6 +81,7 @@ fn ours(subject: &Subject, status_subresource: bool, steps: &[Value]) -> Vec<Val
             api_version: version.api_version,
             subresource: step["subresource"].as_str().unwrap(),
             status_subresource,
+            resets_spec: false,
             status_takes_metadata: false,
             now: &now,
             versions: subject,

@@ -63,7 +63,7 @@ pub fn warnings(resource: &ResourceType, object: &Value, old: Option<&Value>) ->
         ("storage.k8s.io", "csidrivers") => {
             let requests = root.at("spec.tokenRequests");
             let changed = old.is_none_or(|old| !same(&old["spec"]["tokenRequests"], requests.value));
-            if changed && requests.len() > 0 && !root.at("spec.serviceAccountTokenInSecrets").is_set() {
+            if changed && !requests.is_empty() && !root.at("spec.serviceAccountTokenInSecrets").is_set() {
                 warnings.push(TOKENS_IN_ATTRIBUTES.to_owned());
             }
         }
