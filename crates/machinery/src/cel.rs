@@ -26,7 +26,7 @@ mod literals;
 pub(crate) mod macros;
 pub(crate) mod object_literals;
 pub(crate) mod optionals;
-mod signatures;
+pub(crate) mod signatures;
 pub(crate) mod source;
 pub(crate) mod types;
 

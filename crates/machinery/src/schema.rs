@@ -28,7 +28,7 @@ pub(crate) mod rule;
 mod rule_evaluation;
 pub(crate) mod rule_library;
 pub(crate) mod rule_projection;
-pub(crate) mod rule_scope;
+pub(crate) mod rule_types;
 pub(crate) mod rule_values;
 pub(crate) mod structural;
 mod validate;

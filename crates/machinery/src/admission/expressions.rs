@@ -1,7 +1,10 @@
 //! What expressions of admission may refer to and have to give (`k8s.io/apiserver/pkg/admission/plugin/cel/compile.go`
 //! and `composition.go`).
 
-use crate::cel::{declarations::Declarations, types::Type};
+use crate::cel::{
+    declarations::{Declarations, check},
+    types::Type,
+};
 
 /// What an expression is for: it decides what it may refer to and what it has to give.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +45,7 @@ impl Expressions {
     /// # Errors
     /// What is wrong with it.
     pub fn declare(&mut self, name: &str, expression: &str) -> Result<(), String> {
-        let checked = self.declarations(true, true).check(expression);
+        let checked = check(expression, &self.declarations(true, true));
         let of = checked.as_ref().map_or(Type::Dyn, known_type);
         if let Some(variables) = &mut self.variables {
             variables.push((name.to_owned(), of));
@@ -66,7 +69,7 @@ impl Expressions {
         if matches!(purpose, Purpose::ApplyConfiguration | Purpose::JsonPatch) {
             declarations.allow_patches();
         }
-        let found = declarations.check(expression).map_err(|problems| format!("compilation failed: {problems}"))?;
+        let found = check(expression, &declarations).map_err(|problems| format!("compilation failed: {problems}"))?;
         if wanted.contains(&found) {
             return Ok(());
         }

@@ -7,7 +7,7 @@ use kube_cel::cel::{
 };
 
 use super::{
-    declarations::Declarations,
+    declarations::Names,
     literals::Types,
     signatures::Signature,
     source::Problem,
@@ -16,7 +16,7 @@ use super::{
 
 /// A check under way.
 pub(super) struct Checker<'d> {
-    declarations: &'d Declarations,
+    declarations: &'d dyn Names,
     /// Variables of macros, the innermost last.
     scopes: Vec<(String, Type)>,
     mapping: Mapping,
@@ -26,7 +26,7 @@ pub(super) struct Checker<'d> {
 }
 
 impl<'d> Checker<'d> {
-    pub(super) fn new(declarations: &'d Declarations) -> Self {
+    pub(super) fn new(declarations: &'d dyn Names) -> Self {
         Self {
             declarations,
             scopes: Vec::new(),

@@ -2,8 +2,6 @@
 
 use std::collections::HashMap;
 
-use kube_cel::cel::IdedExpr;
-
 use super::{
     checker::Checker,
     literals,
@@ -46,6 +44,45 @@ const JSON_PATCH: &str = "JSONPatch";
 /// The type of what an apply configuration gives.
 const OBJECT: &str = "Object";
 
+/// What an expression may refer to.
+pub(crate) trait Names {
+    /// The type of a variable, or of a name that is a type.
+    fn name(&self, name: &str) -> Option<Type>;
+
+    /// The type of a field of objects of a type.
+    fn field(&self, object: &str, field: &str) -> Option<Type>;
+
+    /// The ways to call a function.
+    fn function(&self, name: &str) -> Option<&'static [Signature]>;
+}
+
+/// The type that a name stands for which is a type everywhere.
+pub(crate) fn type_name(name: &str) -> Option<Type> {
+    let named = NAMED_TYPES.iter().find(|(known, _)| *known == name)?;
+    Some(Type::Named(Box::new(named.1.clone())))
+}
+
+/// The ways to call a function that every expression knows.
+pub(crate) fn function(name: &str) -> Option<&'static [Signature]> {
+    signatures(name).filter(|_| !name.starts_with("jsonpatch."))
+}
+
+/// The type of what an expression gives.
+///
+/// # Errors
+/// What is wrong with it, in the words of cel-go: each with its place and the line around it.
+pub(crate) fn check(source: &str, names: &dyn Names) -> Result<Type, String> {
+    let tree = parse(source)?;
+    let mut checker = Checker::new(names);
+    let result = checker.check(&tree);
+    let result = checker.settled(&result);
+    let (types, mut problems) = checker.finish();
+    if problems.is_empty() {
+        literals::find_problems(&tree, &types, &mut problems);
+    }
+    if problems.is_empty() { Ok(result) } else { Err(shown(source, &problems)) }
+}
+
 impl Declarations {
     pub(crate) fn declare(&mut self, variable: &str, of: Type) {
         self.variables.insert(variable.to_owned(), of);
@@ -64,23 +101,20 @@ impl Declarations {
         self.patches = true;
     }
 
-    /// The type of a variable, or of a name that is a type.
-    pub(super) fn name(&self, name: &str) -> Option<Type> {
-        let named = || NAMED_TYPES.iter().find(|(known, _)| *known == name).map(|(_, of)| of.clone());
-        self.variables
-            .get(name)
-            .cloned()
-            .or_else(|| named().or_else(|| self.object(name)).map(|of| Type::Named(Box::new(of))))
-    }
-
     /// The type of objects with this name.
     fn object(&self, name: &str) -> Option<Type> {
         let of_patches = name == OBJECT || name == JSON_PATCH || name.starts_with("Object.");
         (self.objects.contains_key(name) || (self.patches && of_patches)).then(|| Type::object(name))
     }
+}
 
-    /// The type of a field of objects of a type.
-    pub(super) fn field(&self, object: &str, field: &str) -> Option<Type> {
+impl Names for Declarations {
+    fn name(&self, name: &str) -> Option<Type> {
+        let object = || self.object(name).map(|of| Type::Named(Box::new(of)));
+        self.variables.get(name).cloned().or_else(|| type_name(name)).or_else(object)
+    }
+
+    fn field(&self, object: &str, field: &str) -> Option<Type> {
         if let Some(fields) = self.objects.get(object) {
             return fields.iter().find(|(known, _)| known == field).map(|(_, of)| of.clone());
         }
@@ -93,24 +127,7 @@ impl Declarations {
         }
     }
 
-    /// The ways to call a function.
-    pub(super) fn function(&self, name: &str) -> Option<&'static [Signature]> {
+    fn function(&self, name: &str) -> Option<&'static [Signature]> {
         signatures(name).filter(|_| self.patches || !name.starts_with("jsonpatch."))
-    }
-
-    /// The type of what an expression gives.
-    ///
-    /// # Errors
-    /// What is wrong with it, in the words of cel-go: each with its place and the line around it.
-    pub(crate) fn check(&self, source: &str) -> Result<Type, String> {
-        let tree: IdedExpr = parse(source)?;
-        let mut checker = Checker::new(self);
-        let result = checker.check(&tree);
-        let result = checker.settled(&result);
-        let (types, mut problems) = checker.finish();
-        if problems.is_empty() {
-            literals::find_problems(&tree, &types, &mut problems);
-        }
-        if problems.is_empty() { Ok(result) } else { Err(shown(source, &problems)) }
     }
 }

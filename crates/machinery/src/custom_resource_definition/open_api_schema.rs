@@ -5,13 +5,14 @@ use serde_json::{Map, Value};
 
 use super::selectable_fields::resolve;
 use crate::{
+    patch::go_json,
     schema::{
         messages,
         path::FieldPath,
         rule::{Expression, ValidationRule},
-        rule_scope,
+        rule_types::{RuleNames, message_problem, rule_problem},
     },
-    status_error::FieldError,
+    status_error::{FieldError, FieldErrorKind},
 };
 
 const TYPES: [&str; 6] = ["array", "boolean", "integer", "number", "object", "string"];
@@ -368,27 +369,29 @@ impl Walk {
 
     fn rule_programs(&mut self, rule: &Value, schema: &Value, path: &FieldPath<'_>, scope: &Scope) {
         let Some(parsed) = ValidationRule::from_json(rule) else { return };
-        let expressions =
-            [("rule", Some(parsed.rule.as_str())), ("messageExpression", parsed.message_expression.as_deref())];
-        let mut uses_old_self = false;
-        for (name, source) in expressions {
-            let Some(source) = source else { continue };
-            let problem = match Expression::compile(source) {
-                Err(reason) => Some(reason),
-                Ok(expression) => {
-                    uses_old_self |= name == "rule" && expression.analysis.uses_old_self;
-                    rule_scope::problem(source, &expression.analysis, schema, scope.is_root)
+        let names = RuleNames::of(schema, scope.is_root, parsed.optional_old_self == Some(true));
+        let mut refuse = |name: &str, problem: &str| {
+            let message = format!("Invalid value: {}: {problem}", as_go_struct(rule));
+            self.rule_errors.push(FieldError {
+                kind: FieldErrorKind::Invalid,
+                field: path.field(name).to_field(),
+                message,
+            });
+        };
+        // A message is looked at only where the rule itself is right.
+        let problem = rule_problem(&parsed.rule, &names);
+        let is_right = problem.is_none();
+        match (problem, &parsed.message_expression) {
+            (Some(problem), _) => refuse("rule", &problem),
+            (None, Some(message)) => {
+                if let Some(problem) = message_problem(message, &names) {
+                    refuse("messageExpression", &problem);
                 }
-            };
-            if let Some(problem) = problem {
-                let detail = if name == "rule" {
-                    format!("compilation failed: {problem}")
-                } else {
-                    format!("messageExpression compilation failed: {problem}")
-                };
-                self.rule_errors.push(messages::invalid(path.field(name).to_field(), rule, &detail));
             }
+            (None, None) => {}
         }
+        let uses_old_self =
+            is_right && Expression::compile(&parsed.rule).is_ok_and(|expression| expression.analysis.uses_old_self);
         if uses_old_self {
             if let Some(within) = &scope.uncorrelatable {
                 let detail =
@@ -443,6 +446,23 @@ impl Walk {
             }
         }
     }
+}
+
+/// A rule as the real server shows it: its own type, member by member.
+fn as_go_struct(rule: &Value) -> String {
+    let members = [
+        ("Rule", "rule", Value::from("")),
+        ("Message", "message", Value::from("")),
+        ("MessageExpression", "messageExpression", Value::from("")),
+        ("Reason", "reason", Value::Null),
+        ("FieldPath", "fieldPath", Value::from("")),
+        ("OptionalOldSelf", "optionalOldSelf", Value::Null),
+    ];
+    let shown = members.map(|(shown, name, absent)| {
+        let value = rule.get(name).filter(|value| !value.is_null()).unwrap_or(&absent);
+        format!("\"{shown}\":{}", go_json(value))
+    });
+    format!("{{{}}}", shown.join(","))
 }
 
 fn is_true(schema: &Map<String, Value>, keyword: &str) -> bool {

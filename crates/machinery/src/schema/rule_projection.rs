@@ -58,8 +58,6 @@ pub(crate) struct Analysis {
     /// Whether the order of lists makes no difference: no item is taken by its position, no list is made of another
     /// or compared with a literal one.
     pub(crate) ignores_order: bool,
-    /// Regular expressions that are literals.
-    pub(crate) patterns: Vec<String>,
     /// Whether the cost depends on the size of the object.
     pub(crate) loops: bool,
 }
@@ -113,11 +111,6 @@ fn collect<'a>(expression: &'a IdedExpr, bound: &mut Vec<&'a str>, analysis: &mu
                 matches!(call.args.last().map(|last| &last.expr), Some(Expr::Literal(LiteralValue::String(_))))
                     && matches!(call.func_name.as_str(), operators::INDEX | operators::OPT_INDEX);
             analysis.ignores_order &= by_name || !ORDER_MATTERS.contains(&call.func_name.as_str());
-            if call.func_name == "matches"
-                && let Some(Expr::Literal(LiteralValue::String(pattern))) = call.args.last().map(|last| &last.expr)
-            {
-                analysis.patterns.push(pattern.inner().to_owned());
-            }
             call.target.iter().for_each(|target| collect(target, bound, analysis));
             call.args.iter().for_each(|argument| collect(argument, bound, analysis));
         }
