@@ -63,6 +63,7 @@ mod other_versions;
 mod patch;
 mod patched_object;
 mod pod_subresources;
+mod policy_access;
 mod presentation;
 mod query;
 mod resource_metrics;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use kogge_machinery::{
     admission::{MatchResult, MutatingPolicy, ObjectPatch, PolicyBinding},
-    status_error::ApiError,
+    status_error::{ApiError, quote},
     typed_object::TypedKind,
 };
 use kube_core::response::StatusCause;
@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::{
     Attributes,
     mutation::{Reinvocations, Subject},
-    policies::{binding_matches, bindings, parameters},
+    policies::{Misconfigured, binding_matches, bindings, parameters},
     webhooks::{Invocation, completed},
 };
 use crate::registry::ServedResource;
@@ -58,7 +58,7 @@ pub(super) async fn mutate(
         let variables = |subject: &Subject<'_>| {
             bindings(attributes, served, Some(&subject.current), subject.old(&invocation), &parameters)
         };
-        let mut fail = |message: &str| failures.extend(failure(policy, binding, message, "Invalid"));
+        let mut fail = |message: &str| failures.extend(failure(policy, binding, message));
         match policy.definition.conditions_match(&variables(subject)) {
             MatchResult::Matches => {}
             MatchResult::Excluded => continue,
@@ -124,23 +124,38 @@ fn concerned<'p>(
                 invocation: invocation.clone(),
                 parameters,
             })),
-            Err(message) => {
-                let message = format!("failed to configure binding: {message}");
-                failures.extend(failure(policy, binding, &message, "Forbidden"));
+            Err(problem) if policy.definition.ignore_failures => {
+                let (policy, binding) = (&policy.definition.name, &binding.name);
+                tracing::warn!(policy, binding, %problem, "a mutating policy can not be applied");
+            }
+            Err(problem) => {
+                let name = &policy.definition.name;
+                let who = match problem {
+                    Misconfigured::Policy(_) => format!("policy {}", quote(name)),
+                    Misconfigured::Binding(_) => format!("policy '{name}' with binding '{}'", binding.name),
+                };
+                let message = format!("{who} denied request: {problem}");
+                // A policy is told of once, not for each of its bindings.
+                if failures.last().is_none_or(|last| last.message != message) {
+                    failures.push(Failure { message, reason: "Forbidden" });
+                }
             }
         }
     }
     Ok(calls)
 }
 
-/// A failure, if the policy does not ignore it.
-fn failure(policy: &MutatingPolicy, binding: &PolicyBinding, message: &str, reason: &'static str) -> Option<Failure> {
+/// A failure to evaluate an expression, if the policy does not ignore it.
+fn failure(policy: &MutatingPolicy, binding: &PolicyBinding, message: &str) -> Option<Failure> {
     let (name, binding) = (&policy.definition.name, &binding.name);
     if policy.definition.ignore_failures {
         tracing::warn!(policy = name, binding, message, "a mutating policy can not be applied");
         return None;
     }
-    Some(Failure { message: format!("policy '{name}' with binding '{binding}' denied request: {message}"), reason })
+    Some(Failure {
+        message: format!("policy '{name}' with binding '{binding}' denied request: {message}"),
+        reason: "Invalid",
+    })
 }
 
 /// A patched object as Go's types have it.

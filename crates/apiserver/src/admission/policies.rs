@@ -101,13 +101,16 @@ fn judgements(
 ) -> Result<Vec<Judgement>, ApiError> {
     let definition = &policy.definition;
     Ok(match parameters(attributes, definition, binding)? {
-        Err(message) if definition.ignore_failures => {
-            tracing::warn!(policy = definition.name, binding = binding.name, message, "a policy can not be applied");
+        Err(problem) if definition.ignore_failures => {
+            tracing::warn!(policy = definition.name, binding = binding.name, %problem, "a policy can not be applied");
             Vec::new()
         }
-        Err(message) => {
-            let message = format!("failed to configure binding: {message}");
-            vec![Judgement { failed_annotations: vec![Decision::failure(message, 0)], ..Judgement::default() }]
+        Err(problem) => {
+            let decision = match problem {
+                Misconfigured::Policy(_) => Decision::failure_of_policy(problem.to_string()),
+                Misconfigured::Binding(_) => Decision::failure(problem.to_string(), 0),
+            };
+            vec![Judgement { failed_annotations: vec![decision], ..Judgement::default() }]
         }
         Ok(parameters) => parameters
             .iter()
@@ -208,25 +211,37 @@ impl Authorizer for PlaneAuthorizer {
     }
 }
 
+/// What keeps a policy from being applied.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Misconfigured {
+    /// Whatever binds it.
+    #[error("failed to configure policy: {0}")]
+    Policy(String),
+    /// By this binding.
+    #[error("failed to configure binding: {0}")]
+    Binding(String),
+}
+
 /// The parameters to judge a request with: one null for a policy without any. The inner error says why there are none.
 pub(super) fn parameters(
     attributes: &Attributes<'_>,
     policy: &Definition,
     binding: &PolicyBinding,
-) -> Result<Result<Vec<Value>, String>, ApiError> {
+) -> Result<Result<Vec<Value>, Misconfigured>, ApiError> {
     let (Some((api_version, kind)), Some(reference)) = (&policy.parameter_kind, &binding.parameters) else {
         return Ok(Ok(vec![Value::Null]));
     };
     let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
     let Some(served) = attributes.plane.registry().find_kind(group, kind) else {
-        return Ok(Err(format!("failed to find resource referenced by paramKind: '{group}/{version}, Kind={kind}'")));
+        let problem = format!("failed to find resource referenced by paramKind: '{group}/{version}, Kind={kind}'");
+        return Ok(Err(Misconfigured::Policy(problem)));
     };
     let found = find(attributes, &served, reference)?;
     Ok(match found {
-        Ok(found) if found.is_empty() && reference.deny_without => {
-            Err("no params found for policy binding with `Deny` parameterNotFoundAction".to_owned())
-        }
-        other => other,
+        Ok(found) if found.is_empty() && reference.deny_without => Err(Misconfigured::Binding(
+            "no params found for policy binding with `Deny` parameterNotFoundAction".to_owned(),
+        )),
+        other => other.map_err(Misconfigured::Binding),
     })
 }
 

@@ -16,6 +16,7 @@ use super::{
     object_decoding::decode_resource,
     object_type::check_type,
     object_write::{Merged, WriteScope, Writer, Written, write_error},
+    policy_access,
     presentation::{convert_to_stored, present},
     reviews,
 };
@@ -150,6 +151,7 @@ pub(crate) async fn create_object(
         }
         let uid = uuid::Uuid::new_v4().to_string();
         let mut object = finish_create(context.plane, served, candidate, &writer.now, &uid)?;
+        policy_access::check(context, &object, None)?;
         if let Some(review) = &review {
             review.validate(None, &object).await?;
         }

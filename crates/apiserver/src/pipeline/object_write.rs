@@ -18,6 +18,7 @@ use super::{
     escalation,
     object_completion::complete_update,
     other_versions::ServedVersions,
+    policy_access,
     presentation::{convert_to_stored, present},
 };
 use crate::{
@@ -160,6 +161,7 @@ pub(crate) async fn update_object(
         escalation::check(context, merged.object(), Some(&old))?;
         let new = complete_update(context.plane, served, &old, merged, scope, writer, review.as_ref()).await?;
         if scope == WriteScope::Main {
+            policy_access::check(context, &new, Some(&old))?;
             warn(context, &new, Some(&old));
         }
         let removed = is_last_finalizer_gone(served, &old, &new);

@@ -123,12 +123,19 @@ pub struct Decision {
     pub reason: String,
     /// Position of the expression in the policy's validations.
     pub index: usize,
+    /// Whether this is so whatever binds the policy.
+    pub is_of_policy: bool,
 }
 
 impl Decision {
     /// Something that keeps a policy from being applied.
     pub fn failure(message: String, index: usize) -> Self {
-        Self { message, reason: "Invalid".to_owned(), index }
+        Self { message, reason: "Invalid".to_owned(), index, is_of_policy: false }
+    }
+
+    /// Something that keeps a policy from being applied, whatever binds it.
+    pub fn failure_of_policy(message: String) -> Self {
+        Self { is_of_policy: true, ..Self::failure(message, 0) }
     }
 }
 
@@ -205,6 +212,7 @@ impl Policy {
                     message: validation.explanation(&telling.bindings),
                     reason: validation.reason.clone(),
                     index,
+                    is_of_policy: false,
                 }),
                 Err(_) if self.definition.ignore_failures => {}
                 Err(message) => judgement.decisions.push(Decision::failure(message, index)),
@@ -366,7 +374,8 @@ pub fn denied_by_policy(
 ) -> ApiError {
     let PolicyBinding { name: binding, policy, .. } = binding;
     let why = &decision.message;
-    let message = format!("ValidatingAdmissionPolicy '{policy}' with binding '{binding}' denied request: {why}");
+    let binding = if decision.is_of_policy { String::new() } else { format!(" with binding '{binding}'") };
+    let message = format!("ValidatingAdmissionPolicy '{policy}'{binding} denied request: {why}");
     let mut error = ApiError::forbidden(resource, name, &message).with_cause("", &message, "");
     error.0.reason.clone_from(&decision.reason);
     error.0.code = match decision.reason.as_str() {

@@ -390,8 +390,9 @@ impl Walk {
             }
             (None, None) => {}
         }
-        let uses_old_self =
-            is_right && Expression::compile(&parsed.rule).is_ok_and(|expression| expression.analysis.uses_old_self);
+        let uses_old_self = is_right
+            && parsed.reads_old_self()
+            && Expression::compile(&parsed.rule).is_ok_and(|expression| expression.analysis.uses_old_self);
         if uses_old_self {
             if let Some(within) = &scope.uncorrelatable {
                 let detail =

@@ -49,12 +49,21 @@ const VOLUMES: [(&str, &str); 9] = [
 const TOKENS_IN_ATTRIBUTES: &str = "spec.serviceAccountTokenInSecrets is unset; if supported by this CSI driver, set to true to \
                                     prevent possible logging of tokens in volume attributes";
 
+/// How names of what comes from files of the server end.
+const STATIC_SUFFIX: &str = ".static.k8s.io";
+
 /// The warnings about a new object (`old` absent) or a changed one.
 pub fn warnings(resource: &ResourceType, object: &Value, old: Option<&Value>) -> Vec<String> {
     let root = Field::root(object);
     let new = old.is_none();
     let mut warnings = Vec::new();
     match (resource.group.as_str(), resource.plural.as_str()) {
+        ("admissionregistration.k8s.io", _) if root.at("metadata.name").text().ends_with(STATIC_SUFFIX) => {
+            warnings.push(format!(
+                "metadata.name: names ending with \"{STATIC_SUFFIX}\" are reserved for static manifest-based \
+                 configurations and cannot be managed via the API"
+            ));
+        }
         ("", "pods") if new => {
             host_name(&root, "the Pod's hostname", &mut warnings);
             pod(&root, &mut warnings);
