@@ -263,18 +263,32 @@ pub fn prepare_update(resource: &ResourceType, old: &Value, new: &mut Value) -> 
     if !(resource.custom || resource.has_generation) {
         return Ok(());
     }
-    let annotations =
-        |object: &Map<String, Value>| object.get("metadata").and_then(|value| value.get("annotations")).cloned();
-    let changed = new.as_object().is_some_and(|new_object| {
-        !equal_outside_metadata(old_object, new_object)
-            || (resource.group == "apps"
-                && resource.kind == "Deployment"
-                && annotations(old_object) != annotations(new_object))
-    });
-    if changed {
+    if is_counted(resource, old_object, new) {
         bump_generation(metadata_mut(new)?);
     }
     Ok(())
+}
+
+/// Whether a change moves the generation.
+fn is_counted(resource: &ResourceType, old: &Map<String, Value>, new: &Value) -> bool {
+    let annotations =
+        |object: &Map<String, Value>| object.get("metadata").and_then(|value| value.get("annotations")).cloned();
+    new.as_object().is_some_and(|new| {
+        !equal_outside_metadata(old, new)
+            || (resource.group == "apps" && resource.kind == "Deployment" && annotations(old) != annotations(new))
+    })
+}
+
+/// Takes back what [`prepare_update`] counted where nothing is left of the change in the form objects are stored in.
+pub fn withdraw_generation(resource: &ResourceType, old: &Value, new: &mut Value) {
+    let Some(old_object) = old.as_object() else { return };
+    let moved = old["metadata"]["generation"] != new["metadata"]["generation"];
+    if moved
+        && !is_counted(resource, old_object, new)
+        && let Ok(metadata) = metadata_mut(new)
+    {
+        restore(metadata, old_object.get("metadata").and_then(Value::as_object), "generation");
+    }
 }
 
 /// Empty lists and maps of metadata are as good as absent and left out, as `omitempty` does upstream.

@@ -271,6 +271,9 @@ pub(crate) async fn complete_update(
         }
     }
     canonicalize_stored(served, &mut object);
+    if scope == WriteScope::Main && !served.resource.custom {
+        object_meta::withdraw_generation(&served.resource, old, &mut object);
+    }
     validate(served, &object, Some(old), scope)?;
     if let Some(review) = review {
         review.validate(Some(old), &object).await?;

@@ -119,6 +119,17 @@ async fn merge(
         if !new.is_object() {
             return Err(ApiError::unprocessable());
         }
+        if encoding != BodyEncoding::StrategicMergePatch
+            && matches!(&new["apiVersion"], Value::Null | Value::String(_))
+            && new["apiVersion"].as_str().is_none_or(str::is_empty)
+        {
+            // Of no version, the real server reads it as its internal type, which has none of the names.
+            return Err(if served.resource.custom {
+                ApiError::internal("Object 'apiVersion' is missing in 'object has no apiVersion field'")
+            } else {
+                nameless(old["metadata"]["name"].as_str().unwrap_or_default())
+            });
+        }
         let patch = Patch { encoding, value, duplicates: &decoded.duplicates };
         let (new, found) = patch.decode_result(&served, new, validation, apply_patch)?;
         findings = found;
@@ -140,7 +151,7 @@ async fn server_side_apply(
         return Err(invalid_options(FieldError::required("fieldManager", "is required for apply patch")));
     }
     let mut applied = decoded.value;
-    check_applied_type(&context.served, &applied)?;
+    check_applied_type(context, &applied)?;
     let says_namespace = applied["metadata"]["namespace"].as_str().is_some_and(|namespace| !namespace.is_empty());
     place(&context.served, &context.namespace, &mut applied)?;
     let says_name = match applied["metadata"].get("name") {
@@ -240,12 +251,19 @@ fn duplicate_fields(
 }
 
 /// Checks that what is applied is of the type the path names.
-fn check_applied_type(served: &ServedResource, applied: &Value) -> Result<(), ApiError> {
+fn check_applied_type(context: &RequestContext<'_>, applied: &Value) -> Result<(), ApiError> {
+    let served = &*context.served;
     let text = |field: &str| applied[field].as_str().unwrap_or_default();
     let (kind, api_version) = (text("kind"), text("apiVersion"));
-    if applied.is_null()
-        || (applied.is_object() && (kind.is_empty() || api_version.is_empty() || kind != served.resource.kind))
-    {
+    let (group, version) = api_version.rsplit_once('/').unwrap_or(("", api_version));
+    if group.contains('/') {
+        return Err(ApiError::bad_request("invalid object type: /, Kind="));
+    }
+    let is_served = || {
+        group == served.resource.group
+            && context.plane.registry().find(group, version, &served.resource.plural).is_some()
+    };
+    if applied.is_null() || (applied.is_object() && (kind.is_empty() || kind != served.resource.kind || !is_served())) {
         let version = if api_version.contains('/') || api_version.is_empty() {
             if api_version.is_empty() { "/".to_owned() } else { api_version.to_owned() }
         } else {

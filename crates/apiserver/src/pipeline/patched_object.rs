@@ -25,6 +25,17 @@ pub(super) struct Patch<'a> {
     pub(super) duplicates: &'a [String],
 }
 
+/// Why a value cannot become a text, as the conversion of maps to types says it.
+fn text_problem(value: &Value) -> Option<&'static str> {
+    match value {
+        Value::Null | Value::String(_) => None,
+        Value::Bool(_) => Some("cannot convert bool to string"),
+        Value::Number(number) if number.is_f64() => Some("cannot convert float64 to string"),
+        Value::Number(_) => Some("cannot convert int64 to string"),
+        Value::Array(_) | Value::Object(_) => Some("unrecognized type: string"),
+    }
+}
+
 /// 422 with the patched object.
 fn invalid_patch(shown: &str, why: &str) -> ApiError {
     ApiError::invalid("", "", "", &[FieldError::invalid("patch", &Value::from(shown), why)])
@@ -97,6 +108,9 @@ impl Patch<'_> {
         patch_again: impl Fn() -> Result<Value, ApiError>,
     ) -> Result<(Value, Vec<String>), ApiError> {
         if self.encoding == BodyEncoding::StrategicMergePatch {
+            if let Some(why) = ["apiVersion", "kind"].iter().find_map(|name| text_problem(&patched[*name])) {
+                return Err(invalid_patch(&go_text(self.value), why));
+            }
             // What it was made of has a type of its own, whatever the patch says.
             patched["apiVersion"] = api_version.into();
             patched["kind"] = kind.into();

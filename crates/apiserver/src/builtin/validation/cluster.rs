@@ -25,14 +25,18 @@ pub(super) fn validate_node(change: &Change<'_>, errors: &mut Errors) {
         }
     }
     let networks = spec.at("podCIDRs");
-    let Some(old) = &change.old else {
+    if change.subresource.is_empty() {
         networks.items().for_each(|item| network(&item, &[], errors));
         let families: Vec<bool> = networks.texts().map(|text| text.contains(':')).collect();
         if families.len() > 2 || (families.len() == 2 && families[0] == families[1]) {
             errors.invalid(&networks, "may specify no more than one CIDR for each IP family");
         }
-        return;
-    };
+    }
+    let Some(old) = &change.old else { return };
+    if change.subresource.is_empty() {
+        // The rules of a change ask for these once more.
+        taints(&node_taints, errors);
+    }
     let known = old.at("spec.podCIDRs");
     if !known.is_empty() && !known.texts().eq(networks.texts()) {
         errors.forbidden(&networks, &format!("node updates may not change podCIDR {ONCE}"));

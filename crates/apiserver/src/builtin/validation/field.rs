@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use kogge_machinery::{
     quantity::Quantity,
-    status_error::{FieldError, FieldErrorKind},
+    status_error::{FieldError, FieldErrorKind, quote},
     typed_object::TypedKind,
 };
 use serde_json::Value;
@@ -168,6 +168,15 @@ impl Errors {
         self.showing(FieldErrorKind::Invalid, field, field.value, detail);
     }
 
+    /// Refuses a value that is reported under a path of its own; `path` is where it stands.
+    pub(crate) fn invalid_of(&mut self, field: &Field<'_>, path: &str, detail: &str) {
+        let text = self.kind.and_then(|of| of.shown(path, field.value));
+        self.found.push(match text {
+            Some(text) => FieldError::with_text(FieldErrorKind::Invalid, field.path(), &text, detail),
+            None => FieldError::invalid(field.path(), field.value, detail),
+        });
+    }
+
     /// Refuses a text or number whose absence is its zero value.
     pub(crate) fn invalid_text(&mut self, field: &Field<'_>, detail: &str) {
         self.show(field, &field.text().into(), detail);
@@ -199,6 +208,13 @@ impl Errors {
 
     pub(crate) fn not_supported(&mut self, field: &Field<'_>, supported: &[&str]) {
         self.found.push(FieldError::not_supported(field.path(), &field.text().into(), supported));
+    }
+
+    /// As [`Self::not_supported`], of a value that is no text.
+    pub(crate) fn not_supported_value(&mut self, field: &Field<'_>, supported: &[&str]) {
+        let quoted: Vec<String> = supported.iter().map(|text| quote(text)).collect();
+        let detail = format!("supported values: {}", quoted.join(", "));
+        self.showing(FieldErrorKind::NotSupported, field, field.value, &detail);
     }
 
     pub(crate) fn too_long(&mut self, field: &Field<'_>, limit: usize) {

@@ -7,7 +7,7 @@ use kogge_machinery::{
     selector::LabelSelector,
     status_error::{FieldError, quote},
 };
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{
     Change,
@@ -23,10 +23,25 @@ const MAX_INDEXES: i64 = 100_000;
 pub(super) fn validate(change: &Change<'_>, errors: &mut Errors) {
     let job = &change.new;
     let spec = job.at("spec");
-    if change.old.is_none() {
-        generated_selector(job, errors);
+    generated_selector(job, errors);
+    selecting_spec(&spec, errors);
+    let (name, completions) = (job.at("metadata.name"), spec.at("completions").count());
+    if spec.at("completionMode").text() == INDEXED && completions > 0 {
+        let last = format!("{}-{}", name.text(), completions - 1);
+        if !dns_1123_label_messages(&last).is_empty() {
+            errors.invalid(&name, &format!("will not able to create pod with invalid DNS label: {last}"));
+        }
     }
-    job_spec(&spec, errors);
+    if let Some(old) = &change.old {
+        // The rules of a change ask for all of the spec once more.
+        selecting_spec(&spec, errors);
+        validate_update(&spec, old, errors);
+    }
+}
+
+/// The spec of a Job, and how it selects its pods.
+fn selecting_spec(spec: &Field<'_>, errors: &mut Errors) {
+    job_spec(spec, errors);
     let selector = spec.at("selector");
     if selector.is_set() {
         label_selector(&selector, errors);
@@ -39,17 +54,6 @@ pub(super) fn validate(change: &Change<'_>, errors: &mut Errors) {
         && (!selector.is_set() || !parsed.matches_labels(labels.value.as_object()))
     {
         errors.invalid(&labels, "`selector` does not match template `labels`");
-    }
-    let (name, completions) = (job.at("metadata.name"), spec.at("completions").count());
-    match &change.old {
-        Some(old) => validate_update(&spec, old, errors),
-        None if spec.at("completionMode").text() == INDEXED && completions > 0 => {
-            let last = format!("{}-{}", name.text(), completions - 1);
-            if !dns_1123_label_messages(&last).is_empty() {
-                errors.invalid(&name, &format!("will not able to create pod with invalid DNS label: {last}"));
-            }
-        }
-        None => {}
     }
 }
 
@@ -122,7 +126,7 @@ pub(super) fn job_spec(spec: &Field<'_>, errors: &mut Errors) {
         if mode.text() == INDEXED {
             success_policy(&success, completions.count(), errors);
         } else {
-            errors.show(&success, &json!({"Rules": success.at("rules").value}), "requires indexed completion mode");
+            errors.invalid(&success, "requires indexed completion mode");
         }
     }
     let replacement = spec.at("podReplacementPolicy");

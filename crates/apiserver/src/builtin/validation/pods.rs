@@ -73,6 +73,16 @@ pub(super) fn validate_template<'o>(template: &Field<'o>, claims: Option<&BTreeS
     }
 }
 
+/// What the rules of a StatefulSet ask of the metadata of its template once more.
+pub(super) fn validate_template_metadata(template: &Field<'_>, errors: &mut Errors) {
+    let (metadata, spec) = (template.at("metadata"), template.at("spec"));
+    labels(&metadata.at("labels").reported_at(template, "labels"), errors);
+    let given = metadata.at("annotations").reported_at(template, "annotations");
+    text::annotations(&given, errors);
+    annotations::check(&given, &spec, errors);
+    annotations::check_fields(&given, &spec, errors);
+}
+
 /// A pod spec; `pod` is absent for a template.
 fn validate_spec<'o>(
     spec: &Field<'o>,

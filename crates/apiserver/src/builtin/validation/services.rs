@@ -36,9 +36,9 @@ fn needs_health_check(service: &Field<'_>) -> bool {
 /// A Service that is created or changed.
 pub(super) fn validate(change: &Change<'_>, errors: &mut Errors) {
     let service = &change.new;
-    if change.old.is_none() && !is_external_name(service) {
-        // Who gives a new Service its addresses looks at them before anybody looks at the rest.
-        addresses(service, None, errors);
+    if !is_external_name(service) {
+        // Who gives a Service its addresses looks at them before anybody looks at the rest.
+        addresses(service, change.old.as_ref(), errors);
         if errors.len() > 0 {
             return;
         }
@@ -65,9 +65,6 @@ pub(super) fn validate(change: &Change<'_>, errors: &mut Errors) {
     }
     kind(service, errors);
     affinity(&service.at("spec"), errors);
-    if !is_external_name(service) {
-        addresses(service, change.old.as_ref(), errors);
-    }
     let known: Vec<&str> = change.old.iter().flat_map(|old| old.at("spec.externalIPs").texts()).collect();
     for external in service.at("spec.externalIPs").items() {
         if address(&external, &known, errors) {

@@ -173,9 +173,7 @@ fn volume_spec(spec: &Field<'_>, name: &str, inline: bool, errors: &mut Errors) 
             errors.required(&capacity, "");
         }
         if !capacity.key("storage").is_set() || capacity.len() > 1 {
-            let error =
-                kogge_machinery::status_error::FieldError::not_supported(capacity.path(), capacity.value, &["storage"]);
-            errors.push(error);
+            errors.not_supported_value(&capacity, &["storage"]);
         }
         for (_, value) in capacity.entries() {
             match value.amount() {
@@ -234,6 +232,8 @@ pub(super) fn validate_volume(change: &Change<'_>, errors: &mut Errors) {
     let spec = volume.at("spec");
     volume_spec(&spec, volume.at("metadata.name").text(), false, errors);
     let Some(old) = &change.old else { return };
+    // The rules of a change ask for all of it once more.
+    volume_spec(&spec, volume.at("metadata.name").text(), false, errors);
     let before = old.at("spec");
     let source = |spec: &Field<'_>| {
         let mut source = serde_json::Map::new();
@@ -255,7 +255,7 @@ pub(super) fn validate_volume(change: &Change<'_>, errors: &mut Errors) {
     let (affinity, known) = (spec.at("nodeAffinity"), before.at("nodeAffinity"));
     if known.is_set() && !same(affinity.value, known.value) {
         let detail = "field is immutable, except for updating from beta label to GA";
-        errors.invalid(&affinity.reported_as("nodeAffinity"), detail);
+        errors.invalid_of(&affinity.reported_as("nodeAffinity"), affinity.path(), detail);
     }
     let (attributes, known) = (spec.at("volumeAttributesClassName"), before.at("volumeAttributesClassName"));
     if known.is_set() && !attributes.is_set() {

@@ -213,6 +213,7 @@ pub(super) fn validate_stateful_set(change: &Change<'_>, errors: &mut Errors) {
         let template = with_claims(spec.at("template").value, claims.value);
         let template = Field::root(&template).reported_as("spec.template");
         pods::validate_template(&template, Some(&BTreeSet::new()), errors);
+        pods::validate_template_metadata(&template, errors);
         always_restarted(&spec, "StatefulSet", errors);
     } else {
         errors.invalid(&spec.at("selector"), "");
@@ -257,9 +258,8 @@ fn stateful_strategy(strategy: &Field<'_>, errors: &mut Errors) {
                 at_most_all(&unavailable, errors);
             }
         }
-        text => {
-            let shown = json!({"Type": text, "RollingUpdate": rolling.value});
-            errors.show(strategy, &shown, "must be 'RollingUpdate' or 'OnDelete'");
+        _ => {
+            errors.invalid(strategy, "must be 'RollingUpdate' or 'OnDelete'");
         }
     }
 }
