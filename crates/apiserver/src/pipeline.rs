@@ -195,7 +195,7 @@ pub(crate) async fn handle_in_plane(plane: &Plane, path: &str, request: Request<
     if !is_own {
         response.headers_mut().insert(audit::AUDIT_ID, id);
     }
-    for warning in warnings {
+    for warning in answer::told(warnings) {
         if let Some(value) = answer::warning_header(&warning) {
             response.headers_mut().append(header::WARNING, value);
         }
@@ -358,7 +358,13 @@ async fn resource_request(
     let unknown_verb = subresource.is_none() && !resource.verbs.iter().any(|known| known == verb);
     if creates_nowhere || wrong_method || unknown_verb {
         return Err(if resource.custom {
-            ApiError::method_not_supported(&resource.group_resource(), verb)
+            match parts.method.as_str() {
+                "PUT" | "PATCH" => ApiError::bad_request("name must be provided"),
+                _ => ApiError::method_not_supported(
+                    &resource.group_resource(),
+                    if verb == "unknown" { "" } else { verb },
+                ),
+            }
         } else {
             ApiError::method_not_allowed()
         });

@@ -273,9 +273,14 @@ pub fn prepare_update(resource: &ResourceType, old: &Value, new: &mut Value) -> 
 fn is_counted(resource: &ResourceType, old: &Map<String, Value>, new: &Value) -> bool {
     let annotations =
         |object: &Map<String, Value>| object.get("metadata").and_then(|value| value.get("annotations")).cloned();
+    let labels = |object: &Map<String, Value>| object.get("metadata").and_then(|value| value.get("labels")).cloned();
     new.as_object().is_some_and(|new| {
         !equal_outside_metadata(old, new)
-            || (resource.group == "apps" && resource.kind == "Deployment" && annotations(old) != annotations(new))
+            || match resource.kind.as_str() {
+                "Deployment" => resource.group == "apps" && annotations(old) != annotations(new),
+                "EndpointSlice" => resource.group == "discovery.k8s.io" && labels(old) != labels(new),
+                _ => false,
+            }
     })
 }
 
@@ -346,6 +351,9 @@ pub fn prepare_status_update(resource: &ResourceType, old: &Value, new: &mut Val
     let old_metadata = metadata(old);
     if takes_metadata {
         restore(&mut new_metadata, old_metadata, "ownerReferences");
+        if (resource.group.as_str(), resource.kind.as_str()) == ("apps", "Deployment") {
+            restore(&mut new_metadata, old_metadata, "labels");
+        }
         omit_empty(&mut new_metadata);
     } else {
         let managed_fields = new_metadata.remove("managedFields");

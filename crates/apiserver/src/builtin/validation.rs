@@ -20,6 +20,7 @@ use super::{autoscaler_conversion, resource_type_of};
 use crate::certificate_signing;
 
 mod admission;
+mod api_services;
 mod autoscaling;
 mod cluster;
 mod configuration;
@@ -124,6 +125,7 @@ fn rules(resource: &ResourceType) -> Option<Rules> {
         ("policy", "poddisruptionbudgets") => {
             Rules::with_status(cluster::validate_budget, cluster::validate_budget_status)
         }
+        ("apiregistration.k8s.io", "apiservices") => Rules::new(api_services::validate),
         ("coordination.k8s.io", "leases") => Rules::new(cluster::validate_lease),
         ("discovery.k8s.io", "endpointslices") => Rules::new(endpoints::validate_slice),
         ("scheduling.k8s.io", "priorityclasses") => Rules::new(cluster::validate_priority),

@@ -94,6 +94,30 @@ pub(crate) fn status_document(error: &ApiError) -> Value {
     value
 }
 
+/// What of the warnings is told, as in the real server: each once, and where they are longer than 4096 characters together,
+/// each shortened to 256, until there are so many. Clients take only so many headers.
+pub(crate) fn told(warnings: Vec<String>) -> Vec<String> {
+    const TOTAL: usize = 4 * 1024;
+    const ITEM: usize = 256;
+    let mut seen = std::collections::BTreeSet::new();
+    let mut warnings: Vec<String> =
+        warnings.into_iter().filter(|text| !text.is_empty() && seen.insert(text.clone())).collect();
+    let length = |text: &String| text.chars().count();
+    if warnings.iter().map(length).sum::<usize>() <= TOTAL {
+        return warnings;
+    }
+    let mut written = 0;
+    warnings.retain_mut(|text| {
+        if written >= TOTAL {
+            return false;
+        }
+        *text = text.chars().take(ITEM).collect();
+        written += length(text);
+        true
+    });
+    warnings
+}
+
 /// `299 - "text"`; what is not printable ASCII is replaced, as header values cannot carry it.
 pub(crate) fn warning_header(text: &str) -> Option<HeaderValue> {
     let mut quoted = String::with_capacity(text.len() + 8);

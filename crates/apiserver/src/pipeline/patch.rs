@@ -122,13 +122,18 @@ async fn merge(
         if encoding != BodyEncoding::StrategicMergePatch
             && matches!(&new["apiVersion"], Value::Null | Value::String(_))
             && new["apiVersion"].as_str().is_none_or(str::is_empty)
+            && (!served.resource.custom || new["kind"].as_str().is_some_and(|kind| !kind.is_empty()))
         {
+            if served.resource.custom {
+                return Err(ApiError::internal("Object 'apiVersion' is missing in 'object has no apiVersion field'"));
+            }
             // Of no version, the real server reads it as its internal type, which has none of the names.
-            return Err(if served.resource.custom {
-                ApiError::internal("Object 'apiVersion' is missing in 'object has no apiVersion field'")
-            } else {
-                nameless(old["metadata"]["name"].as_str().unwrap_or_default())
-            });
+            if validation != FieldValidation::Ignore {
+                let names = new.as_object().into_iter().flatten().map(|(name, _)| name.as_str());
+                let unknown = names.filter(|name| !matches!(*name, "apiVersion" | "kind"));
+                findings = unknown.map(|name| format!("unknown field {}", quote(name))).collect();
+            }
+            return Err(nameless(old["metadata"]["name"].as_str().unwrap_or_default()));
         }
         let patch = Patch { encoding, value, duplicates: &decoded.duplicates };
         let (new, found) = patch.decode_result(&served, new, validation, apply_patch)?;

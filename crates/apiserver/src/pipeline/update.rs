@@ -31,7 +31,7 @@ pub(crate) async fn update_scope(
 ) -> Result<Response<Body>, ApiError> {
     let object = read_object(context, body).await?;
     let resource = &context.served.resource;
-    let versioned = object["metadata"]["resourceVersion"].as_str().is_some_and(|version| !version.is_empty());
+    let versioned = object["metadata"]["resourceVersion"].as_str().is_some_and(|version| !matches!(version, "" | "0"));
     let may_create = scope == WriteScope::Main && creates_on_update(&resource.group, &resource.plural);
     if !versioned && needs_revision(resource) {
         let error = FieldError::invalid("metadata.resourceVersion", &Value::from(0), "must be specified for an update");

@@ -208,7 +208,6 @@ impl Requests<'_> {
             "application/cbor",
             "application/yaml",
             "application/x-yaml",
-            "application/vnd.kubernetes.protobuf",
             MERGE,
             STRATEGIC,
             PATCH,

@@ -219,9 +219,9 @@ fn check_order(change: &[Value], order: &[Value], merge_key: Option<&str>) -> Re
             Some(found) => next += found + 1,
             None => {
                 return Err(ApiError::bad_request(format!(
-                    "The order in patch list:\n{}\n doesn't match setElementOrder list:\n{}\n",
-                    Value::Array(change.to_vec()),
-                    Value::Array(order.to_vec())
+                    "The order in patch list:\n{}\n doesn't match $setElementOrder list:\n{}\n",
+                    go_text(&Value::Array(change.to_vec())),
+                    go_text(&Value::Array(order.to_vec()))
                 )));
             }
         }

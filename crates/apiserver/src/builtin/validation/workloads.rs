@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use kogge_machinery::{selector::LabelSelector, status_error::FieldError};
+use kogge_machinery::selector::LabelSelector;
 use serde_json::{Value, json};
 
 use super::{
@@ -127,21 +127,8 @@ fn deployment_strategy(strategy: &Field<'_>, errors: &mut Errors) {
             }
             at_most_all(&unavailable, errors);
         }
-        _ => unknown_strategy(strategy, &["Recreate", "RollingUpdate"], errors),
+        _ => errors.not_supported_value(strategy, &["Recreate", "RollingUpdate"]),
     }
-}
-
-/// The real server prints its own type here.
-fn unknown_strategy(strategy: &Field<'_>, supported: &[&str], errors: &mut Errors) {
-    let rolling = strategy.at("rollingUpdate");
-    let shown = if rolling.is_set() {
-        let members = [("MaxUnavailable", "maxUnavailable"), ("MaxSurge", "maxSurge")];
-        members.iter().map(|(shown, name)| ((*shown).to_owned(), rolling.at(name).value.clone())).collect()
-    } else {
-        Value::Null
-    };
-    let shown = json!({"Type": strategy.at("type").text(), "RollingUpdate": shown});
-    errors.push(FieldError::not_supported(strategy.path(), &shown, supported));
 }
 
 pub(super) fn validate_replica_set(change: &Change<'_>, errors: &mut Errors) {
@@ -297,7 +284,7 @@ pub(super) fn validate_daemon_set(change: &Change<'_>, errors: &mut Errors) {
                 _ => {}
             }
         }
-        _ => unknown_strategy(&strategy, &["RollingUpdate", "OnDelete"], errors),
+        _ => errors.not_supported_value(&strategy, &["RollingUpdate", "OnDelete"]),
     }
     errors.not_negative(&spec.at("revisionHistoryLimit"));
 }
