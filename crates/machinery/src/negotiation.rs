@@ -304,12 +304,25 @@ pub fn body_encoding(content_type: Option<&str>, patch: bool, custom: bool) -> R
             ("application/apply-patch+yaml", BodyEncoding::ApplyYaml),
         ],
     };
-    known.iter().find(|(name, _)| *name == media_type).map(|(_, encoding)| *encoding).ok_or_else(|| {
-        if patch && !custom {
-            return ApiError::unroutable_media_type();
-        }
-        let supported: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
-        ApiError::unsupported_media_type(sent, &supported)
+    known
+        .iter()
+        .find(|(name, _)| *name == media_type && has_parameters(sent))
+        .map(|(_, encoding)| *encoding)
+        .ok_or_else(|| {
+            if patch && !custom {
+                return ApiError::unroutable_media_type();
+            }
+            let supported: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
+            ApiError::unsupported_media_type(sent, &supported)
+        })
+}
+
+/// Whether what follows a media type are parameters; one semicolon may end them.
+fn has_parameters(media_type: &str) -> bool {
+    let parts: Vec<&str> = media_type.split(';').skip(1).map(str::trim).collect();
+    let last = parts.len().saturating_sub(1);
+    parts.iter().enumerate().all(|(index, part)| {
+        part.is_empty() && index == last || part.split_once('=').is_some_and(|(name, _)| !name.trim().is_empty())
     })
 }
 

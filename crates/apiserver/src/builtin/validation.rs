@@ -2,8 +2,8 @@
 //! its order.
 //!
 //! A kind has [`Rules`]: functions that read a [`field::Field`] and report to [`field::Errors`]. A kind without rules is
-//! held to its published schema. What depends on a value of the real server's own types (a diff of two specs) is left out
-//! of messages.
+//! held to its published schema. Values are shown as the real server's own types print them; the diff of two of them is
+//! left out of messages.
 
 use kogge_machinery::{
     custom_resource_definition,

@@ -135,3 +135,16 @@ pub(crate) fn warning_header(text: &str) -> Option<HeaderValue> {
     quoted.push('"');
     HeaderValue::from_str(&quoted).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn warnings_are_told_once_and_long_ones_are_shortened() {
+        let few = told(["a", "b", "a", ""].map(str::to_owned).to_vec());
+        assert_eq!(few, ["a", "b"]);
+        let many = told((0..200).map(|number| format!("{number}{}", "x".repeat(300))).collect());
+        assert_eq!((many.len(), many[0].len()), (16, 256));
+    }
+}

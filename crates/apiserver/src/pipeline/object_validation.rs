@@ -1,6 +1,9 @@
 //! What is wrong with a completed object: its metadata, and what its schema or, for built-in kinds, their own rules say.
 
-use kogge_machinery::{custom_resource, object_meta, status_error::ApiError};
+use kogge_machinery::{
+    custom_resource, object_meta,
+    status_error::{ApiError, FieldError},
+};
 use serde_json::Value;
 
 use super::object_write::WriteScope;
@@ -31,9 +34,14 @@ pub(super) fn validate(
             object_meta::validate_metadata(resource, object)
         };
         errors.extend(builtin::validation::validate(resource, object, old, scope.subresource()));
-        // Their names are looked at when nothing else is wrong.
-        if resource.group == certificate_signing::GROUP && errors.iter().any(|error| error.field != "metadata.name") {
-            errors.retain(|error| error.field != "metadata.name");
+        // What the rules of a kind do not ask of its metadata is asked when nothing else is wrong.
+        let asked_later = |error: &FieldError| match resource.group.as_str() {
+            certificate_signing::GROUP => error.field == "metadata.name",
+            "policy" => error.field.starts_with("metadata"),
+            _ => false,
+        };
+        if old.is_none() && !errors.iter().all(asked_later) {
+            errors.retain(|error| !asked_later(error));
         }
         errors
     };

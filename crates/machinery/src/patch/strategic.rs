@@ -218,7 +218,7 @@ fn check_order(change: &[Value], order: &[Value], merge_key: Option<&str>) -> Re
         match position(&order[next..], item, merge_key) {
             Some(found) => next += found + 1,
             None => {
-                return Err(ApiError::bad_request(format!(
+                return Err(failed(format!(
                     "The order in patch list:\n{}\n doesn't match $setElementOrder list:\n{}\n",
                     go_text(&Value::Array(change.to_vec())),
                     go_text(&Value::Array(order.to_vec()))

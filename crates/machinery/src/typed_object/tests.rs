@@ -125,3 +125,24 @@ fn metadata_that_is_none_is_refused_in_the_words_of_go() {
         assert_eq!(metadata_problem(&right), None);
     }
 }
+
+#[test]
+fn messages_show_values_in_the_types_of_the_real_server() {
+    let deployment = TypedKind::of("apps/v1", "Deployment").unwrap();
+    let job = TypedKind::of("batch/v1", "Job").unwrap();
+    let container = json!({"name": "a", "ports": [{"containerPort": 80, "hostIP": "1.2.3.4"}]});
+    let selector = json!({"matchLabels": {"a": "b"}, "matchExpressions": [{"operator": "Exists", "key": "k"}]});
+    let shown = [
+        // of meta/v1, which is used as it is
+        deployment.shown("spec.selector", &selector),
+        deployment.shown("spec.strategy", &json!({"type": "x", "rollingUpdate": {"maxSurge": "25%"}})),
+        deployment.shown("spec.template.spec.containers[0]", &container),
+        deployment.shown("spec.template.metadata.labels[a]", &json!(null)),
+        job.shown("spec.template", &json!({"metadata": {"labels": {"a": "b"}}, "spec": {"hostNetwork": true}})),
+        // nothing of the type stands there
+        deployment.shown("spec.nothing", &json!({})),
+        deployment.shown("spec.replicas", &json!({})),
+    ];
+    let lines: Vec<String> = shown.into_iter().map(|text| text.unwrap_or_else(|| "-".to_owned())).collect();
+    insta::assert_snapshot!(lines.join("\n"));
+}

@@ -187,18 +187,18 @@ impl Errors {
         self.show(field, &field.count().into(), detail);
     }
 
-    /// Refuses a value and shows another one.
+    /// Refuses a value and shows another one, as it is.
     pub(crate) fn show(&mut self, field: &Field<'_>, shown: &Value, detail: &str) {
-        self.showing(FieldErrorKind::Invalid, field, shown, detail);
+        self.found.push(FieldError::invalid(field.path(), shown, detail));
     }
 
     pub(crate) fn duplicate(&mut self, field: &Field<'_>) {
         self.showing(FieldErrorKind::Duplicate, field, field.value, "");
     }
 
-    /// Refuses what is there twice and shows another value.
+    /// Refuses what is there twice and shows another value, as it is.
     pub(crate) fn show_duplicate(&mut self, field: &Field<'_>, shown: &Value) {
-        self.showing(FieldErrorKind::Duplicate, field, shown, "");
+        self.found.push(FieldError::duplicate(field.path(), shown));
     }
 
     pub(crate) fn not_found(&mut self, field: &Field<'_>) {

@@ -228,10 +228,7 @@ fn stateful_strategy(strategy: &Field<'_>, errors: &mut Errors) {
         "" => errors.required(strategy, ""),
         "OnDelete" => {
             if rolling.is_set() {
-                let shown = json!({
-                    "Partition": rolling.at("partition").count(), "MaxUnavailable": rolling.at("maxUnavailable").value
-                });
-                errors.show(&rolling, &shown, "only allowed for updateStrategy 'RollingUpdate'");
+                errors.invalid(&rolling, "only allowed for updateStrategy 'RollingUpdate'");
             }
         }
         "RollingUpdate" => {
