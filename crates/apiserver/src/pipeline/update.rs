@@ -36,8 +36,14 @@ pub(crate) async fn update_scope(
     if !versioned && needs_revision(resource) {
         let error = FieldError::invalid("metadata.resourceVersion", &Value::from(0), "must be specified for an update");
         match super::get::load(context) {
-            // The real server names the resource, not the kind, in this one message.
-            Ok(_) => return Err(ApiError::invalid(&resource.group, &resource.plural, &context.name, &[error])),
+            // The identity comes first, as a precondition of the store.
+            Ok(stored) => {
+                let old = serde_json::from_slice(&stored.json)
+                    .map_err(|error| ApiError::internal(format!("stored object: {error}")))?;
+                check_identity(context, &old, &object)?;
+                // The real server names the resource, not the kind, in this one message.
+                return Err(ApiError::invalid(&resource.group, &resource.plural, &context.name, &[error]));
+            }
             Err(missing) if missing.code() == 404 && may_create => {}
             // A missing object is reported as missing, whatever else is wrong.
             Err(error) => return Err(error),
@@ -87,8 +93,10 @@ fn check_identity(context: &RequestContext<'_>, old: &Value, new: &Value) -> Res
     let resource = &context.served.resource;
     let group = if resource.custom { format!("{}/", resource.group) } else { String::new() };
     let namespace = if resource.namespaced { format!("{}/", context.namespace) } else { String::new() };
+    // A dry run is judged before the store puts its prefix to the key.
+    let prefix = if context.query.dry_run()? { "" } else { "/registry" };
     let message = format!(
-        "StorageError: invalid object, Code: 4, Key: /registry/{group}{}/{namespace}{}, ResourceVersion: 0, \
+        "StorageError: invalid object, Code: 4, Key: {prefix}/{group}{}/{namespace}{}, ResourceVersion: 0, \
          AdditionalErrorMsg: Precondition failed: UID in precondition: {named}, UID in object meta: {found}",
         resource.plural, context.name
     );

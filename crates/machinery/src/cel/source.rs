@@ -122,8 +122,13 @@ fn syntax_problems(source: &str, errors: &ParseErrors) -> String {
         let of_lists = last_of(&[".map(", ".filter("]);
         let is_told_otherwise =
             error.msg == NO_NAME && of_lists > last_of(&[".all(", ".exists(", ".exists_one(", ".existsOne("]);
-        let message = if is_told_otherwise { "argument is not an identifier" } else { &error.msg };
-        excerpt(source, line, column, message)
+        let message = match error.msg.split_once(" expecting {<EOF>, ") {
+            _ if is_told_otherwise => "argument is not an identifier".to_owned(),
+            // Where an expression may end, ANTLR for Go says no more than that.
+            Some((found, _)) => format!("{found} expecting <EOF>"),
+            None => error.msg.clone(),
+        };
+        excerpt(source, line, column, &message)
     };
     errors.errors.iter().map(told).collect::<Vec<_>>().join("\n")
 }

@@ -37,7 +37,7 @@ pub struct MetadataRounds {
 pub fn validate_changed_metadata(resource: &ResourceType, object: &Value, rounds: MetadataRounds) -> Vec<FieldError> {
     let metadata = &object["metadata"];
     let mut unqualified = Vec::new();
-    if !resource.custom {
+    if wants_known_finalizers(resource) {
         unqualified_finalizers(metadata.get("finalizers"), &mut unqualified);
     }
     let mut errors = validate_metadata(resource, object);
@@ -107,7 +107,7 @@ pub fn validate_metadata(resource: &ResourceType, object: &Value) -> Vec<FieldEr
     validate_annotations(metadata.get("annotations"), &mut errors);
     validate_owner_references(metadata.get("ownerReferences"), &mut errors);
     validate_finalizers(metadata.get("finalizers"), &mut errors);
-    if !resource.custom {
+    if wants_known_finalizers(resource) {
         unqualified_finalizers(metadata.get("finalizers"), &mut errors);
     }
     validate_managed_fields(metadata.get("managedFields"), &mut errors);
@@ -244,6 +244,11 @@ fn validate_finalizers(finalizers: Option<&Value>, errors: &mut Vec<FieldError>)
         let detail = format!("finalizer {ORPHAN} and {FOREGROUND} cannot be both set");
         errors.push(FieldError::invalid(FIELD, &Value::Array(list.clone()), &detail));
     }
+}
+
+/// Kinds of admission look at their metadata as custom ones do.
+fn wants_known_finalizers(resource: &ResourceType) -> bool {
+    !resource.custom && resource.group != crate::admission::GROUP
 }
 
 /// Built-in kinds take no finalizer without a domain but those of Kubernetes itself.

@@ -10,7 +10,7 @@ use kogge_machinery::{
 use super::{
     Change,
     field::{Errors, Field, same},
-    text::{label_selector, qualified_name},
+    text::{has_form, label_selector, qualified_name},
 };
 
 mod policies;
@@ -29,7 +29,12 @@ const MAXIMUM_CONDITIONS: usize = 64;
 
 /// What decides which requests a policy or a binding is about.
 fn match_resources(field: &Field<'_>, errors: &mut Errors) {
-    errors.one_of(&field.at("matchPolicy"), &MATCH_POLICIES);
+    let policy = field.at("matchPolicy");
+    if policy.is_set() {
+        errors.known(&policy, &MATCH_POLICIES);
+    } else {
+        errors.required(&policy, "");
+    }
     for name in ["namespaceSelector", "objectSelector"] {
         let selector = field.at(name);
         if selector.is_set() {

@@ -3,11 +3,10 @@
 use std::collections::BTreeSet;
 
 use kogge_machinery::object_meta::{dns_1035_messages, label_key_messages};
-use serde_json::{Value, json};
 
 use super::{
-    Change, Errors, Expressions, FAILURE_POLICIES, Field, Purpose, REINVOCATION_POLICIES, conditions, label_selector,
-    match_resources, path_segment_messages, same, subdomain_messages,
+    Change, Errors, Expressions, FAILURE_POLICIES, Field, Purpose, REINVOCATION_POLICIES, conditions, has_form,
+    label_selector, match_resources, path_segment_messages, qualified_name, same, subdomain_messages,
 };
 
 const REASONS: [&str; 3] = ["Forbidden", "Invalid", "RequestEntityTooLarge"];
@@ -211,12 +210,7 @@ fn validate_validation(validation: &Field<'_>, expressions: &Expressions, errors
 fn audit_annotations(policy: &Field<'_>, list: &Field<'_>, expressions: &Expressions, errors: &mut Errors) {
     let name = policy.at("metadata.name").text();
     if list.len() > MAXIMUM_AUDIT_ANNOTATIONS {
-        let shown: Vec<Value> = list
-            .items()
-            .map(|item| json!({"Key": item.at("key").text(), "ValueExpression": item.at("valueExpression").text()}))
-            .collect();
-        let detail = format!("must not have more than {MAXIMUM_AUDIT_ANNOTATIONS} auditAnnotations");
-        errors.show(list, &shown.into(), &detail);
+        errors.invalid(list, &format!("must not have more than {MAXIMUM_AUDIT_ANNOTATIONS} auditAnnotations"));
     }
     let mut keys = BTreeSet::new();
     for annotation in list.items() {
@@ -282,6 +276,50 @@ pub(in super::super) fn validate_policy_status(change: &Change<'_>, errors: &mut
             if warning.at(name).text().trim().is_empty() {
                 errors.required(&warning.at(name), "");
             }
+        }
+    }
+    conditions_of_status(&status.at("conditions"), errors);
+}
+
+/// Conditions of a status (`metav1validation.ValidateConditions`).
+fn conditions_of_status(conditions: &Field<'_>, errors: &mut Errors) {
+    const REASON: &str = "[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?";
+    const MAXIMUM_REASON: usize = 1024;
+    const MAXIMUM_MESSAGE: usize = 32 * 1024;
+    let mut types = BTreeSet::new();
+    for condition in conditions.items() {
+        let (kind, status, reason) = (condition.at("type"), condition.at("status"), condition.at("reason"));
+        if !types.insert(kind.text()) {
+            errors.show_duplicate(&kind, &kind.text().into());
+        }
+        qualified_name(&kind, errors);
+        if !matches!(status.text(), "False" | "True" | "Unknown") {
+            errors.not_supported(&status, &["False", "True", "Unknown"]);
+        }
+        if condition.at("observedGeneration").count() < 0 {
+            errors.invalid(&condition.at("observedGeneration"), "must be greater than or equal to zero");
+        }
+        if condition.at("lastTransitionTime").text().is_empty() {
+            errors.required(&condition.at("lastTransitionTime"), "must be set");
+        }
+        if reason.text().is_empty() {
+            errors.required(&reason, "must be set");
+        } else {
+            if !has_form(reason.text(), REASON) {
+                let detail = format!(
+                    "a condition reason must start with alphabetic character, optionally followed by a string of \
+                     alphanumeric characters or '_,:', and must end with an alphanumeric character or '_' (e.g. \
+                     'my_name',  or 'MY_NAME',  or 'MyName',  or 'ReasonA,ReasonB',  or 'ReasonA:ReasonB', regex used \
+                     for validation is '{REASON}')"
+                );
+                errors.invalid(&reason, &detail);
+            }
+            if reason.text().len() > MAXIMUM_REASON {
+                errors.too_long(&reason, MAXIMUM_REASON);
+            }
+        }
+        if condition.at("message").text().len() > MAXIMUM_MESSAGE {
+            errors.too_long(&condition.at("message"), MAXIMUM_MESSAGE);
         }
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use kogge_machinery::{
     admission::Expressions,
     object_meta::{dns_1035_messages, subdomain_messages},
-    status_error::FieldErrorKind,
+    status_error::{FieldErrorKind, quote},
 };
 
 use super::{
@@ -136,11 +136,8 @@ fn client(client: &Field<'_>, errors: &mut Errors) {
 fn validate_url(url: &Field<'_>, errors: &mut Errors) {
     const FORM: &str = "; desired format: https://host[/path]";
     let text = url.text();
-    if text.chars().any(|character| character.is_ascii_control()) {
-        let quoted = kogge_machinery::status_error::quote(text);
-        let problem =
-            format!("url must be a valid URL: parse {quoted}: net/url: invalid control character in URL{FORM}");
-        errors.required(url, &problem);
+    if let Some(why) = no_url(text) {
+        errors.required(url, &format!("url must be a valid URL: parse {}: {why}{FORM}", quote(text)));
         return;
     }
     let mut refuse = |value: &str, detail: &str| errors.show(url, &value.into(), detail);
@@ -164,6 +161,18 @@ fn validate_url(url: &Field<'_>, errors: &mut Errors) {
     if !query.is_empty() {
         refuse(query, "query parameters are not permitted in the URL");
     }
+}
+
+/// Why Go takes a text for no URL at all.
+fn no_url(text: &str) -> Option<String> {
+    if text.chars().any(|character| character.is_ascii_control()) {
+        return Some("net/url: invalid control character in URL".to_owned());
+    }
+    let (at, _) = text.match_indices('%').find(|(at, _)| {
+        let digits = text.as_bytes().get(at + 1..at + 3);
+        !digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+    })?;
+    Some(format!("invalid URL escape {}", quote(&text[at..text.floor_char_boundary(at + 3)])))
 }
 
 fn validate_service(service: &Field<'_>, errors: &mut Errors) {
