@@ -18,6 +18,7 @@ pub fn apply(resource: &ResourceType, object: &mut Value) {
     }
     match resource.group.as_str() {
         "" => core(&resource.plural, object),
+        "apiregistration.k8s.io" => fill(at(object, &["spec", "service"]), &[("port", json!(443))]),
         "apps" => apps(&resource.plural, object),
         "batch" => batch(&resource.plural, object),
         "autoscaling" if autoscaler_conversion::is_older(resource) => autoscaler_conversion::complete_older(object),
