@@ -22,6 +22,7 @@ use crate::schema::{
 pub(crate) mod authorizer;
 mod checker;
 pub(crate) mod declarations;
+pub(crate) mod expression_tree;
 mod literals;
 pub(crate) mod macros;
 pub(crate) mod object_literals;

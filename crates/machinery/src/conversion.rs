@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     object_meta::{validate_annotations, validate_labels},
+    schema::messages,
     status_error::quote,
 };
 
@@ -133,7 +134,9 @@ fn restore_metadata(original: &Value, converted: &mut Value) -> Result<(), Strin
     let answered = match converted.get_mut("metadata").map(Value::take) {
         None => return Err("missing metadata in converted object".to_owned()),
         Some(Value::Object(metadata)) => metadata,
-        Some(other) => return Err(format!("invalid metadata of type {} in converted object", go_type(&other))),
+        Some(other) => {
+            return Err(format!("invalid metadata of type {} in converted object", messages::go_type(&other)));
+        }
     };
     let mut metadata = original["metadata"].as_object().cloned().unwrap_or_default();
     for field in ["labels", "annotations"] {
@@ -144,7 +147,10 @@ fn restore_metadata(original: &Value, converted: &mut Value) -> Result<(), Strin
                 metadata.insert(field.to_owned(), Value::Object(texts.clone()));
             }
             Some(other) => {
-                return Err(format!("invalid metadata.{field} of type {} in converted object", go_type(other)));
+                return Err(format!(
+                    "invalid metadata.{field} of type {} in converted object",
+                    messages::go_type(other)
+                ));
             }
         }
     }
@@ -155,7 +161,7 @@ fn restore_metadata(original: &Value, converted: &mut Value) -> Result<(), Strin
 fn check_texts(field: &str, texts: &Map<String, Value>, original: Option<&Value>) -> Result<(), String> {
     for (key, value) in texts {
         if !value.is_string() {
-            let found = go_type(value);
+            let found = messages::go_type(value);
             return Err(format!("metadata.{field}[{key}] must be a string, but is {found} in converted object"));
         }
     }
@@ -176,18 +182,5 @@ fn check_texts(field: &str, texts: &Map<String, Value>, original: Option<&Value>
         [] => Ok(()),
         [one] => Err(one.to_string()),
         several => Err(format!("[{}]", several.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))),
-    }
-}
-
-/// How Go prints the type of a JSON value.
-fn go_type(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "<nil>",
-        Value::Bool(_) => "bool",
-        Value::Number(number) if number.is_f64() => "float64",
-        Value::Number(_) => "int64",
-        Value::String(_) => "string",
-        Value::Array(_) => "[]interface {}",
-        Value::Object(_) => "map[string]interface {}",
     }
 }

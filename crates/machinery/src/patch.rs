@@ -7,7 +7,6 @@ mod json;
 mod strategic;
 
 pub use json::JsonPatchError;
-pub(crate) use json::json_kind;
 
 use serde_json::{Map, Value};
 

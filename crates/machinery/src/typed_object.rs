@@ -199,22 +199,31 @@ pub(crate) fn float(number: f64) -> Value {
 }
 
 /// Gives the metadata of a custom object the form it has as a Go struct. Unknown fields go; values that do not fit stay.
-pub fn canonicalize_metadata(metadata: &mut Value) {
-    if let (Value::Object(members), Some(id)) = (metadata, table().struct_named("meta.v1.ObjectMeta")) {
-        canonical::Walk { keeps_empty: true, ..canonical::Walk::default() }.fields(id, members);
-    }
-}
-
-/// What keeps the metadata of a custom object from being ObjectMeta, in the words of Go's decoder.
-pub fn metadata_problem(metadata: &Value) -> Option<String> {
-    let id = table().struct_named("meta.v1.ObjectMeta")?;
+/// Allocates nothing for metadata that has that form.
+///
+/// # Errors
+/// What keeps it from being ObjectMeta, in the words of Go's decoder.
+pub fn canonicalize_metadata(metadata: &mut Value) -> Result<(), String> {
+    let Some(id) = table().struct_named("meta.v1.ObjectMeta") else { return Ok(()) };
     let mut walk = canonical::Walk { keeps_empty: true, ..canonical::Walk::default() };
     match metadata {
-        Value::Null => return None,
-        Value::Object(members) => walk.fields(id, &mut members.clone()),
+        Value::Null => {}
+        Value::Object(members) => walk.fields(id, members),
         _ => walk.wrong = true,
     }
-    if walk.wrong { decode::read(id, metadata.to_string().as_bytes()).err() } else { None }
+    if walk.wrong { decode::read(id, metadata.to_string().as_bytes()).map(drop) } else { Ok(()) }
+}
+
+/// What Go's JSON decoder calls a value.
+pub fn json_kind(value: &Value) -> &'static str {
+    match value {
+        Value::Object(_) => "object",
+        Value::Array(_) => "array",
+        Value::String(_) => "string",
+        Value::Number(_) => "number",
+        Value::Bool(_) => "bool",
+        Value::Null => "null",
+    }
 }
 
 /// What keeps a document from being read as a JSON object of a Go type, in the words of Go's decoder. Null is read as an

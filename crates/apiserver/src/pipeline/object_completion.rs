@@ -68,10 +68,8 @@ pub(crate) fn clean_fields(
         let (kind, version) = (&served.resource.kind, quote(&served.resource.version));
         ApiError::bad_request(format!("{kind} in version {version} cannot be handled as a {kind}: {why}"))
     };
-    if let Some(why) = typed_object::metadata_problem(&object["metadata"]) {
-        return Err(refused(&why));
-    }
     findings.extend(unknown_fields(served, object));
+    typed_object::canonicalize_metadata(&mut object["metadata"]).map_err(|why| refused(&why))?;
     if validation == FieldValidation::Ignore {
         findings.clear();
     }
@@ -164,7 +162,8 @@ pub(crate) fn canonicalize_stored(served: &ServedResource, object: &mut Value) {
 pub(crate) fn canonicalize(served: &ServedResource, object: &mut Value) {
     match typed_kind(served) {
         Some(typed) => _ = typed.canonicalize(object),
-        None => typed_object::canonicalize_metadata(&mut object["metadata"]),
+        // What does not fit was refused when the object was decoded.
+        None => _ = typed_object::canonicalize_metadata(&mut object["metadata"]),
     }
 }
 

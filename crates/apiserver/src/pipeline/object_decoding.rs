@@ -177,14 +177,6 @@ pub(crate) fn typed_kind(served: &ServedResource) -> Option<TypedKind> {
 /// `apiVersion` and `kind` of a body, empty where absent; the error is that of Go's decoder.
 pub(super) fn named_type(value: &Value) -> Result<(String, String), String> {
     const PARSE_ERROR: &str = "couldn't get version/kind; json parse error: json: cannot unmarshal";
-    let described = |value: &Value| match value {
-        Value::Null => "null",
-        Value::Bool(_) => "bool",
-        Value::Number(_) => "number",
-        Value::String(_) => "string",
-        Value::Array(_) => "array",
-        Value::Object(_) => "object",
-    };
     let Value::Object(members) = value else {
         return if value.is_null() {
             Ok((String::new(), String::new()))
@@ -192,14 +184,17 @@ pub(super) fn named_type(value: &Value) -> Result<(String, String), String> {
             Err(format!(
                 "{PARSE_ERROR} {} into Go value of type struct {{ APIVersion string \"json:\\\"apiVersion,omitempty\\\"\"; \
                  Kind string \"json:\\\"kind,omitempty\\\"\" }}",
-                described(value)
+                typed_object::json_kind(value)
             ))
         };
     };
     let text = |field: &str| match members.get(field) {
         None | Some(Value::Null) => Ok(String::new()),
         Some(Value::String(text)) => Ok(text.clone()),
-        Some(other) => Err(format!("{PARSE_ERROR} {} into Go struct field .{field} of type string", described(other))),
+        Some(other) => Err(format!(
+            "{PARSE_ERROR} {} into Go struct field .{field} of type string",
+            typed_object::json_kind(other)
+        )),
     };
     Ok((text("apiVersion")?, text("kind")?))
 }

@@ -86,17 +86,11 @@ async fn merge(
     let dry_run = context.query.dry_run()?;
     let validation = context.query.field_validation()?;
     let served = context.served.clone();
-    let kind = match &decoded.value {
-        Value::Array(_) => Some("array"),
-        Value::String(_) => Some("string"),
-        Value::Number(_) => Some("number"),
-        Value::Bool(_) => Some("bool"),
-        Value::Object(_) | Value::Null => None,
-    };
-    if let Some(kind) = kind.filter(|_| encoding != BodyEncoding::JsonPatch) {
+    if encoding != BodyEncoding::JsonPatch && !matches!(decoded.value, Value::Object(_) | Value::Null) {
+        let (kind, map) = (typed_object::json_kind(&decoded.value), typed_object::GO_MAP);
         let prefix = if encoding == BodyEncoding::StrategicMergePatch { "" } else { "error decoding patch: " };
         return Err(ApiError::bad_request(format!(
-            "{prefix}json: cannot unmarshal {kind} into Go value of type map[string]interface {{}}"
+            "{prefix}json: cannot unmarshal {kind} into Go value of type {map}"
         )));
     }
     let nothing = Value::Object(serde_json::Map::new());

@@ -56,7 +56,7 @@ impl Patch<'_> {
     ) -> Result<(Value, Vec<String>), ApiError> {
         let findings = self.duplicate_findings(validation);
         let Some(typed) = typed_kind(served) else {
-            return decode_custom(served, patched, findings, validation);
+            return decode_custom(served, patched, findings, validation, patch_again);
         };
         let resource = &served.resource;
         let api_version = resource.api_version();
@@ -161,16 +161,13 @@ fn decode_custom(
     mut patched: Value,
     mut findings: Vec<String>,
     validation: FieldValidation,
+    patch_again: impl Fn() -> Result<Value, ApiError>,
 ) -> Result<(Value, Vec<String>), ApiError> {
     if patched["kind"].as_str().is_none_or(str::is_empty) {
         let shown = go_json(&patched);
         let why = format!("Object 'Kind' is missing in '{shown}'");
         return Err(invalid_patch(&shown, &why));
     }
-    if let Some(why) = typed_object::metadata_problem(&patched["metadata"]) {
-        return Err(invalid_patch(&go_json(&patched), &why));
-    }
-    let shown = (validation == FieldValidation::Strict).then(|| go_json(&patched));
     let is_other_version = patched["apiVersion"] != served.resource.api_version().as_str();
     let unknown = if is_other_version {
         // nothing but the type and metadata is known of a version that is not there
@@ -182,13 +179,15 @@ fn decode_custom(
     } else {
         unknown_fields(served, &mut patched)
     };
+    if let Err(why) = typed_object::canonicalize_metadata(&mut patched["metadata"]) {
+        return Err(invalid_patch(&go_json(&patch_again()?), &why));
+    }
     if validation != FieldValidation::Ignore {
         findings.extend(unknown);
     }
-    match shown {
-        Some(shown) if !findings.is_empty() => {
-            Err(invalid_patch(&shown, &format!("strict decoding error: {}", findings.join(", "))))
-        }
-        _ => Ok((patched, findings)),
+    if validation == FieldValidation::Strict && !findings.is_empty() {
+        let why = format!("strict decoding error: {}", findings.join(", "));
+        return Err(invalid_patch(&go_json(&patch_again()?), &why));
     }
+    Ok((patched, findings))
 }

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use super::{GroupVersionName, Operation, WebhookKind};
 use crate::{
-    patch::json_kind,
     status_error::{ApiError, quote},
+    typed_object::json_kind,
 };
 
 /// What a review tells of a request.

@@ -7,13 +7,10 @@
 use std::sync::Arc;
 
 use kube_cel::cel::{
-    Context, ExecutionError, IdedExpr, Value as CelValue,
-    common::ast::{EntryExpr, Expr},
-    extractors::This,
-    objects::Opaque,
+    Context, ExecutionError, IdedExpr, Value as CelValue, common::ast::Expr, extractors::This, objects::Opaque,
 };
 
-use super::Bindings;
+use super::{Bindings, expression_tree::for_each_child_mut};
 use crate::{
     object_meta::{dns_1123_label_messages, subdomain_messages},
     rbac::{Attributes, Decision, Requester},
@@ -247,40 +244,14 @@ fn decide(subject: &Subject, attributes: &Attributes<'_>) -> CelValue {
 
 /// Reads `authorizer.requestResource` as the one name it is.
 pub(super) fn join_request_resource(expression: &mut IdedExpr) {
-    match &mut expression.expr {
-        Expr::Select(select) => {
-            let of_authorizer = matches!(&select.operand.expr, Expr::Ident(name) if name == VARIABLE);
-            if of_authorizer && !select.test && select.field == "requestResource" {
-                expression.expr = Expr::Ident(REQUEST_RESOURCE.to_owned());
-            } else {
-                join_request_resource(&mut select.operand);
-            }
-        }
-        Expr::Call(call) => {
-            call.target.iter_mut().for_each(|target| join_request_resource(target));
-            call.args.iter_mut().for_each(join_request_resource);
-        }
-        Expr::List(list) => list.elements.iter_mut().for_each(join_request_resource),
-        Expr::Map(map) => {
-            for entry in &mut map.entries {
-                if let EntryExpr::MapEntry(entry) = &mut entry.expr {
-                    join_request_resource(&mut entry.key);
-                    join_request_resource(&mut entry.value);
-                }
-            }
-        }
-        Expr::Comprehension(comprehension) => {
-            for part in [
-                &mut comprehension.iter_range,
-                &mut comprehension.accu_init,
-                &mut comprehension.loop_cond,
-                &mut comprehension.loop_step,
-                &mut comprehension.result,
-            ] {
-                join_request_resource(part);
-            }
-        }
-        Expr::Struct(_) | Expr::Ident(_) | Expr::Literal(_) | Expr::Unspecified => {}
+    if let Expr::Select(select) = &expression.expr
+        && !select.test
+        && select.field == "requestResource"
+        && matches!(&select.operand.expr, Expr::Ident(name) if name == VARIABLE)
+    {
+        expression.expr = Expr::Ident(REQUEST_RESOURCE.to_owned());
+    } else {
+        for_each_child_mut(expression, &mut join_request_resource);
     }
 }
 

@@ -9,10 +9,7 @@ use kube_cel::cel::{
     common::ast::{CallExpr, EntryExpr, Expr, LiteralValue},
 };
 
-use super::{
-    source::{Problem, for_each_child},
-    types::Type,
-};
+use super::{expression_tree::for_each_child, source::Problem, types::Type};
 use crate::schema::{format::duration_nanoseconds, value_validation::compile_pattern};
 
 /// The types of the parts of an expression.

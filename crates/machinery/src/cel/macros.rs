@@ -7,9 +7,11 @@ use std::{collections::HashMap, sync::Arc};
 
 use kube_cel::cel::{
     Context, ExecutionError, IdedExpr, Value as CelValue,
-    common::ast::{CallExpr, ComprehensionExpr, EntryExpr, Expr, ListExpr, LiteralValue, MapExpr, operators},
+    common::ast::{CallExpr, ComprehensionExpr, Expr, ListExpr, LiteralValue, MapExpr, operators},
     objects::{Key, Map},
 };
+
+use super::expression_tree::for_each_child_mut;
 
 /// The value a macro is called on, evaluated once.
 const TARGET: &str = "@target";
@@ -21,41 +23,10 @@ const SORT: &str = "@sortByAssociatedKeys";
 
 /// Writes the macros of an expression as what the interpreter knows.
 pub(crate) fn expand(expression: &mut IdedExpr) {
-    match &mut expression.expr {
-        Expr::Select(select) => expand(&mut select.operand),
-        Expr::Call(call) => {
-            call.target.iter_mut().for_each(|target| expand(target));
-            call.args.iter_mut().for_each(expand);
-        }
-        Expr::List(list) => list.elements.iter_mut().for_each(expand),
-        Expr::Map(map) => map.entries.iter_mut().for_each(|entry| expand_entry(&mut entry.expr)),
-        Expr::Struct(object) => object.entries.iter_mut().for_each(|entry| expand_entry(&mut entry.expr)),
-        Expr::Comprehension(comprehension) => {
-            for part in [
-                &mut comprehension.iter_range,
-                &mut comprehension.accu_init,
-                &mut comprehension.loop_cond,
-                &mut comprehension.loop_step,
-                &mut comprehension.result,
-            ] {
-                expand(part);
-            }
-        }
-        Expr::Ident(_) | Expr::Literal(_) | Expr::Unspecified => {}
-    }
+    for_each_child_mut(expression, &mut expand);
     let Expr::Call(call) = &mut expression.expr else { return };
     if let Some(expanded) = expanded(call) {
         expression.expr = expanded.expr;
-    }
-}
-
-fn expand_entry(entry: &mut EntryExpr) {
-    match entry {
-        EntryExpr::MapEntry(entry) => {
-            expand(&mut entry.key);
-            expand(&mut entry.value);
-        }
-        EntryExpr::StructField(field) => expand(&mut field.value),
     }
 }
 

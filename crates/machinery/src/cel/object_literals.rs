@@ -11,7 +11,7 @@ use kube_cel::cel::{
 };
 use serde_json::{Map, Value};
 
-use super::Outcome;
+use super::{Outcome, expression_tree::for_each_child_mut};
 use crate::schema::rule_library::text_of;
 
 /// The member that names the type. No field of JSON that a client could mean is called so.
@@ -36,32 +36,7 @@ pub(crate) fn lower(expression: &mut IdedExpr) {
             }
             expression.expr = Expr::Map(MapExpr { entries });
         }
-        Expr::Select(select) => lower(&mut select.operand),
-        Expr::Call(call) => {
-            call.target.iter_mut().for_each(|target| lower(target));
-            call.args.iter_mut().for_each(lower);
-        }
-        Expr::List(list) => list.elements.iter_mut().for_each(lower),
-        Expr::Map(map) => {
-            for entry in &mut map.entries {
-                if let EntryExpr::MapEntry(entry) = &mut entry.expr {
-                    lower(&mut entry.key);
-                    lower(&mut entry.value);
-                }
-            }
-        }
-        Expr::Comprehension(comprehension) => {
-            for part in [
-                &mut comprehension.iter_range,
-                &mut comprehension.accu_init,
-                &mut comprehension.loop_cond,
-                &mut comprehension.loop_step,
-                &mut comprehension.result,
-            ] {
-                lower(part);
-            }
-        }
-        Expr::Ident(_) | Expr::Literal(_) | Expr::Unspecified => {}
+        _ => for_each_child_mut(expression, &mut lower),
     }
 }
 

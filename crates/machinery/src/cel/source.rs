@@ -9,9 +9,11 @@ use std::{
 
 use kube_cel::cel::{
     IdedExpr,
-    common::ast::{EntryExpr, Expr, SourceInfo},
+    common::ast::{Expr, SourceInfo},
     parser::{ParseError, ParseErrors, Parser},
 };
+
+use super::expression_tree::for_each_child;
 
 /// The longest expression that is compiled, in bytes. The real server bounds expressions by the size of the object only;
 /// the parser used here keeps more state than Go's.
@@ -149,39 +151,6 @@ fn find_reserved(expression: &IdedExpr, found: &mut Vec<Problem>) {
         found.push(Problem { id: expression.id, message: format!("reserved identifier: {name}") });
     }
     for_each_child(expression, &mut |child| find_reserved(child, found));
-}
-
-/// Visits the expressions directly within one.
-pub(super) fn for_each_child<'e>(expression: &'e IdedExpr, visit: &mut dyn FnMut(&'e IdedExpr)) {
-    match &expression.expr {
-        Expr::Select(select) => visit(&select.operand),
-        Expr::Call(call) => call.target.as_deref().into_iter().chain(&call.args).for_each(visit),
-        Expr::List(list) => list.elements.iter().for_each(visit),
-        Expr::Map(map) => map.entries.iter().for_each(|entry| visit_entry(&entry.expr, visit)),
-        Expr::Struct(object) => object.entries.iter().for_each(|entry| visit_entry(&entry.expr, visit)),
-        Expr::Comprehension(comprehension) => {
-            for part in [
-                &comprehension.iter_range,
-                &comprehension.accu_init,
-                &comprehension.loop_cond,
-                &comprehension.loop_step,
-                &comprehension.result,
-            ] {
-                visit(part);
-            }
-        }
-        Expr::Ident(_) | Expr::Literal(_) | Expr::Unspecified => {}
-    }
-}
-
-fn visit_entry<'e>(entry: &'e EntryExpr, visit: &mut dyn FnMut(&'e IdedExpr)) {
-    match entry {
-        EntryExpr::MapEntry(entry) => {
-            visit(&entry.key);
-            visit(&entry.value);
-        }
-        EntryExpr::StructField(field) => visit(&field.value),
-    }
 }
 
 /// The problems of an expression in the order of their places, each with the line around it.

@@ -3,7 +3,10 @@
 use serde_json::Value;
 
 use super::MAXIMUM_JSON_PATCH_OPERATIONS;
-use crate::status_error::{ApiError, quote};
+use crate::{
+    status_error::{ApiError, quote},
+    typed_object::json_kind,
+};
 
 /// Why a patch was not applied.
 #[derive(Clone, Debug, PartialEq)]
@@ -73,18 +76,6 @@ pub(super) fn unknown_members(patch: &Value) -> Vec<String> {
     });
     let unknown = names.filter(|(_, name)| !matches!(*name, "op" | "from" | "path" | "value"));
     unknown.map(|(index, name)| format!("[{index}].{name}")).collect()
-}
-
-/// What Go's JSON decoder calls a value.
-pub(crate) fn json_kind(value: &Value) -> &'static str {
-    match value {
-        Value::Object(_) => "object",
-        Value::Array(_) => "array",
-        Value::String(_) => "string",
-        Value::Number(_) => "number",
-        Value::Bool(_) => "bool",
-        Value::Null => "null",
-    }
 }
 
 fn apply_one(document: &mut Value, operation: &Value) -> Result<(), JsonPatchError> {

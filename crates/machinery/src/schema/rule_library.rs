@@ -4,12 +4,12 @@ use kube_cel::{
     KubeCelExt as _,
     cel::{
         Context, ExecutionError, IdedExpr, Value as CelValue,
-        common::ast::{CallExpr, EntryExpr, Expr, LiteralValue, operators},
+        common::ast::{CallExpr, Expr, LiteralValue, operators},
     },
 };
 
 use super::messages;
-use crate::cel::{authorizer, macros, optionals};
+use crate::cel::{authorizer, expression_tree::for_each_child_mut, macros, optionals};
 
 /// Names of types, as `type(x)` gives them.
 pub(crate) const TYPE_NAMES: [&str; 9] =
@@ -181,33 +181,9 @@ pub(crate) fn unfold_optionals(expression: &mut IdedExpr) -> bool {
             }
             true
         }
-        Expr::List(list) => {
-            for element in &mut list.elements {
-                unfold_optionals(element);
-            }
+        _ => {
+            for_each_child_mut(expression, &mut |child| _ = unfold_optionals(child));
             false
         }
-        Expr::Map(map) => {
-            for entry in &mut map.entries {
-                if let EntryExpr::MapEntry(entry) = &mut entry.expr {
-                    unfold_optionals(&mut entry.key);
-                    unfold_optionals(&mut entry.value);
-                }
-            }
-            false
-        }
-        Expr::Comprehension(comprehension) => {
-            for part in [
-                &mut comprehension.iter_range,
-                &mut comprehension.accu_init,
-                &mut comprehension.loop_cond,
-                &mut comprehension.loop_step,
-                &mut comprehension.result,
-            ] {
-                unfold_optionals(part);
-            }
-            false
-        }
-        Expr::Struct(_) | Expr::Ident(_) | Expr::Literal(_) | Expr::Unspecified => false,
     }
 }

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use serde_json::{Map, Value};
 
 use self::literal::{Literal, generic};
-use super::{bytes, time};
+use super::{bytes, json_kind, time};
 use crate::{
     go_types::{Shape, StructId, TypeId, table},
     quantity,
@@ -333,14 +333,9 @@ impl Reader<'_> {
     fn strings(&mut self) -> Result<Value, Misfit> {
         let Value::Array(items) = self.items(Target::Anything, None)? else { return Ok(Value::Null) };
         for item in &items {
-            let value = match item {
-                Value::String(_) | Value::Null => continue,
-                Value::Bool(_) => "bool",
-                Value::Number(_) => "number",
-                Value::Array(_) => "array",
-                Value::Object(_) => "object",
-            };
-            self.save(Misfit::of(value, "string"));
+            if !matches!(item, Value::String(_) | Value::Null) {
+                self.save(Misfit::of(json_kind(item), "string"));
+            }
         }
         Ok(Value::Array(items))
     }
@@ -353,12 +348,8 @@ impl Reader<'_> {
         for item in &items {
             let byte = item.as_u64().and_then(|number| u8::try_from(number).ok());
             let sent = match item {
-                Value::Null => "null".to_owned(),
-                Value::Bool(_) => "bool".to_owned(),
                 Value::Number(number) => format!("number {number}"),
-                Value::String(_) => "string".to_owned(),
-                Value::Array(_) => "array".to_owned(),
-                Value::Object(_) => "object".to_owned(),
+                other => json_kind(other).to_owned(),
             };
             match byte {
                 None if !item.is_null() => self.save(Misfit::of(&sent, "uint8")),

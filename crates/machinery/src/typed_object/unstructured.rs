@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use super::time;
+use super::{json_kind, time};
 use crate::{
     go_types::{Field, Shape, StructId, TypeId, table},
     quantity,
@@ -40,12 +40,8 @@ fn error_of(id: TypeId, value: &Value) -> Option<String> {
     let kind = go_kind(value);
     let unmarshal = |into: &str| {
         let sent = match value {
-            Value::Bool(_) => "bool".to_owned(),
             Value::Number(number) if into == "int32" => format!("number {number}"),
-            Value::Number(_) => "number".to_owned(),
-            Value::Array(_) => "array".to_owned(),
-            Value::Object(_) => "object".to_owned(),
-            _ => "string".to_owned(),
+            other => json_kind(other).to_owned(),
         };
         Some(format!("json: cannot unmarshal {sent} into Go value of type {into}"))
     };
