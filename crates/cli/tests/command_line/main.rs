@@ -9,5 +9,6 @@ mod import;
 mod kubectl;
 mod life_of_a_cluster;
 mod managers;
+mod rest;
 mod restart;
 mod session;

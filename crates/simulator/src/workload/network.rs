@@ -13,7 +13,7 @@ use super::{
 use crate::{
     clock::{Clock, Stage},
     cloud::address::nth_address,
-    object::{Object, joined_name, merge_difference, name_suffix, stable_hash},
+    object::{Object, equal_as_stored, joined_name, name_suffix, stable_hash},
 };
 
 /// Addresses of simulated load balancers (documentation range of RFC 5737).
@@ -132,8 +132,9 @@ fn endpoints(state: &PlaneState, service: &Object, decision: &mut PlaneDecision)
         })),
         Some(slice) => {
             let old = json!({"endpoints": slice.at("/endpoints"), "ports": slice.at("/ports")});
-            if let Some(difference) = merge_difference(&old, &json!({"endpoints": endpoints, "ports": ports})) {
-                decision.patch(Resource::EndpointSlice, slice, difference);
+            let new = json!({"endpoints": endpoints, "ports": ports});
+            if !equal_as_stored(&old, &new) {
+                decision.patch(Resource::EndpointSlice, slice, new);
             }
         }
     }
@@ -185,10 +186,12 @@ fn legacy_endpoints(
             },
             "subsets": subsets,
         })),
-        Some(known) if known.list("/subsets") != subsets => {
-            decision.patch(Resource::Endpoints, known, json!({"subsets": subsets}));
+        Some(known) => {
+            let subsets = Value::from(subsets);
+            if !equal_as_stored(known.at("/subsets"), &subsets) {
+                decision.patch(Resource::Endpoints, known, json!({"subsets": subsets}));
+            }
         }
-        Some(_) => {}
     }
 }
 
