@@ -29,11 +29,11 @@ pub(crate) async fn resume(server: &Server) {
                 continue;
             }
         };
-        for definition in definitions {
+        for (definition, revision) in definitions {
             if definition["metadata"]["deletionTimestamp"].is_string() {
                 server.clean_up_definition(&plane, definition["metadata"]["name"].as_str().unwrap_or_default());
             } else {
-                settle(&plane, &definition, now).await;
+                settle(&plane, &definition, revision, now).await;
             }
         }
     }

@@ -266,21 +266,13 @@ impl Plane {
         change: Change,
         expected: Expected,
     ) -> Result<StoredObject, WriteError> {
-        let mut written = self.write_many(vec![Write { key, change, expected }]).await.map_err(|(_, error)| error)?;
+        let mut written = self.write_many(&[Write { key, change, expected }]).await.map_err(|(_, error)| error)?;
         written.pop().ok_or_else(|| WriteError::Storage("the writer gave no answer".to_owned()))
     }
 
     /// Commits and then takes notice of definitions, admission configurations and access rules among what was written. The
     /// error is of the write with this index.
-    pub(crate) async fn write_many(&self, writes: Vec<Write>) -> Result<Vec<StoredObject>, (usize, WriteError)> {
-        let noticed: Vec<(usize, bool)> = writes
-            .iter()
-            .enumerate()
-            .filter(|(_, write)| {
-                matches!(write.key.resource.group.as_str(), "apiextensions.k8s.io" | "admissionregistration.k8s.io")
-            })
-            .map(|(index, write)| (index, matches!(write.change, Change::Delete(_))))
-            .collect();
+    pub(crate) async fn write_many(&self, writes: &[Write]) -> Result<Vec<StoredObject>, (usize, WriteError)> {
         let about_access: Vec<ObjectKey> = writes
             .iter()
             .filter(|write| write.key.resource.group == kogge_machinery::rbac::GROUP)
@@ -290,42 +282,43 @@ impl Plane {
         if !about_access.is_empty() {
             self.state.access_rules.notice(self.store(), &about_access);
         }
-        for (index, deleted) in noticed {
-            if written[index].key.resource == definitions() {
+        for (write, written) in writes.iter().zip(&written) {
+            let object = match &write.change {
+                Change::Put(object) => Some(object),
+                Change::Delete(_) => None,
+            };
+            match &*write.key.resource.group {
                 // Boxed, as it ends in another write.
-                Box::pin(self.notice_definition(&written[index], deleted)).await;
-            } else {
-                self.notice_configuration(&written[index], deleted);
+                "apiextensions.k8s.io" => Box::pin(self.notice_definition(written, object)).await,
+                "admissionregistration.k8s.io" => {
+                    self.admission().notice(&written.key.resource, &written.key.name, written.revision, object);
+                }
+                _ => {}
             }
         }
         Ok(written)
     }
 
-    fn notice_configuration(&self, written: &StoredObject, deleted: bool) {
-        let object: Option<Value> = if deleted { None } else { serde_json::from_slice(&written.json).ok() };
-        self.admission().notice(&written.key.resource, &written.key.name, written.revision, object.as_ref());
-    }
-
     /// Serves what a definition asks for, and settles its names, or those that waited for the names of one that went.
-    async fn notice_definition(&self, written: &StoredObject, deleted: bool) {
+    async fn notice_definition(&self, written: &StoredObject, definition: Option<&Value>) {
         let now = jiff::Timestamp::now();
-        if deleted {
+        let Some(definition) = definition else {
             self.registry().remove(&written.key.name, written.revision);
             match pipeline::stored_definitions(self) {
                 Ok(definitions) => {
-                    for definition in definitions {
-                        pipeline::settle(self, &definition, now).await;
+                    for (definition, revision) in definitions {
+                        pipeline::settle(self, &definition, revision, now).await;
                     }
                 }
                 Err(error) => tracing::warn!(%error, "failed to settle the names of definitions"),
             }
-        } else if let Ok(definition) = serde_json::from_slice::<Value>(&written.json) {
-            self.registry().define(&definition, written.revision);
-            if definition.pointer("/metadata/deletionTimestamp").is_some() {
-                self.server.clean_up_definition(self, &written.key.name);
-            } else {
-                pipeline::settle(self, &definition, now).await;
-            }
+            return;
+        };
+        self.registry().define(definition, written.revision);
+        if definition.pointer("/metadata/deletionTimestamp").is_some() {
+            self.server.clean_up_definition(self, &written.key.name);
+        } else {
+            pipeline::settle(self, definition, written.revision, now).await;
         }
     }
 }

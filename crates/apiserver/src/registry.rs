@@ -16,7 +16,6 @@ use kogge_machinery::{
     status_error::ApiError,
 };
 use serde_json::Value;
-use sha2::{Digest as _, Sha256};
 
 use crate::{builtin, conversion::Converter, webhook_client::WebhookClients};
 
@@ -100,25 +99,14 @@ static BUILT_IN: LazyLock<Types> = LazyLock::new(|| {
     }))
 });
 
-/// SHA-256 of a definition's `spec` as it is serialised, with sorted keys.
-#[derive(Debug, PartialEq, Eq)]
-struct SpecDigest([u8; 32]);
-
-impl SpecDigest {
-    fn of(spec: &Value) -> Self {
-        Self(Sha256::digest(spec.to_string()).into())
-    }
-}
-
 /// One established definition.
 #[derive(Debug)]
 struct Definition {
     /// Revision of the definition object last seen.
     revision: u64,
     group: String,
-    /// Of `spec`, to tell a change of schema from a change of status: the parsed tree would be most of the memory that a
-    /// definition takes.
-    spec: SpecDigest,
+    /// `metadata.uid` and `metadata.generation`, which tell a change of `spec` from a change of status.
+    generation: (String, i64),
     /// `spec.conversion`.
     conversion: Value,
     /// Every name it has accepted: plural, singular, short names, kind, list kind.
@@ -261,10 +249,11 @@ impl Registry {
         }
         removed.remove(name);
         let spec = definition.get("spec").unwrap_or(&Value::Null);
-        let digest = SpecDigest::of(spec);
+        let uid = definition["metadata"]["uid"].as_str().unwrap_or_default().to_owned();
+        let generation = (uid, definition["metadata"]["generation"].as_i64().unwrap_or_default());
         let conversion = spec.get("conversion").cloned().unwrap_or_default();
         let schema_revision = match known {
-            Some(known) if known.spec == digest => {
+            Some(known) if known.generation == generation => {
                 known.types.first().map_or(revision, |served| served.schema_revision)
             }
             _ => revision,
@@ -279,7 +268,11 @@ impl Registry {
             && definition.pointer("/status/storedVersions").and_then(Value::as_array).is_some_and(|versions| {
                 versions.iter().all(|version| version.as_str() == Some(resources[0].version.as_str()))
             });
-        let storage_schema = custom_resource_definition::storage_schema(definition);
+        let stored = resources.iter().find(|resource| resource.version == resource.storage_version);
+        let storage_schema = match stored {
+            Some(stored) => stored.schema.clone(),
+            None => custom_resource_definition::storage_schema(definition),
+        };
         let types = resources
             .into_iter()
             .map(|resource| {
@@ -297,7 +290,7 @@ impl Registry {
             .collect();
         let group = spec.get("group").and_then(Value::as_str).unwrap_or_default().to_owned();
         let names = accepted_names(definition);
-        let entry = Definition { revision, group, names, spec: digest, conversion, types, converter };
+        let entry = Definition { revision, group, generation, conversion, names, types, converter };
         let mut definitions = custom.definitions.clone();
         definitions.insert(name.to_owned(), Arc::new(entry));
         self.replace(definitions);

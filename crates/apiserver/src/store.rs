@@ -6,6 +6,7 @@
 //! key to the revision of its current version, `records` holds every kept version by revision and is the change log
 //! at the same time. Reads are served from redb's snapshots, not from memory: an idle plane is a few map entries.
 
+mod compression;
 mod counts;
 mod encryption;
 mod file;
@@ -446,7 +447,7 @@ impl PlaneStore {
     /// # Errors
     /// See [`WriteError`].
     pub async fn write(&self, key: ObjectKey, change: Change, expected: Expected) -> Result<StoredObject, WriteError> {
-        let written = self.write_many(vec![Write { key, change, expected }]).await.map_err(|error| error.source)?;
+        let written = self.write_many(&[Write { key, change, expected }]).await.map_err(|error| error.source)?;
         written.into_iter().next().ok_or_else(|| WriteError::Storage("the writer gave no answer".to_owned()))
     }
 
@@ -455,7 +456,7 @@ impl PlaneStore {
     ///
     /// # Errors
     /// The first write that was refused.
-    pub async fn write_many(&self, writes: Vec<Write>) -> Result<Vec<StoredObject>, TransactionError> {
+    pub async fn write_many(&self, writes: &[Write]) -> Result<Vec<StoredObject>, TransactionError> {
         let request = Request::prepare(&self.state, writes)?;
         let (answer, answered) = oneshot::channel();
         match self.inner.ask(Job::Write { request, answer }, answered).await {

@@ -5,11 +5,15 @@
 use kogge_machinery::{custom_resource_definition, resource::GroupResource, status_error::ApiError};
 use serde_json::{Value, json};
 
-use super::{controller_write::change_object, object_write::WriteScope};
+use super::{
+    controller_write::change_object,
+    object_completion::track_update,
+    object_write::{WriteScope, Writer, timestamp},
+};
 use crate::{
     plane::{Plane, list_error},
     registry::ServedResource,
-    store::{ObjectKey, Scope},
+    store::{Change, Expected, ObjectKey, Scope},
 };
 
 /// The finalizer that keeps a definition until its objects are gone.
@@ -52,15 +56,21 @@ pub(crate) fn settle_at_once(plane: &Plane, definition: &mut Value, now: &str) {
     }
 }
 
-/// Settles a stored definition by a write of its own, if there is anything to settle.
-pub(crate) async fn settle(plane: &Plane, definition: &Value, now: jiff::Timestamp) {
-    let now = super::object_write::timestamp(now);
-    if settled_status(plane, definition, &now).is_none() {
-        return;
-    }
+/// Settles a definition, stored at `revision`, by a write of its own, if there is anything to settle.
+pub(crate) async fn settle(plane: &Plane, definition: &Value, revision: u64, now: jiff::Timestamp) {
     let Some(served) = plane.registry().find(GROUP, "v1", PLURAL) else { return };
     let name = definition["metadata"]["name"].as_str().unwrap_or_default().to_owned();
     let key = ObjectKey { resource: served.stored_as.clone(), namespace: String::new(), name };
+    let now = timestamp(now);
+    let Some(status) = settled_status(plane, definition, &now) else { return };
+    let written = match with_status(plane, &served, definition, status, &now).await {
+        Some(settled) => plane.write(key.clone(), Change::Put(settled), Expected::Revision(revision)).await.is_ok(),
+        None => false,
+    };
+    if written {
+        return;
+    }
+    // Webhooks want to see it, or somebody was faster.
     let change = |definition: &mut Value| match settled_status(plane, definition, &now) {
         Some(status) => {
             definition["status"] = status;
@@ -76,14 +86,36 @@ pub(crate) async fn settle(plane: &Plane, definition: &Value, now: jiff::Timesta
     }
 }
 
-/// All definitions of a plane, read one by one as they are looked at.
+/// A stored definition with another status, as an update of the status by the server makes it; none where admission has
+/// a say in it. The `spec`, nearly all of a definition, is neither looked at nor compared: it was judged when it was stored.
+async fn with_status(
+    plane: &Plane,
+    served: &ServedResource,
+    definition: &Value,
+    status: Value,
+    now: &str,
+) -> Option<Value> {
+    if plane.admission().current().is_some() {
+        return None;
+    }
+    let mut settled = definition.clone();
+    let spec = settled["spec"].take();
+    let old = settled.clone();
+    settled["status"] = status;
+    let writer = Writer { manager: MANAGER.to_owned(), now: now.to_owned(), requester: None };
+    track_update(plane, served, Some(&old), &mut settled, WriteScope::Status("status"), &writer).await;
+    settled["spec"] = spec;
+    Some(settled)
+}
+
+/// All definitions of a plane with their revisions, read one by one as they are looked at.
 ///
 /// # Errors
 /// If the definitions cannot be read.
-pub(crate) fn stored_definitions(plane: &Plane) -> Result<impl Iterator<Item = Value> + Send, ApiError> {
+pub(crate) fn stored_definitions(plane: &Plane) -> Result<impl Iterator<Item = (Value, u64)> + Send, ApiError> {
     let definitions = GroupResource { group: GROUP.to_owned(), resource: PLURAL.to_owned() };
     let page = plane.store().list(&Scope::Resource(definitions), None, 0, None).map_err(|error| list_error(&error))?;
-    Ok(page.items.into_iter().filter_map(|item| serde_json::from_slice(&item.json).ok()))
+    Ok(page.items.into_iter().filter_map(|item| Some((serde_json::from_slice(&item.json).ok()?, item.revision))))
 }
 
 /// Adds what the first delete of a definition adds: the finalizer and the condition Terminating.

@@ -19,7 +19,7 @@ use super::{
     object_completion::complete_update,
     other_versions::ServedVersions,
     policy_access,
-    presentation::{convert_to_stored, present},
+    presentation::{begins_with_version, convert_to_stored, present},
 };
 use crate::{
     admission::Requester,
@@ -237,8 +237,10 @@ fn is_current_storage(served: &ServedResource, json: &[u8]) -> bool {
         return true;
     }
     let resource = &served.resource;
-    let stored: Option<Value> = serde_json::from_slice(json).ok();
-    stored.is_some_and(|stored| stored["apiVersion"] == resource.stored_api_version().as_str())
+    begins_with_version(resource, &resource.storage_version, json) || {
+        let stored: Option<Value> = serde_json::from_slice(json).ok();
+        stored.is_some_and(|stored| stored["apiVersion"] == resource.stored_api_version().as_str())
+    }
 }
 
 /// Whether an update completes a deletion (`ShouldDeleteDuringUpdate` of the generic registry).

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use kogge_machinery::{
     negotiation::{Answer, Representation},
+    resource::ResourceType,
     status_error::ApiError,
     table::{self, IncludeObject},
     typed_object::TypedKind,
@@ -20,7 +21,9 @@ use crate::{
 /// A stored object in the served version, with the defaults of the current schema. Bytes that are right as they are
 /// stored are passed on untouched; only another version of a kind with a conversion webhook waits for anything.
 pub(crate) async fn present(served: &ServedResource, json: &Bytes, revision: u64) -> Result<Document, ApiError> {
-    if revision > served.schema_revision && (served.single_version || begins_with_version(served, json)) {
+    if revision > served.schema_revision
+        && (served.single_version || begins_with_version(&served.resource, &served.resource.version, json))
+    {
         return Ok(Document::Bytes(json.clone()));
     }
     let value: Value =
@@ -56,7 +59,9 @@ pub(crate) async fn present_all(served: &ServedResource, stored: &[StoredObject]
     let mut documents = Vec::with_capacity(stored.len());
     let (mut places, mut values) = (Vec::new(), Vec::new());
     for (index, object) in stored.iter().enumerate() {
-        if object.revision > served.schema_revision && begins_with_version(served, &object.json) {
+        if object.revision > served.schema_revision
+            && begins_with_version(&served.resource, &served.resource.version, &object.json)
+        {
             documents.push(Document::Bytes(object.json.clone()));
             continue;
         }
@@ -73,9 +78,9 @@ pub(crate) async fn present_all(served: &ServedResource, stored: &[StoredObject]
     Ok(documents)
 }
 
-/// Keys are sorted, so nearly every object begins with its `apiVersion`.
-fn begins_with_version(served: &ServedResource, json: &[u8]) -> bool {
-    let resource = &served.resource;
+/// Whether stored JSON is known to be in this version of its kind: keys are sorted, so nearly every object begins with its
+/// `apiVersion`.
+pub(crate) fn begins_with_version(resource: &ResourceType, version: &str, json: &[u8]) -> bool {
     json.strip_prefix(b"{\"apiVersion\":\"")
         .and_then(|rest| {
             if resource.group.is_empty() {
@@ -84,7 +89,7 @@ fn begins_with_version(served: &ServedResource, json: &[u8]) -> bool {
                 rest.strip_prefix(resource.group.as_bytes())?.strip_prefix(b"/")
             }
         })
-        .and_then(|rest| rest.strip_prefix(resource.version.as_bytes()))
+        .and_then(|rest| rest.strip_prefix(version.as_bytes()))
         .is_some_and(|rest| rest.first() == Some(&b'"'))
 }
 

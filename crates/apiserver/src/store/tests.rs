@@ -71,10 +71,10 @@ async fn a_write_is_refused_unless_it_finds_what_it_expects() {
 async fn a_transaction_is_all_or_nothing_and_sees_its_own_writes() {
     let plane = Store::in_memory(options()).unwrap().management();
     let write = |name: &str, expected| Write { key: key("ships", "a", name), change: put(name, 0), expected };
-    let refused = plane.write_many(vec![write("x", Expected::Absent), write("x", Expected::Absent)]).await;
+    let refused = plane.write_many(&[write("x", Expected::Absent), write("x", Expected::Absent)]).await;
     assert_eq!(refused, Err(TransactionError { index: 1, source: WriteError::Exists }));
     assert_eq!((plane.get(&key("ships", "a", "x")).unwrap(), plane.revision()), (None, 1));
-    let written = plane.write_many(vec![write("x", Expected::Absent), write("x", Expected::Revision(2))]).await;
+    let written = plane.write_many(&[write("x", Expected::Absent), write("x", Expected::Revision(2))]).await;
     assert_eq!(written.unwrap().iter().map(|object| object.revision).collect::<Vec<_>>(), [2, 3]);
 }
 

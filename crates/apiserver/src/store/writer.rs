@@ -64,9 +64,9 @@ struct PreparedWrite {
 
 impl Request {
     /// Checks and serialises the writes.
-    pub(super) fn prepare(plane: &Arc<PlaneState>, writes: Vec<Write>) -> Result<Self, TransactionError> {
+    pub(super) fn prepare(plane: &Arc<PlaneState>, writes: &[Write]) -> Result<Self, TransactionError> {
         let mut prepared = Vec::with_capacity(writes.len());
-        for (index, write) in writes.into_iter().enumerate() {
+        for (index, write) in writes.iter().enumerate() {
             let malformed = |text: String| TransactionError { index, source: WriteError::Malformed(text) };
             if !key::is_valid(&write.key) {
                 return Err(malformed(format!("the key {:?}", write.key.name)));
@@ -77,7 +77,13 @@ impl Request {
             };
             let object = SerializedObject::new(value).map_err(malformed)?;
             let local_key = key::encode_local(&write.key);
-            prepared.push(PreparedWrite { key: write.key, local_key, object, delete, expected: write.expected });
+            prepared.push(PreparedWrite {
+                key: write.key.clone(),
+                local_key,
+                object,
+                delete,
+                expected: write.expected,
+            });
         }
         Ok(Request { plane: Arc::clone(plane), writes: prepared })
     }

@@ -36,7 +36,7 @@ async fn fill(report: &mut Report, path: &Path, names: &[String], bytes: usize) 
             change: Change::Put(object(name, 0, bytes)),
             expected: Expected::Absent,
         });
-        plane.write_many(writes.collect()).await?;
+        plane.write_many(&writes.collect::<Vec<_>>()).await?;
     }
     report.figure(&format!("creating {objects} objects, 500 a transaction"), &per_second(objects, begin.elapsed()))?;
     let memory = resident_kib().unwrap_or_default() / 1024;

@@ -392,7 +392,7 @@ impl Walk {
         }
         let uses_old_self = is_right
             && parsed.reads_old_self()
-            && Expression::compile(&parsed.rule).is_ok_and(|expression| expression.analysis.uses_old_self);
+            && Expression::shared(&parsed.rule).is_ok_and(|expression| expression.analysis.uses_old_self);
         if uses_old_self {
             if let Some(within) = &scope.uncorrelatable {
                 let detail =

@@ -1,11 +1,12 @@
 //! One rule of `x-kubernetes-validations`, compiled at its first use.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use kube_cel::cel::IdedExpr;
 use serde_json::Value;
 
 use super::{
+    compile_cache::CompileCache,
     rule_library::unfold_optionals,
     rule_projection::{Analysis, analyse},
 };
@@ -25,8 +26,8 @@ pub(crate) struct ValidationRule {
 
 /// The expressions of a rule.
 pub(crate) struct CompiledRule {
-    pub(crate) condition: Expression,
-    pub(crate) message: Option<Expression>,
+    pub(crate) condition: Arc<Expression>,
+    pub(crate) message: Option<Arc<Expression>>,
 }
 
 /// A parsed expression, with what is known of it.
@@ -69,8 +70,8 @@ impl ValidationRule {
         self.compiled
             .get_or_init(|| {
                 Ok(CompiledRule {
-                    condition: Expression::compile(&self.rule)?,
-                    message: self.message_expression.as_deref().map(Expression::compile).transpose()?,
+                    condition: Expression::shared(&self.rule)?,
+                    message: self.message_expression.as_deref().map(Expression::shared).transpose()?,
                 })
             })
             .as_ref()
@@ -98,6 +99,15 @@ impl ValidationRule {
 }
 
 impl Expression {
+    /// As [`Self::compile`], shared with who compiled the same before.
+    ///
+    /// # Errors
+    /// As [`Self::compile`].
+    pub(crate) fn shared(source: &str) -> Result<Arc<Self>, String> {
+        static EXPRESSIONS: CompileCache<Expression> = CompileCache::new();
+        EXPRESSIONS.get(source, Self::compile)
+    }
+
     /// Compiles an expression.
     ///
     /// # Errors

@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use regex::{Regex, RegexBuilder};
 use serde_json::Value;
 
-use super::{SchemaNode, format::StringFormat};
+use super::{SchemaNode, compile_cache::CompileCache, format::StringFormat};
 
 /// Compiled patterns larger than this are refused, so that a schema can not take the memory of the server.
 const PATTERN_SIZE_LIMIT: usize = 1 << 20;
@@ -84,7 +84,7 @@ impl Format {
 pub(crate) struct Pattern {
     /// As written in the schema.
     pub(crate) source: String,
-    compiled: OnceLock<Result<Regex, String>>,
+    compiled: OnceLock<Result<Arc<Regex>, String>>,
 }
 
 impl Pattern {
@@ -109,11 +109,14 @@ impl Pattern {
 ///
 /// # Errors
 /// Why it is no regular expression.
-pub(crate) fn compile_pattern(source: &str) -> Result<Regex, String> {
-    RegexBuilder::new(&with_ascii_classes(source)).size_limit(PATTERN_SIZE_LIMIT).build().map_err(|error| {
-        // The last line says what is wrong; those before it point into the pattern.
-        let text = error.to_string();
-        text.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned()
+pub(crate) fn compile_pattern(source: &str) -> Result<Arc<Regex>, String> {
+    static PATTERNS: CompileCache<Regex> = CompileCache::new();
+    PATTERNS.get(source, |source| {
+        RegexBuilder::new(&with_ascii_classes(source)).size_limit(PATTERN_SIZE_LIMIT).build().map_err(|error| {
+            // The last line says what is wrong; those before it point into the pattern.
+            let text = error.to_string();
+            text.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned()
+        })
     })
 }
 

@@ -257,7 +257,7 @@ async fn run(steps: Vec<Step>) {
             Step::Write(plane, wanted) => {
                 let writes = writes(&model[plane], &wanted, &mut counter);
                 let expected = model[plane].written(&writes);
-                let result = store.plane(&names()[plane]).unwrap().write_many(writes).await;
+                let result = store.plane(&names()[plane]).unwrap().write_many(&writes).await;
                 assert_eq!(result.is_ok(), expected.is_some(), "{result:?}");
                 model[plane] = expected.unwrap_or(model[plane].clone());
                 // Reads now and then only, so that the queue of three overflows between.
@@ -288,11 +288,11 @@ async fn run(steps: Vec<Step>) {
                 disk.die_after(after);
                 let writes = writes(&model[plane], &[(0, false, true), (1, true, true)], &mut counter);
                 let after = model[plane].written(&writes).unwrap();
-                let result = store.plane(&names()[plane]).unwrap().write_many(writes.clone()).await;
+                let result = store.plane(&names()[plane]).unwrap().write_many(&writes).await;
                 if let Err(error) = &result {
                     assert!(matches!(error.source, WriteError::Storage(_)), "{error}");
                     assert!(store.health().is_err());
-                    let again = store.plane(&names()[plane]).unwrap().write_many(writes).await;
+                    let again = store.plane(&names()[plane]).unwrap().write_many(&writes).await;
                     assert!(matches!(again.unwrap_err().source, WriteError::Storage(_)));
                 }
                 drop((live, store));
@@ -329,7 +329,7 @@ async fn a_transaction_is_there_as_a_whole_or_not_at_all_wherever_the_disk_dies(
         let mut model = ModelPlane::default();
         for (object, delete) in [(0, false), (1, false), (0, false), (1, true), (2, false)] {
             let writes = writes(&model, &[(object, delete, true)], &mut 0);
-            store.management().write_many(writes.clone()).await.unwrap();
+            store.management().write_many(&writes).await.unwrap();
             model = model.written(&writes).unwrap();
         }
         model
@@ -341,7 +341,7 @@ async fn a_transaction_is_there_as_a_whole_or_not_at_all_wherever_the_disk_dies(
         let disk = disk.after_power_cut(0);
         let store = open(&disk);
         disk.die_after(boundary);
-        let result = store.management().write_many(writes.clone()).await;
+        let result = store.management().write_many(&writes).await;
         drop(store);
         let died = result.is_err();
         for luck in [0, 1, u64::MAX, u64::from(boundary).wrapping_mul(0x9e37_79b9_7f4a_7c15)] {
