@@ -464,6 +464,11 @@ impl Server {
         &self.state.trusted_issuers
     }
 
+    /// How many requests were answered since the start, those of clients in the process among them.
+    pub fn requests_answered(&self) -> u64 {
+        self.state.metrics.total()
+    }
+
     pub(crate) fn metrics(&self) -> &Metrics {
         &self.state.metrics
     }

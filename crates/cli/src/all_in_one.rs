@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::managers::Managers;
+use crate::memory;
 use kogge_api::provider_profile::{ProviderProfile, simulation};
 pub use kogge_apiserver::authentication_configuration::AuthenticationConfiguration;
 pub use kogge_apiserver::server::ServerOptions;
@@ -139,6 +140,13 @@ impl AllInOne {
             tasks.spawn(
                 async move { ended("the REST API", kogge_portal::serve(portal_listener, router, shutdown).await) },
             );
+        }
+        {
+            let (server, shutdown) = (server.clone(), shutdown.clone());
+            tasks.spawn(async move {
+                memory::give_back_at_rest(server, shutdown).await;
+                Ok(())
+            });
         }
         if let Some(managers) = options.managers {
             let (server, server_url, shutdown) = (server.clone(), api_url.clone(), shutdown.clone());

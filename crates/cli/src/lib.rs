@@ -13,6 +13,7 @@ pub mod documents;
 pub mod duration;
 pub mod event_stream;
 pub mod managers;
+mod memory;
 pub mod outcome;
 pub mod progress;
 pub mod rendering;

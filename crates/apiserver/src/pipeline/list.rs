@@ -213,9 +213,8 @@ pub(crate) fn list_document(context: &RequestContext<'_>, page: Page) -> Result<
         Representation::Table if include_object(&context.query)? != IncludeObject::Object => {
             let with_metadata = include_object(&context.query)? == IncludeObject::Metadata;
             let items: Vec<Bytes> = page.items.into_iter().map(Document::into_bytes).collect();
-            let rows = items.iter().map(|item| &**item);
             let (version, now) = (&context.answer.version, context.now.as_second());
-            let bytes = table::table_of_serialized(resource, rows, metadata, with_metadata, version, now);
+            let bytes = table::table_of_serialized(resource, &items, metadata, with_metadata, version, now);
             bytes
                 .map(|bytes| Document::Bytes(bytes.into()))
                 .map_err(|error| ApiError::internal(format!("stored object: {error}")))

@@ -176,6 +176,11 @@ impl Metrics {
         self.counts[verb][class].fetch_add(1, Ordering::Relaxed);
     }
 
+    /// All of them.
+    pub(crate) fn total(&self) -> u64 {
+        self.counts.iter().flatten().map(|count| count.load(Ordering::Relaxed)).sum()
+    }
+
     /// In the text format of Prometheus.
     fn text(&self, revision: u64) -> String {
         let mut text = String::from(

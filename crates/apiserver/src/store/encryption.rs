@@ -5,13 +5,10 @@
 //! the ciphertext stands the id of its key: with several keys all are read and the first one writes, which is how keys
 //! are changed. The file remembers the id of the key that wrote last and is not opened without it.
 
-use std::borrow::Cow;
-
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
 use base64::Engine as _;
 use sha2::{Digest as _, Sha256};
 
-use super::record::Record;
 use super::{ObjectKey, key};
 
 /// What is encrypted, as group and resource: the default of those who turn it on in a real cluster.
@@ -90,7 +87,7 @@ impl EncryptionKeys {
     }
 
     /// Decrypts what was sealed for this place.
-    fn open(&self, place: &[u8], sealed: &[u8]) -> Option<Vec<u8>> {
+    pub(super) fn open(&self, place: &[u8], sealed: &[u8]) -> Option<Vec<u8>> {
         let (id, rest) = sealed.split_first_chunk::<8>()?;
         let (nonce, text) = rest.split_first_chunk::<NONCE_LEN>()?;
         let id = u64::from_be_bytes(*id);
@@ -115,19 +112,6 @@ pub(super) fn is_encrypted_key(local_key: &[u8]) -> bool {
 /// What a ciphertext belongs to.
 pub(super) fn place(plane: u64, revision: u64, local_key: &[u8]) -> Vec<u8> {
     [plane.to_be_bytes().as_slice(), &revision.to_be_bytes(), local_key].concat()
-}
-
-/// The JSON of a record; absent if it was encrypted with another key, for another place, or the file is damaged.
-pub(super) fn json<'a>(
-    keys: Option<&EncryptionKeys>,
-    plane: u64,
-    revision: u64,
-    record: &Record<'a>,
-) -> Option<Cow<'a, [u8]>> {
-    if !record.sealed {
-        return Some(Cow::Borrowed(record.json));
-    }
-    keys?.open(&place(plane, revision, record.key), record.json).map(Cow::Owned)
 }
 
 #[cfg(test)]

@@ -28,11 +28,19 @@ const PAGE: usize = 4096;
 #[derive(Debug)]
 pub(super) struct FilledFile {
     file: FileBackend,
-    /// Which parts have all their blocks; those behind the end of the list do not.
-    filled: Mutex<Vec<bool>>,
+    parts: Mutex<Parts>,
     /// Bytes written since the last sync, and between the two last ones.
     written: AtomicU64,
     written_before: AtomicU64,
+}
+
+/// What is known of the file's parts.
+#[derive(Debug)]
+struct Parts {
+    /// Which have all their blocks; those behind the end of the list do not.
+    filled: Vec<bool>,
+    /// Nothing was written from here on: it need not be read to know that it is zeros.
+    written_to: u64,
 }
 
 impl FilledFile {
@@ -42,14 +50,15 @@ impl FilledFile {
         let filled = if has_holes(&file)? { Vec::new() } else { vec![true; whole_parts] };
         Ok(Self {
             file: FileBackend::new(file)?,
-            filled: Mutex::new(filled),
+            parts: Mutex::new(Parts { filled, written_to: length }),
             written: AtomicU64::new(0),
             written_before: AtomicU64::new(0),
         })
     }
 
     /// Makes sure that the parts from `offset` to `end` have their blocks.
-    fn fill(&self, filled: &mut Vec<bool>, offset: u64, end: u64) -> io::Result<()> {
+    fn fill(&self, parts: &mut Parts, offset: u64, end: u64) -> io::Result<()> {
+        let Parts { filled, written_to } = parts;
         let part = |offset: u64| usize::try_from(offset / PART).unwrap_or(usize::MAX);
         let is_filled = |filled: &[bool], part: usize| filled.get(part).copied().unwrap_or(false);
         if (part(offset)..=part(end - 1)).all(|part| is_filled(filled, part)) {
@@ -69,8 +78,11 @@ impl FilledFile {
             if std::mem::replace(is_filled, size as u64 == PART) || size == 0 {
                 continue;
             }
-            self.file.read(begin, &mut content[..size])?;
-            if content[..size] == zeros[..size] {
+            let is_new = begin >= *written_to;
+            if !is_new {
+                self.file.read(begin, &mut content[..size])?;
+            }
+            if is_new || content[..size] == zeros[..size] {
                 self.file.write(begin, &zeros[..size])?;
                 continue;
             }
@@ -106,9 +118,10 @@ impl StorageBackend for FilledFile {
     }
 
     fn set_len(&self, length: u64) -> io::Result<()> {
-        let mut filled = lock(&self.filled);
+        let mut parts = lock(&self.parts);
         // What is cut off is a hole again when the file grows.
-        filled.truncate(usize::try_from(length / PART).unwrap_or(usize::MAX));
+        parts.filled.truncate(usize::try_from(length / PART).unwrap_or(usize::MAX));
+        parts.written_to = parts.written_to.min(length);
         self.file.set_len(length)
     }
 
@@ -120,9 +133,14 @@ impl StorageBackend for FilledFile {
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         let before = self.written.fetch_add(data.len() as u64, Ordering::Relaxed);
         let is_small = before.max(self.written_before.load(Ordering::Relaxed)) <= SMALL_COMMIT;
-        if is_small && !data.is_empty() {
-            // Under the lock, so that no zero is put over what another thread writes to the same part.
-            self.fill(&mut lock(&self.filled), offset, offset + data.len() as u64)?;
+        let end = offset + data.len() as u64;
+        {
+            let mut parts = lock(&self.parts);
+            if is_small && !data.is_empty() {
+                // Under the lock, so that no zero is put over what another thread writes to the same part.
+                self.fill(&mut parts, offset, end)?;
+            }
+            parts.written_to = parts.written_to.max(end);
         }
         self.file.write(offset, data)
     }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use redb::{ReadOnlyTable, ReadableDatabase};
 
-use super::encryption::{self, EncryptionKeys};
+use super::encryption::EncryptionKeys;
 use super::record::Record;
 use super::tables::{DEPENDENTS, OBJECTS, RECORDS, REVISIONS, TERMINATING, UIDS};
 use super::{Facts, ListPage, ObjectKey, PlaneState, Scope, Shared, StoredObject, key, lock_read, lock_write};
@@ -194,7 +194,7 @@ impl Snapshot {
 
     /// The JSON of a record of this plane.
     pub(super) fn json(&self, revision: u64, record: &Record<'_>) -> Result<Bytes, ReadError> {
-        let json = encryption::json(self.tables.keys.as_deref(), self.plane, revision, record);
+        let json = record.json(self.tables.keys.as_deref(), self.plane, revision);
         match json.ok_or_else(|| damaged("a secret that none of the keys opens"))? {
             Cow::Borrowed(json) => Ok(Bytes::copy_from_slice(json)),
             Cow::Owned(json) => Ok(json.into()),

@@ -3,7 +3,20 @@
 //! Layout, integers little endian: kind (1), terminating (1), milliseconds since 1970 (8), previous revision (8, 0 if
 //! none), key, uid, count of owners (2) and each owner, each text with its length (2) before it; then the JSON.
 
-use super::{EventKind, Facts};
+use std::borrow::Cow;
+
+use super::encryption::{EncryptionKeys, place};
+use super::{EventKind, Facts, compression};
+
+/// How the JSON of a version is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    Plain,
+    /// See [`compression`].
+    Compressed,
+    /// See [`super::encryption`].
+    Sealed,
+}
 
 /// A version, borrowed from a page of the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,26 +28,49 @@ pub(super) struct Record<'a> {
     /// The object's key without the plane.
     pub(super) key: &'a [u8],
     pub(super) facts: Facts,
-    /// Whether `json` is encrypted.
-    pub(super) sealed: bool,
-    pub(super) json: &'a [u8],
+    pub(super) form: Form,
+    /// The JSON in this form.
+    pub(super) content: &'a [u8],
 }
 
 /// In the first byte: the JSON is encrypted.
 const SEALED: u8 = 0x80;
+/// In the first byte: the JSON is compressed.
+const COMPRESSED: u8 = 0x40;
 
-impl Record<'_> {
+impl<'a> Record<'a> {
+    /// The JSON; absent if it was encrypted with none of the keys or for another place, or the file is damaged.
+    pub(super) fn json(&self, keys: Option<&EncryptionKeys>, plane: u64, revision: u64) -> Option<Cow<'a, [u8]>> {
+        match self.form {
+            Form::Plain => Some(Cow::Borrowed(self.content)),
+            Form::Compressed => compression::decompress(self.content).map(Cow::Owned),
+            Form::Sealed => keys?.open(&place(plane, revision, self.key), self.content).map(Cow::Owned),
+        }
+    }
+
+    /// Length of the JSON in bytes, about.
+    pub(super) fn length(&self) -> usize {
+        match self.form {
+            Form::Plain | Form::Sealed => self.content.len(),
+            Form::Compressed => compression::length(self.content).unwrap_or_default(),
+        }
+    }
+
     /// The record as bytes.
     pub(super) fn encode(&self) -> Vec<u8> {
         let owners: usize = self.facts.owners.iter().map(|owner| owner.len() + 2).sum();
-        let length = 24 + self.key.len() + self.facts.uid.len() + owners + self.json.len();
+        let length = 24 + self.key.len() + self.facts.uid.len() + owners + self.content.len();
         let mut bytes = Vec::with_capacity(length);
         let kind = match self.kind {
             EventKind::Added => 0,
             EventKind::Modified => 1,
             EventKind::Deleted => 2,
         };
-        bytes.push(if self.sealed { kind | SEALED } else { kind });
+        bytes.push(match self.form {
+            Form::Plain => kind,
+            Form::Compressed => kind | COMPRESSED,
+            Form::Sealed => kind | SEALED,
+        });
         bytes.push(u8::from(self.facts.terminating));
         bytes.extend_from_slice(&self.milliseconds.to_le_bytes());
         bytes.extend_from_slice(&self.previous.to_le_bytes());
@@ -44,14 +80,20 @@ impl Record<'_> {
         for owner in &self.facts.owners {
             push(&mut bytes, owner.as_bytes());
         }
-        bytes.extend_from_slice(self.json);
+        bytes.extend_from_slice(self.content);
         bytes
     }
 
     /// Reads a record; absent only if the file is damaged.
-    pub(super) fn decode(bytes: &[u8]) -> Option<Record<'_>> {
+    pub(super) fn decode(bytes: &'a [u8]) -> Option<Self> {
         let (head, rest) = bytes.split_at_checked(18)?;
-        let kind = match head[0] & !SEALED {
+        let form = match head[0] & (SEALED | COMPRESSED) {
+            0 => Form::Plain,
+            COMPRESSED => Form::Compressed,
+            SEALED => Form::Sealed,
+            _ => return None,
+        };
+        let kind = match head[0] & !(SEALED | COMPRESSED) {
             0 => EventKind::Added,
             1 => EventKind::Modified,
             2 => EventKind::Deleted,
@@ -69,7 +111,7 @@ impl Record<'_> {
             rest = after;
         }
         let facts = Facts { uid: text(uid)?, owners, terminating: head[1] == 1 };
-        Some(Record { kind, milliseconds, previous, key, facts, sealed: head[0] & SEALED != 0, json: rest })
+        Some(Record { kind, milliseconds, previous, key, facts, form, content: rest })
     }
 }
 
@@ -108,18 +150,19 @@ mod tests {
             uid: String,
             owners: Vec<String>,
             terminating: bool,
-            sealed: bool,
-            json: Vec<u8>,
+            form in prop_oneof![Just(Form::Plain), Just(Form::Compressed), Just(Form::Sealed)],
+            content: Vec<u8>,
         ) {
             let facts = Facts { uid, owners, terminating };
-            let record = Record { kind, milliseconds, previous, key: &key, facts, sealed, json: &json };
+            let record = Record { kind, milliseconds, previous, key: &key, facts, form, content: &content };
             let bytes = record.encode();
             prop_assert_eq!(Record::decode(&bytes), Some(record));
         }
 
         #[test]
         fn damaged_records_are_refused_without_panic(bytes: Vec<u8>) {
-            let _ = Record::decode(&bytes);
+            let record = Record::decode(&bytes);
+            let _ = record.map(|record| record.json(None, 1, 1).map(|json| json.len()));
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The tables of the file, and making or reading them at start.
 
+use std::ops::RangeInclusive;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 
@@ -8,14 +9,14 @@ use serde_json::{Value, json};
 
 use super::counts::Counts;
 use super::encryption::{self, EncryptionKeys};
-use super::record::Record;
+use super::record::{Form, Record};
 use super::watch::Hub;
 use super::{OpenError, PlaneName, PlaneState};
 
 /// The file's layout; raise it when the layout changes.
-const FORMAT: u64 = 1;
-/// The layout in which values may be encrypted; otherwise it is the first.
-const FORMAT_ENCRYPTED: u64 = 2;
+const FORMAT: u64 = 3;
+/// Earlier layouts that need no change to be read: in the first no value is encrypted, in both none is compressed.
+const EARLIER_FORMATS: RangeInclusive<u64> = 1..=2;
 
 /// `format`, `next plane`, `encryption key`: the id of the key that encrypts.
 const META: TableDefinition<'static, &str, u64> = TableDefinition::new("meta");
@@ -51,10 +52,14 @@ pub(super) fn initialise(database: &Database, keys: Option<&EncryptionKeys>) -> 
     };
     match found {
         None => make(database).map_err(failed)?,
-        Some(FORMAT | FORMAT_ENCRYPTED) => {}
-        Some(found) => return Err(OpenError::Format { found, expected: FORMAT_ENCRYPTED }),
+        Some(FORMAT) => {}
+        Some(found) if EARLIER_FORMATS.contains(&found) => {}
+        Some(found) => return Err(OpenError::Format { found, expected: FORMAT }),
     }
     check_key(database, keys)?;
+    if found.is_some_and(|found| EARLIER_FORMATS.contains(&found)) {
+        note(database, &[("format", FORMAT)])?;
+    }
     let transaction = database.begin_read().map_err(failed)?;
     let planes = transaction.open_table(PLANES).map_err(failed)?;
     let revisions = transaction.open_table(REVISIONS).map_err(failed)?;
@@ -89,12 +94,18 @@ fn check_key(database: &Database, keys: Option<&EncryptionKeys>) -> Result<(), O
         return Err(OpenError::EncryptionKey { id });
     }
     let Some(keys) = keys.filter(|keys| known != Some(keys.id())) else { return Ok(()) };
+    note(database, &[("format", FORMAT), ("encryption key", keys.id())])
+}
+
+/// Writes facts about the file.
+fn note(database: &Database, facts: &[(&str, u64)]) -> Result<(), OpenError> {
     let note = || -> Result<(), redb::Error> {
         let transaction = database.begin_write()?;
         {
             let mut meta = transaction.open_table(META)?;
-            meta.insert("format", FORMAT_ENCRYPTED)?;
-            meta.insert("encryption key", keys.id())?;
+            for (name, value) in facts {
+                meta.insert(*name, *value)?;
+            }
         }
         Ok(transaction.commit()?)
     };
@@ -137,15 +148,15 @@ pub(super) fn copy_encrypted(from: &Database, to: &Database, keys: &EncryptionKe
                     records.insert(at.value(), value.value())?;
                     continue;
                 }
-                let json = encryption::json(Some(keys), plane, revision, &record).ok_or_else(unreadable)?;
+                let json = record.json(Some(keys), plane, revision).ok_or_else(unreadable)?;
                 let sealed = keys.seal(&encryption::place(plane, revision, record.key), &json);
                 let sealed = sealed.ok_or_else(unreadable)?;
-                record.sealed = true;
-                record.json = &sealed;
+                record.form = Form::Sealed;
+                record.content = &sealed;
                 records.insert(at.value(), record.encode().as_slice())?;
             }
             let mut meta = target.open_table(META)?;
-            meta.insert("format", FORMAT_ENCRYPTED)?;
+            meta.insert("format", FORMAT)?;
             meta.insert("encryption key", keys.id())?;
         }
         Ok(target.commit()?)

@@ -2,6 +2,9 @@
 //! go into the row as they are: so only what cells look at is parsed.
 
 use std::fmt;
+use std::num::NonZero;
+use std::panic::resume_unwind;
+use std::thread;
 
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
@@ -13,45 +16,92 @@ use crate::resource::ResourceType;
 /// How a table without rows ends: keys are sorted, so the rows come last.
 const END: &[u8] = b"]}";
 
+/// A thread of its own is worth it for so many rows.
+const ROWS_PER_THREAD: usize = 1000;
+
 /// As [`table`], from objects serialised as JSON, to JSON: the same bytes. `with_metadata` is whether rows embed
-/// metadata; rows with whole objects are not made here.
+/// metadata; rows with whole objects are not made here. The rows of long tables are made by all processors.
 ///
 /// # Errors
 /// If an object is no JSON object.
-pub fn table_of_serialized<'o>(
+pub fn table_of_serialized<O: AsRef<[u8]> + Sync>(
     resource: &ResourceType,
-    objects: impl Iterator<Item = &'o [u8]>,
+    objects: &[O],
     list_metadata: Value,
     with_metadata: bool,
     version: &str,
     now: i64,
 ) -> serde_json::Result<Vec<u8>> {
     let cells = Cells::of(resource);
-    let fields = cells.fields();
     let empty = table(resource, &[], list_metadata, IncludeObject::None, true, version, now);
     let mut bytes = serde_json::to_vec(&empty)?;
     bytes.truncate(bytes.len() - END.len());
-    let head = format!("{{\"apiVersion\":\"meta.k8s.io/{version}\",\"kind\":\"PartialObjectMetadata\",\"metadata\":");
-    for (index, object) in objects.enumerate() {
-        if index > 0 {
+    let rows = Rows { cells: &cells, fields: cells.fields(), with_metadata, version, now };
+    let threads = thread::available_parallelism().map_or(1, NonZero::get).min(objects.len() / ROWS_PER_THREAD);
+    if threads < 2 {
+        rows.write(objects, &mut bytes)?;
+    } else {
+        let mut parts = objects.chunks(objects.len().div_ceil(threads));
+        let first = parts.next().unwrap_or_default();
+        let others = thread::scope(|scope| {
+            let rows = &rows;
+            let others: Vec<_> = parts
+                .map(|part| {
+                    scope.spawn(move || {
+                        let mut bytes = Vec::new();
+                        rows.write(part, &mut bytes).map(|()| bytes)
+                    })
+                })
+                .collect();
+            rows.write(first, &mut bytes)?;
+            let joined = others.into_iter().map(|other| other.join().unwrap_or_else(|panic| resume_unwind(panic)));
+            joined.collect::<serde_json::Result<Vec<_>>>()
+        })?;
+        for other in others {
             bytes.push(b',');
+            bytes.extend_from_slice(&other);
         }
-        let mut deserializer = serde_json::Deserializer::from_slice(object);
-        let parts = deserializer.deserialize_map(ObjectParts { fields: fields.as_deref() })?;
-        bytes.extend_from_slice(b"{\"cells\":");
-        serde_json::to_writer(&mut bytes, &cells.row(&parts.shown, now))?;
-        bytes.extend_from_slice(b",\"object\":");
-        if with_metadata {
-            bytes.extend_from_slice(head.as_bytes());
-            bytes.extend_from_slice(parts.metadata.map_or("{}", RawValue::get).as_bytes());
-            bytes.push(b'}');
-        } else {
-            bytes.extend_from_slice(b"null");
-        }
-        bytes.push(b'}');
     }
     bytes.extend_from_slice(END);
     Ok(bytes)
+}
+
+/// What all rows of a table have in common.
+struct Rows<'a> {
+    cells: &'a Cells<'a>,
+    /// See [`Cells::fields`].
+    fields: Option<Vec<&'a str>>,
+    with_metadata: bool,
+    version: &'a str,
+    now: i64,
+}
+
+impl Rows<'_> {
+    /// Writes rows with commas between them.
+    fn write<O: AsRef<[u8]>>(&self, objects: &[O], bytes: &mut Vec<u8>) -> serde_json::Result<()> {
+        let version = self.version;
+        let head =
+            format!("{{\"apiVersion\":\"meta.k8s.io/{version}\",\"kind\":\"PartialObjectMetadata\",\"metadata\":");
+        for (index, object) in objects.iter().enumerate() {
+            if index > 0 {
+                bytes.push(b',');
+            }
+            let mut deserializer = serde_json::Deserializer::from_slice(object.as_ref());
+            let parts = deserializer.deserialize_map(ObjectParts { fields: self.fields.as_deref() })?;
+            bytes.extend_from_slice(b"{\"cells\":");
+            serde_json::to_writer(&mut *bytes, &self.cells.row(&parts.shown, self.now))?;
+            bytes.extend_from_slice(b",\"object\":");
+            if self.with_metadata {
+                bytes.extend_from_slice(head.as_bytes());
+                bytes.extend_from_slice(parts.metadata.map_or("{}", RawValue::get).as_bytes());
+                bytes.push(b'}');
+            } else {
+                bytes.extend_from_slice(b"null");
+            }
+            bytes.push(b'}');
+        }
+        Ok(())
+    }
 }
 
 /// What is read of an object.
@@ -172,12 +222,24 @@ mod tests {
             for (include, with_metadata) in [(IncludeObject::Metadata, true), (IncludeObject::None, false)] {
                 let metadata = json!({"resourceVersion": "7"});
                 let expected = table(&resource, &objects, metadata.clone(), include, true, "v1", 1_767_225_600);
-                let list = serialized.iter().map(Vec::as_slice);
-                let found = table_of_serialized(&resource, list, metadata, with_metadata, "v1", 1_767_225_600).unwrap();
-                assert_eq!(String::from_utf8(found).unwrap(), expected.to_string());
+                let found = |objects: &[Vec<u8>]| {
+                    let bytes =
+                        table_of_serialized(&resource, objects, metadata.clone(), with_metadata, "v1", 1_767_225_600);
+                    String::from_utf8(bytes.unwrap()).unwrap()
+                };
+                assert_eq!(found(&serialized), expected.to_string());
+                let (begin, rows) =
+                    expected.to_string().rsplit_once("\"rows\":[").map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
+                let rows = rows.strip_suffix("]}").unwrap();
+                let long = found(&vec![serialized.clone(); ROWS_PER_THREAD + 7].concat());
+                assert_eq!(long, format!("{begin}\"rows\":[{}]}}", vec![rows; ROWS_PER_THREAD + 7].join(",")));
             }
         }
         let resource = test_resource("example.com", "Widget", true);
-        assert!(table_of_serialized(&resource, [&b"[]"[..]].into_iter(), json!({}), true, "v1", 0).is_err());
+        for count in [1, 3 * ROWS_PER_THREAD] {
+            let mut objects = vec![b"{}".to_vec(); count];
+            objects[count / 2] = b"[]".to_vec();
+            assert!(table_of_serialized(&resource, &objects, json!({}), true, "v1", 0).is_err());
+        }
     }
 }

@@ -7,8 +7,9 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use redb::{ReadableTable, Table, WriteTransaction};
 
+use super::super::compression;
 use super::super::encryption::{self, EncryptionKeys};
-use super::super::record::Record;
+use super::super::record::{Form, Record};
 use super::super::tables::{DEPENDENTS, OBJECTS, RECORDS, REVISIONS, TERMINATING, UIDS};
 use super::super::{Event, EventKind, Expected, Facts, PlaneState, StoredObject, TransactionError, WriteError, key};
 use super::PreparedWrite;
@@ -97,7 +98,7 @@ impl<'txn> Tables<'txn> {
             let found = self.records.get((plane, replaced))?;
             let record = found.as_ref().and_then(|found| Record::decode(found.value()));
             let record = record.ok_or_else(|| damaged(plane, replaced))?;
-            let json = encryption::json(self.keys, plane, replaced, &record).ok_or_else(|| damaged(plane, replaced))?;
+            let json = record.json(self.keys, plane, replaced).ok_or_else(|| damaged(plane, replaced))?;
             previous = Some(Bytes::copy_from_slice(&json));
             facts_before = record.facts;
         }
@@ -108,11 +109,15 @@ impl<'txn> Tables<'txn> {
         };
         let (line, json) = write.object.at_revision(kind, revision);
         let facts = write.object.facts.clone();
-        let sealed = match self.keys.filter(|_| encryption::is_encrypted(&write.key)) {
-            None => None,
+        let (form, content) = match self.keys.filter(|_| encryption::is_encrypted(&write.key)) {
+            None => match compression::compress(&json) {
+                None => (Form::Plain, None),
+                compressed => (Form::Compressed, compressed),
+            },
             Some(keys) => {
                 let sealed = keys.seal(&encryption::place(plane, revision, &write.local_key), &json);
-                Some(sealed.ok_or_else(|| redb::Error::Io(std::io::Error::other("a Secret could not be encrypted")))?)
+                let failed = || redb::Error::Io(std::io::Error::other("a Secret could not be encrypted"));
+                (Form::Sealed, Some(sealed.ok_or_else(failed)?))
             }
         };
         let record = Record {
@@ -121,8 +126,8 @@ impl<'txn> Tables<'txn> {
             previous: replaced.unwrap_or(0),
             key: &write.local_key,
             facts: facts.clone(),
-            sealed: sealed.is_some(),
-            json: sealed.as_deref().unwrap_or(&json),
+            form,
+            content: content.as_deref().unwrap_or(&json),
         };
         self.records.insert((plane, revision), record.encode().as_slice())?;
         let facts_after = if write.delete { Facts::default() } else { facts.clone() };

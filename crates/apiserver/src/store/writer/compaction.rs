@@ -47,7 +47,7 @@ impl Compaction {
 
     /// Compacts a plane whose history has grown, by these events, half over what is kept.
     pub(super) fn note_growth(&mut self, plane: &Arc<PlaneState>, events: &[Arc<Event>], shared: &Shared) {
-        let bytes: u64 = events.iter().map(|event| size(&event.json)).sum();
+        let bytes: u64 = events.iter().map(|event| size(event.json.len())).sum();
         let bytes = bytes + plane.history_bytes.fetch_add(bytes, Ordering::Relaxed);
         let half_over = |kept: u64, keep: u64| kept > keep.saturating_add(keep / 2);
         let options = &shared.options;
@@ -126,7 +126,7 @@ impl Compaction {
                 looked_at += 1;
                 oldest = at;
                 if at > plane.opened {
-                    bytes = bytes.saturating_sub(size(record.json));
+                    bytes = bytes.saturating_sub(size(record.length()));
                 }
                 if record.previous != 0 {
                     dropped.push(record.previous);
@@ -158,8 +158,8 @@ struct Compacted {
     bytes: u64,
 }
 
-fn size(json: &[u8]) -> u64 {
-    u64::try_from(json.len()).unwrap_or(u64::MAX)
+fn size(length: usize) -> u64 {
+    u64::try_from(length).unwrap_or(u64::MAX)
 }
 
 /// How many changes the plane keeps.

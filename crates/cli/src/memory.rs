@@ -1,0 +1,72 @@
+//! Memory that was needed once is given back when nothing more is asked.
+//!
+//! The C library keeps what is freed for later: a server that was given definitions of some hundred kilobytes each, or brought up
+//! a fleet, holds the largest amount it ever needed. It gives free pages back when it is told to, which takes some
+//! milliseconds; so it is told once after each time of work. Why no other allocator:
+//! `docs/decisions/0025-large-objects-are-compressed-free-memory-is-given-back.md`.
+
+use std::time::Duration;
+
+use kogge_apiserver::server::Server;
+use tokio_util::sync::CancellationToken;
+
+/// How often it is looked whether anything happens.
+const LOOK: Duration = Duration::from_secs(2);
+/// So many requests between two looks are rest: probes, leases, somebody who watches.
+const AT_REST: u64 = 10;
+/// So many since the last time are work that memory was needed for.
+const WORK: u64 = 20;
+
+/// Gives memory back whenever the server has come to rest, until `shutdown`.
+pub(crate) async fn give_back_at_rest(server: Server, shutdown: CancellationToken) {
+    let mut rest = Rest::default();
+    while shutdown.run_until_cancelled(tokio::time::sleep(LOOK)).await.is_some() {
+        if rest.begins(server.requests_answered()) {
+            give_back();
+        }
+    }
+}
+
+/// Tells when a time of work has ended.
+#[derive(Default)]
+struct Rest {
+    /// Requests answered at the last look.
+    answered: u64,
+    /// Requests answered when the last rest began.
+    begun: u64,
+}
+
+impl Rest {
+    /// Whether rest begins now that so many requests were answered.
+    fn begins(&mut self, answered: u64) -> bool {
+        let lately = answered - std::mem::replace(&mut self.answered, answered);
+        if lately > AT_REST || answered - self.begun < WORK {
+            return false;
+        }
+        self.begun = answered;
+        true
+    }
+}
+
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[expect(unsafe_code, reason = "there is no other way to ask the C library for it")]
+fn give_back() {
+    // SAFETY: malloc_trim(3) takes a number, may be called at any time by any thread, and touches free memory only.
+    unsafe { libc::malloc_trim(0) };
+}
+
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+fn give_back() {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rest_begins_once_after_work() {
+        let mut rest = Rest::default();
+        let looks = [0, 300, 900, 905, 910, 915, 920, 925, 1000, 1001, 1002];
+        let begins: Vec<u64> = looks.into_iter().filter(|answered| rest.begins(*answered)).collect();
+        assert_eq!(begins, [905, 925, 1001]);
+    }
+}
