@@ -32,7 +32,7 @@ spec:
 apiVersion: v1
 kind: Service
 metadata: {name: web}
-spec: {selector: {app: web}, ports: [{port: 80}, {name: b, port: 81}], type: LoadBalancer}
+spec: {selector: {app: web}, ports: [{name: http, port: 80}], type: LoadBalancer}
 ---
 apiVersion: apps/v1
 kind: StatefulSet
