@@ -464,9 +464,9 @@ impl Server {
         &self.state.trusted_issuers
     }
 
-    /// How many requests were answered since the start, those of clients in the process among them.
+    /// How many requests were answered with success since the start, those of clients in the process among them.
     pub fn requests_answered(&self) -> u64 {
-        self.state.metrics.total()
+        self.state.metrics.successes()
     }
 
     pub(crate) fn metrics(&self) -> &Metrics {

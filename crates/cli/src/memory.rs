@@ -12,7 +12,8 @@ use tokio_util::sync::CancellationToken;
 
 /// How often it is looked whether anything happens.
 const LOOK: Duration = Duration::from_secs(2);
-/// So many requests between two looks are rest: probes, leases, somebody who watches.
+/// So many requests between two looks are rest: probes, leases, somebody who watches. Those that were refused do not count:
+/// the operator asks again and again for kinds that are not there yet.
 const AT_REST: u64 = 10;
 /// So many since the last time are work that memory was needed for.
 const WORK: u64 = 20;
