@@ -2,41 +2,16 @@ package main
 
 import (
 	"bufio"
-	"encoding/json"
 	"fmt"
 	"log"
 	"reflect"
 	"strings"
 
-	apiextensions "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions"
-	apiextensionsinstall "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/install"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/intstr"
-	"k8s.io/kube-aggregator/pkg/apis/apiregistration"
-	apiregistrationinstall "k8s.io/kube-aggregator/pkg/apis/apiregistration/install"
-	"k8s.io/kubernetes/pkg/api/legacyscheme"
-	_ "k8s.io/kubernetes/pkg/apis/admissionregistration/install"
-	_ "k8s.io/kubernetes/pkg/apis/apps/install"
-	_ "k8s.io/kubernetes/pkg/apis/authentication/install"
-	_ "k8s.io/kubernetes/pkg/apis/authorization/install"
-	_ "k8s.io/kubernetes/pkg/apis/autoscaling/install"
-	_ "k8s.io/kubernetes/pkg/apis/batch/install"
-	_ "k8s.io/kubernetes/pkg/apis/certificates/install"
-	_ "k8s.io/kubernetes/pkg/apis/coordination/install"
-	_ "k8s.io/kubernetes/pkg/apis/core/install"
-	_ "k8s.io/kubernetes/pkg/apis/discovery/install"
-	_ "k8s.io/kubernetes/pkg/apis/events/install"
-	_ "k8s.io/kubernetes/pkg/apis/flowcontrol/install"
-	_ "k8s.io/kubernetes/pkg/apis/networking/install"
-	_ "k8s.io/kubernetes/pkg/apis/node/install"
-	_ "k8s.io/kubernetes/pkg/apis/policy/install"
-	_ "k8s.io/kubernetes/pkg/apis/rbac/install"
-	_ "k8s.io/kubernetes/pkg/apis/scheduling/install"
-	_ "k8s.io/kubernetes/pkg/apis/storage/install"
 )
 
 // Types with an encoding of their own.
@@ -150,76 +125,6 @@ func fields(t reflect.Type, types map[string]reflect.Type) []string {
 	return lines
 }
 
-// What an empty object of the server's internal type becomes in the served version, beyond zero values: ownership of a
-// created object is found by comparing with it.
-func empty(groupVersion schema.GroupVersion, object runtime.Object) string {
-	scheme := legacyscheme.Scheme
-	switch groupVersion.Group {
-	case apiextensions.GroupName:
-		scheme = runtime.NewScheme()
-		apiextensionsinstall.Install(scheme)
-	case apiregistration.GroupName:
-		scheme = runtime.NewScheme()
-		apiregistrationinstall.Install(scheme)
-	}
-	kind := reflect.TypeOf(object).Elem().Name()
-	hub := schema.GroupVersion{Group: groupVersion.Group, Version: runtime.APIVersionInternal}
-	internal, err := scheme.New(hub.WithKind(kind))
-	if err != nil {
-		log.Fatal(err)
-	}
-	served, err := scheme.ConvertToVersion(internal, groupVersion)
-	if err != nil {
-		log.Fatal(err)
-	}
-	served.GetObjectKind().SetGroupVersionKind(schema.GroupVersionKind{})
-	zero := reflect.New(reflect.TypeOf(object).Elem()).Interface()
-	text, err := json.Marshal(difference(generic(zero), generic(served)))
-	if err != nil {
-		log.Fatal(err)
-	}
-	if string(text) == "{}" {
-		return ""
-	}
-	return string(text)
-}
-
-func generic(object any) map[string]any {
-	text, err := json.Marshal(object)
-	if err != nil {
-		log.Fatal(err)
-	}
-	value := map[string]any{}
-	if err := json.Unmarshal(text, &value); err != nil {
-		log.Fatal(err)
-	}
-	return value
-}
-
-// The members of `to` that are not in `from`.
-func difference(from, to map[string]any) map[string]any {
-	found := map[string]any{}
-	for key, value := range to {
-		old, new := from[key], value
-		inner, isMap := new.(map[string]any)
-		oldInner, wasMap := old.(map[string]any)
-		switch {
-		case isMap && wasMap:
-			if below := difference(oldInner, inner); len(below) > 0 {
-				found[key] = below
-			}
-		case !reflect.DeepEqual(old, new) || from[key] == nil && new != nil:
-			found[key] = new
-		}
-	}
-	for key := range from {
-		if _, kept := to[key]; !kept {
-			log.Fatalf("%s is lost in conversion", key)
-		}
-	}
-	return found
-}
-
 func writeTypes() {
 	types := map[string]reflect.Type{}
 	file, out := create("types.txt")
@@ -243,11 +148,4 @@ func writeKind(out *bufio.Writer, apiVersion string, object runtime.Object, type
 	t := reflect.TypeOf(object).Elem()
 	fmt.Fprintf(out, "kind %s %s %s\n", apiVersion, t.Name(), name(t))
 	collect(t, types)
-	if t.Name() == "DeleteOptions" {
-		return
-	}
-	groupVersion, _ := schema.ParseGroupVersion(apiVersion)
-	if more := empty(groupVersion, object); more != "" {
-		fmt.Fprintf(out, "empty %s %s %s\n", apiVersion, t.Name(), more)
-	}
 }

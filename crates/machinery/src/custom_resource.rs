@@ -24,7 +24,7 @@ pub fn errors(resource: &ResourceType, object: &Value, old: Option<&Value>, endp
     let schema = resource.schema.get();
     let mut errors = match old {
         None => validate_metadata(resource, object),
-        Some(_) => validate_changed_metadata(resource, object, MetadataRounds { as_change: 1, as_whole: 0 }),
+        Some(old) => validate_changed_metadata(resource, object, old, MetadataRounds { as_change: 1, as_whole: 0 }),
     };
     if let Some(schema) = &schema {
         errors.extend(match endpoint {

@@ -12,7 +12,7 @@ use crate::{
     discovery::compare_versions,
     resource::{PrinterColumn, ResourceType, ScalePaths},
     schema::{LazySchema, Schema},
-    status_error::FieldError,
+    status_error::{FieldError, quote},
 };
 
 mod internal_form;
@@ -97,6 +97,22 @@ pub fn validate(definition: &Value, old: Option<&Value>) -> Vec<FieldError> {
     errors.extend(specification::preserve_unknown_fields_error(definition, old));
     at_shared_fields(definition, &mut errors);
     errors
+}
+
+/// What is unwise about an accepted definition: formats that nothing checks, of a changed one those that are new in it.
+pub fn warnings(definition: &Value, old: Option<&Value>) -> Vec<String> {
+    let formats = |definition: &Value| {
+        let mut found = Vec::new();
+        let versions = definition.get("spec").map(versions).unwrap_or_default();
+        for schema in versions.iter().filter_map(|version| version.pointer("/schema/openAPIV3Schema")) {
+            open_api_schema::unrecognized_formats(schema, &mut found);
+        }
+        found
+    };
+    let known = old.map(formats).unwrap_or_default();
+    let mut new = formats(definition);
+    new.retain(|format| !known.contains(format));
+    new.into_iter().map(|format| format!("unrecognized format {}", quote(&format))).collect()
 }
 
 /// What all versions have in common stands in the real server's internal form outside of the versions, and that is where

@@ -101,8 +101,6 @@ pub(crate) struct Table {
     chains: Vec<Vec<&'static str>>,
     /// apiVersion, kind, its struct.
     kinds: Vec<(&'static str, &'static str, StructId)>,
-    /// apiVersion, kind, JSON of what its empty object holds beyond zero values.
-    empty: Vec<(&'static str, &'static str, &'static str)>,
     /// JSONSchemaProps.
     pub(crate) schema_props: StructId,
 }
@@ -146,7 +144,6 @@ impl Table {
                         table.kinds.push((api_version, kind, *index));
                     }
                 }
-                ("empty", Some(api_version), Some(kind), Some(json)) => table.empty.push((api_version, kind, json)),
                 ("type", Some(name), None, None) => {
                     table.structs.push(Struct { name, fields: 0..0 });
                     lines.push(Vec::new());
@@ -316,11 +313,6 @@ impl Table {
         self.kinds.iter().find(|entry| entry.0 == api_version && entry.1 == kind).map(|entry| entry.2)
     }
 
-    /// JSON of what the empty object of a kind holds beyond zero values.
-    pub(crate) fn empty(&self, api_version: &str, kind: &str) -> Option<&'static str> {
-        self.empty.iter().find(|entry| entry.0 == api_version && entry.1 == kind).map(|entry| entry.2)
-    }
-
     /// A struct by its whole name, `core.v1.Pod`.
     pub(crate) fn struct_named(&self, name: &str) -> Option<StructId> {
         let position = self.structs.binary_search_by_key(&name, |found| found.name).ok()?;
@@ -381,7 +373,6 @@ mod tests {
         let lines = |wanted: &str| SOURCE.lines().filter(|line| line.starts_with(wanted)).count();
         assert_eq!(table.kinds.len(), lines("kind "));
         assert_eq!(table.structs.len(), lines("type "));
-        assert_eq!(table.empty.len(), lines("empty "));
         let own = table.fields.iter().filter(|field| field.chain == 0).count() + table.merged.len();
         let of_fields = SOURCE.lines().filter(|line| line.starts_with(|first: char| first.is_ascii_digit())).count();
         assert_eq!(own, of_fields);

@@ -16,6 +16,7 @@ pub use names::{
     dns_1035_messages, dns_1123_label_messages, generate_name, label_key_messages, label_value_messages,
     path_segment_messages, subdomain_messages, validate_name,
 };
+pub(crate) use validation::embedded_metadata_errors;
 pub use validation::{
     MetadataRounds, finalizer_warnings, validate_changed_metadata, validate_field_manager, validate_metadata,
 };
@@ -135,17 +136,13 @@ pub fn prepare_create(resource: &ResourceType, object: &mut Value, uid: &str, no
 /// of the stored one; absent ones are filled in.
 ///
 /// # Errors
-/// 422 when a custom kind sends no resourceVersion or the uid differs, 409 when the resourceVersion does.
+/// 422 when a custom kind sends no resourceVersion, 409 when the resourceVersion differs. Another uid stays, to be refused
+/// with whatever else is wrong ([`validate_changed_metadata`]).
 pub fn check_preconditions(resource: &ResourceType, old: &Value, new: &mut Value) -> Result<(), ApiError> {
     let old_metadata = metadata(old);
     let name = text(old_metadata, "name");
-    let (current, current_uid) = (text(old_metadata, "resourceVersion"), text(old_metadata, "uid"));
+    let current = text(old_metadata, "resourceVersion");
     let new_metadata = metadata_mut(new)?;
-    let uid = new_metadata.get("uid").and_then(Value::as_str).unwrap_or_default();
-    if !uid.is_empty() && uid != current_uid {
-        let error = FieldError::invalid("metadata.uid", &uid.into(), "field is immutable");
-        return Err(ApiError::invalid(&resource.group, &resource.kind, name, &[error.clone(), error]));
-    }
     match new_metadata.get("resourceVersion").and_then(Value::as_str).unwrap_or_default() {
         "" | "0" if resource.custom => {
             // the real server names the resource, not the kind, in this one message
@@ -157,7 +154,9 @@ pub fn check_preconditions(resource: &ResourceType, old: &Value, new: &mut Value
         version if version == current => {}
         _ => return Err(ApiError::modified(&resource.group_resource(), name)),
     }
-    restore(new_metadata, old_metadata, "uid");
+    if new_metadata.get("uid").and_then(Value::as_str).unwrap_or_default().is_empty() {
+        restore(new_metadata, old_metadata, "uid");
+    }
     restore(new_metadata, old_metadata, "resourceVersion");
     Ok(())
 }
@@ -177,38 +176,47 @@ fn drop_empty_lists(metadata: &mut Map<String, Value>) {
     }
 }
 
-/// Restores what an update may never change, and reports what it must not try to.
+/// Restores what an update cannot change. What it must not try to change stays, to be refused with whatever else is wrong
+/// ([`validate_changed_metadata`]).
 fn guard_metadata(resource: &ResourceType, old: &Value, new: &mut Value) -> Result<(), ApiError> {
     check_preconditions(resource, old, new)?;
     let old_metadata = metadata(old);
     let new_metadata = metadata_mut(new)?;
-    let mut errors = Vec::new();
-    for key in ["name", "namespace"] {
-        let value = new_metadata.get(key).and_then(Value::as_str).unwrap_or_default();
-        if value != text(old_metadata, key) {
-            errors.push(FieldError::invalid(format!("metadata.{key}"), &value.into(), "field is immutable"));
-        }
-    }
     drop_empty_lists(new_metadata);
     restore(new_metadata, old_metadata, "creationTimestamp");
     restore(new_metadata, old_metadata, "generation");
     for key in ["deletionTimestamp", "deletionGracePeriodSeconds"] {
-        let stored = old_metadata.and_then(|metadata| metadata.get(key)).is_some_and(|value| !value.is_null());
-        if stored {
+        if old_metadata.and_then(|metadata| metadata.get(key)).is_some_and(|value| !value.is_null()) {
             restore(new_metadata, old_metadata, key);
-        } else {
-            match new_metadata.remove(key) {
-                None | Some(Value::Null) => {}
-                Some(value) => {
-                    errors.push(FieldError::invalid(format!("metadata.{key}"), &value, "field is immutable"));
-                }
-            }
+        } else if new_metadata.get(key).is_some_and(Value::is_null) {
+            new_metadata.remove(key);
         }
     }
-    if !text(old_metadata, "deletionTimestamp").is_empty() {
-        let old_finalizers = finalizers(old_metadata);
-        let mut extra: Vec<&str> = finalizers(Some(new_metadata));
-        extra.retain(|finalizer| !old_finalizers.contains(finalizer));
+    Ok(())
+}
+
+/// What an update must not try to change of metadata.
+fn immutable_metadata(old: &Value, new: &Value) -> Vec<FieldError> {
+    let (old, new) = (metadata(old), metadata(new));
+    let mut errors = Vec::new();
+    for key in ["name", "namespace", "uid"] {
+        if text(new, key) != text(old, key) {
+            errors.push(FieldError::invalid(format!("metadata.{key}"), &text(new, key).into(), "field is immutable"));
+        }
+    }
+    let value = |metadata: Option<&Map<String, Value>>, key: &str| {
+        metadata.and_then(|metadata| metadata.get(key)).cloned().unwrap_or_default()
+    };
+    for key in ["deletionTimestamp", "deletionGracePeriodSeconds"] {
+        let changed = value(new, key);
+        if changed != value(old, key) {
+            errors.push(FieldError::invalid(format!("metadata.{key}"), &changed, "field is immutable"));
+        }
+    }
+    if !text(old, "deletionTimestamp").is_empty() {
+        let known = finalizers(old);
+        let mut extra: Vec<&str> = finalizers(new);
+        extra.retain(|finalizer| !known.contains(finalizer));
         extra.sort_unstable();
         extra.dedup();
         if !extra.is_empty() {
@@ -223,13 +231,7 @@ fn guard_metadata(resource: &ResourceType, old: &Value, new: &mut Value) -> Resu
             ));
         }
     }
-    if errors.is_empty() {
-        Ok(())
-    } else {
-        // The real server asks twice, and so lists everything twice.
-        errors.extend(errors.clone());
-        Err(ApiError::invalid(&resource.group, &resource.kind, text(old_metadata, "name"), &errors))
-    }
+    errors
 }
 
 fn finalizers(metadata: Option<&Map<String, Value>>) -> Vec<&str> {
@@ -249,8 +251,7 @@ fn equal_outside_metadata(left: &Map<String, Value>, right: &Map<String, Value>)
 /// still differs. Labels and annotations never bump it, except on Deployments, as upstream.
 ///
 /// # Errors
-/// 409 for preconditions; 422 for a changed name, a new finalizer on a terminating object, a missing resourceVersion of a
-/// custom kind; 400 for a body that is no object.
+/// 409 for preconditions; 422 for a missing resourceVersion of a custom kind; 400 for a body that is no object.
 pub fn prepare_update(resource: &ResourceType, old: &Value, new: &mut Value) -> Result<(), ApiError> {
     guard_metadata(resource, old, new)?;
     omit_empty(metadata_mut(new)?);
@@ -321,7 +322,9 @@ const STATUS_TAKES_METADATA: [&str; 5] = ["", "apps", "batch", "autoscaling", "p
 
 /// Whether `/status` of a kind takes labels, annotations and finalizers, too.
 pub fn status_takes_metadata(resource: &ResourceType) -> bool {
-    !resource.custom && STATUS_TAKES_METADATA.contains(&resource.group.as_str())
+    !resource.custom
+        && (STATUS_TAKES_METADATA.contains(&resource.group.as_str())
+            || matches!(resource.plural.as_str(), "ingresses" | "customresourcedefinitions"))
 }
 
 /// Prepares an update of `/status`: everything but status and managedFields comes from `old`; the generation stays.
@@ -350,13 +353,15 @@ pub fn prepare_status_update(resource: &ResourceType, old: &Value, new: &mut Val
     }
     let old_metadata = metadata(old);
     if takes_metadata {
-        restore(&mut new_metadata, old_metadata, "ownerReferences");
+        if (resource.group.as_str(), resource.kind.as_str()) == ("", "Pod") {
+            restore(&mut new_metadata, old_metadata, "ownerReferences");
+        }
         if (resource.group.as_str(), resource.kind.as_str()) == ("apps", "Deployment") {
             restore(&mut new_metadata, old_metadata, "labels");
         }
         omit_empty(&mut new_metadata);
     } else {
-        let managed_fields = new_metadata.remove("managedFields");
+        let given: Vec<_> = ["managedFields", "uid"].iter().filter_map(|key| new_metadata.remove_entry(*key)).collect();
         new_metadata = old_metadata
             .map(|metadata| {
                 metadata
@@ -366,9 +371,7 @@ pub fn prepare_status_update(resource: &ResourceType, old: &Value, new: &mut Val
                     .collect()
             })
             .unwrap_or_default();
-        if let Some(managed_fields) = managed_fields {
-            new_metadata.insert("managedFields".to_owned(), managed_fields);
-        }
+        new_metadata.extend(given);
     }
     new_object.insert("metadata".to_owned(), Value::Object(new_metadata));
     if let Some(status) = status {

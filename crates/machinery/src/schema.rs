@@ -142,6 +142,11 @@ impl Schema {
         Self { root: Arc::new(compile::node(source)), typed: false }
     }
 
+    /// Compiles a schema that is known to be structural to check the defaults in it.
+    pub(crate) fn compile_for_defaults(source: &Value) -> Self {
+        Self { root: Arc::new(compile::node_for_defaults(source)), typed: false }
+    }
+
     /// Compiles `definitions[name]` where definitions refer to each other by `$ref: "#/components/schemas/NAME"`
     /// (built-in kinds).
     ///

@@ -28,7 +28,6 @@ pub struct TypedKind {
     id: StructId,
     /// Stored as JSON by the real server, not as protobuf.
     stored_as_json: bool,
-    empty: Option<&'static str>,
 }
 
 /// A decoded body.
@@ -102,7 +101,6 @@ impl TypedKind {
         Some(Self {
             id: table().kind(api_version, kind)?,
             stored_as_json: matches!(group, "apiextensions.k8s.io" | "apiregistration.k8s.io"),
-            empty: table().empty(api_version, kind),
         })
     }
 
@@ -146,19 +144,7 @@ impl TypedKind {
     /// The members of an object of which nothing is set. Ownership of what a create sets is found by comparing with
     /// it.
     pub fn empty(self) -> Value {
-        fn merge(into: &mut Map<String, Value>, more: Map<String, Value>) {
-            for (name, value) in more {
-                match (into.get_mut(&name), value) {
-                    (Some(Value::Object(inner)), Value::Object(more)) => merge(inner, more),
-                    (_, value) => _ = into.insert(name, value),
-                }
-            }
-        }
-        let mut members = canonical::zero_fields(self.id);
-        if let Some(Ok(more)) = self.empty.map(serde_json::from_str) {
-            merge(&mut members, more);
-        }
-        Value::Object(members)
+        Value::Object(canonical::zero_fields(self.id))
     }
 
     /// JSON of a canonical object with members in the order of Go's struct fields.

@@ -36,8 +36,20 @@ pub fn apply(resource: &ResourceType, object: &mut Value) {
         "flowcontrol.apiserver.k8s.io" if resource.plural == "flowschemas" => {
             fill_empty(at(object, &["spec"]), &[("matchingPrecedence", json!(1000))]);
         }
+        "flowcontrol.apiserver.k8s.io" => flow_control(object),
         _ => {}
     }
+}
+
+/// A PriorityLevelConfiguration.
+fn flow_control(object: &mut Value) {
+    let percent = ("lendablePercent", json!(0));
+    fill(at(object, &["spec", "exempt"]), &[("nominalConcurrencyShares", json!(0)), percent.clone()]);
+    fill(at(object, &["spec", "limited"]), &[("nominalConcurrencyShares", json!(30)), percent]);
+    fill_empty(
+        at(object, &["spec", "limited", "limitResponse", "queuing"]),
+        &[("handSize", json!(8)), ("queues", json!(64)), ("queueLengthLimit", json!(50))],
+    );
 }
 
 /// Sets the members of an object that are absent or null.
@@ -99,6 +111,9 @@ fn core(plural: &str, object: &mut Value) {
         "pods" => {
             if let Some(spec) = made(object, &["spec"]) {
                 pods::apply_pod(spec);
+            }
+            if let Some(status) = at(object, &["status"]) {
+                same_addresses(status);
             }
         }
         "podtemplates" => template(object, &["template", "spec"]),
@@ -177,6 +192,17 @@ fn round_amounts(object: Option<&mut Value>, field: &str) {
         if let Some(text) = rounded {
             *value = Value::String(text);
         }
+    }
+}
+
+/// As [`same_networks`], of the addresses of a pod.
+fn same_addresses(status: &mut Value) {
+    let one = text(status, "/podIP").to_owned();
+    let first = status.pointer("/podIPs/0").map(|first| text(first, "/ip").to_owned());
+    if !one.is_empty() && first.as_deref() != Some(&*one) {
+        status["podIPs"] = json!([{"ip": one}]);
+    } else if let Some(first) = first {
+        status["podIP"] = first.into();
     }
 }
 

@@ -179,7 +179,10 @@ pub fn validate(resource: &ResourceType, object: &Value, old: Option<&Value>, su
 pub fn metadata_rounds(resource: &ResourceType, subresource: &str) -> MetadataRounds {
     let rounds = |as_change, as_whole| MetadataRounds { as_change, as_whole };
     let plural = resource.plural.as_str();
-    if matches!(plural, "events" | "poddisruptionbudgets") {
+    if plural == "events" {
+        return rounds(usize::from(resource.group == "events.k8s.io"), 0);
+    }
+    if plural == "poddisruptionbudgets" {
         return rounds(0, 0);
     }
     if subresource == "status" {
@@ -250,7 +253,15 @@ fn own_errors(
         (certificate_signing::GROUP, certificate_signing::RESOURCE) => {
             certificate_signing::validation::validate(object, old)
         }
-        (rbac::GROUP, plural) => rbac::validation::validate(plural, object, old),
+        (rbac::GROUP, plural) => {
+            let mut errors = Errors::default();
+            for selector in Field::root(object).at("aggregationRule.clusterRoleSelectors").items() {
+                text::label_selector(&selector, &mut errors);
+            }
+            let mut found = rbac::validation::validate(plural, object, old);
+            found.extend(errors.into_inner());
+            found
+        }
         ("", "serviceaccounts") => Vec::new(),
         _ => return None,
     })

@@ -43,10 +43,10 @@ pub(crate) async fn create(context: &mut RequestContext<'_>, body: Body) -> Resu
     for finding in findings {
         context.warn(finding);
     }
+    place(&context.served, &context.namespace, &mut object)?;
     if reviews::is_review(&context.served) {
         return reviews::answer(context, &object).await;
     }
-    place(&context.served, &context.namespace, &mut object)?;
     let writer = Writer::of(context)?;
     let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
     let written = create_object(context, Merged::Untracked(object), &writer).await?;

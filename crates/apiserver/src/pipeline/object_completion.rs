@@ -113,6 +113,9 @@ pub(crate) async fn begin_create(plane: &Plane, served: &ServedResource, merged:
     }
     canonicalize(served, &mut object);
     if !tracked {
+        if let Some(generation) = strategy::given_template_generation(&served.resource, &object) {
+            strategy::set_template_generation(&mut object, generation);
+        }
         track_update(plane, served, None, &mut object, WriteScope::Main, writer).await;
     }
     object
@@ -188,10 +191,18 @@ async fn begin_update(
         metadata.remove("namespace");
     }
     apply_defaults(served, &mut object);
+    let given = strategy::given_template_generation(&served.resource, &object).filter(|_| !tracked);
     prepare_update(plane, served, old, &mut object, scope, &writer.now)?;
     canonicalize(served, &mut object);
     if !tracked {
+        let prepared = strategy::given_template_generation(&served.resource, &object);
+        if let Some(given) = given {
+            strategy::set_template_generation(&mut object, given);
+        }
         track_update(plane, served, Some(old), &mut object, scope, writer).await;
+        if let Some(prepared) = prepared {
+            strategy::set_template_generation(&mut object, prepared);
+        }
     }
     Ok(object)
 }

@@ -27,9 +27,9 @@ pub(super) fn validate(
         };
         custom_resource::errors(resource, object, old, endpoint)
     } else {
-        let mut errors = if old.is_some() {
+        let mut errors = if let Some(old) = old {
             let rounds = builtin::validation::metadata_rounds(resource, scope.subresource());
-            object_meta::validate_changed_metadata(resource, object, rounds)
+            object_meta::validate_changed_metadata(resource, object, old, rounds)
         } else {
             object_meta::validate_metadata(resource, object)
         };

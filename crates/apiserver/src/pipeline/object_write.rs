@@ -155,6 +155,9 @@ pub(crate) async fn update_object(
         // controllers end here.
         let is_current = is_current_storage(served, &stored.json);
         if review.is_none() && is_current && apply::equal_except_managed_time(&old, merged.object()) {
+            if scope == WriteScope::Main {
+                warn(context, &old, Some(&old));
+            }
             return Ok(Written { object: old_document, code: StatusCode::OK });
         }
         certificate_request::prepare_update(context, scope, &old, &mut merged)?;

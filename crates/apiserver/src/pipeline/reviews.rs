@@ -2,7 +2,10 @@
 
 use axum::body::Body;
 use http::{Response, StatusCode};
-use kogge_machinery::status_error::{ApiError, FieldError};
+use kogge_machinery::{
+    object_meta::{label_key_messages, label_value_messages},
+    status_error::{ApiError, FieldError},
+};
 use serde_json::{Map, Value, json};
 
 use super::{
@@ -206,6 +209,38 @@ fn selector_attributes(selector: &Value, path: &str, errors: &mut Vec<FieldError
     if raw.is_empty() && !requirements {
         let detail = format!("when {path} is specified, requirements or rawSelector is required");
         errors.push(FieldError::required(format!("{path}.requirements"), &detail));
+    }
+    for (index, requirement) in selector["requirements"].as_array().into_iter().flatten().enumerate() {
+        let path = format!("{path}.requirements[{index}]");
+        selector_requirement(requirement, path.contains("labelSelector"), &path, errors);
+    }
+}
+
+/// One requirement. Operators that are not known are for authorizers that know them.
+fn selector_requirement(requirement: &Value, of_labels: bool, path: &str, errors: &mut Vec<FieldError>) {
+    let key = requirement["key"].as_str().unwrap_or_default();
+    let values = requirement["values"].as_array().map_or(&[][..], Vec::as_slice);
+    if !of_labels && key.is_empty() {
+        errors.push(FieldError::required(format!("{path}.key"), "must be specified"));
+    }
+    match requirement["operator"].as_str().unwrap_or_default() {
+        "In" | "NotIn" if values.is_empty() => {
+            let detail = "must be specified when `operator` is 'In' or 'NotIn'";
+            errors.push(FieldError::required(format!("{path}.values"), detail));
+        }
+        "Exists" | "DoesNotExist" if !values.is_empty() => {
+            let detail = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'";
+            errors.push(FieldError::forbidden(format!("{path}.values"), detail));
+        }
+        _ => {}
+    }
+    if of_labels {
+        let wrong = label_key_messages(key).into_iter();
+        errors.extend(wrong.map(|detail| FieldError::invalid(format!("{path}.key"), &json!(key), &detail)));
+        for (index, value) in values.iter().enumerate() {
+            let wrong = label_value_messages(value.as_str().unwrap_or_default()).into_iter();
+            errors.extend(wrong.map(|detail| FieldError::invalid(format!("{path}.values[{index}]"), value, &detail)));
+        }
     }
 }
 

@@ -49,7 +49,7 @@ pub(crate) fn prepare_create(
                 status.insert("lastPhaseTransitionTime".to_owned(), now.into());
             }
         }
-        ("apps", "daemonsets") => set_template_generation(object, 1),
+        ("apps", "daemonsets") => set_template_generation(object, template_generation(object).max(1)),
         ("batch", "jobs") => {
             // Labels of the template that became the job's own as a default are one map with them in the real server.
             let template = &object["spec"]["template"]["metadata"]["labels"];
@@ -82,7 +82,20 @@ fn only_names_of_secrets(account: &mut Value) {
 
 const TEMPLATE_GENERATION: &str = "deprecated.daemonset.template.generation";
 
-fn set_template_generation(object: &mut Value, generation: i64) {
+/// The template generation a DaemonSet gives itself. In the real server's own type it is a number, 0 unless it is given, and
+/// who writes it owns the annotation it is published as, whatever comes of it then.
+pub(crate) fn given_template_generation(resource: &ResourceType, object: &Value) -> Option<i64> {
+    let is_daemon_set = (resource.group.as_str(), resource.plural.as_str()) == ("apps", "daemonsets");
+    is_daemon_set.then(|| template_generation(object))
+}
+
+fn template_generation(object: &Value) -> i64 {
+    let annotation = object["metadata"]["annotations"][TEMPLATE_GENERATION].as_str();
+    annotation.and_then(|text| text.parse().ok()).unwrap_or(0)
+}
+
+/// Publishes the template generation of a DaemonSet.
+pub(crate) fn set_template_generation(object: &mut Value, generation: i64) {
     if let Some(metadata) = made(object, "metadata") {
         let annotations = metadata.entry("annotations").or_insert(Value::Null);
         if annotations.is_null() {
@@ -131,8 +144,7 @@ pub(crate) fn prepare_update(
             object["metadata"]["generation"] = old["metadata"]["generation"].clone();
         }
         ("apps", "daemonsets") => {
-            let known = old["metadata"]["annotations"][TEMPLATE_GENERATION].as_str();
-            let known = known.and_then(|text| text.parse().ok()).unwrap_or(0);
+            let known = template_generation(old);
             let changed = old["spec"]["template"] != object["spec"]["template"];
             set_template_generation(object, known + i64::from(changed));
         }

@@ -14,7 +14,7 @@ use super::{
     get::object_response,
     object_completion::clean_fields,
     object_decoding::decode_resource,
-    object_type::{check_type, nameless},
+    object_type::{check_decoded_type, nameless},
     object_write::{Merged, WriteScope, Writer, update_object},
 };
 
@@ -91,14 +91,24 @@ fn check_identity(context: &RequestContext<'_>, old: &Value, new: &Value) -> Res
         return Ok(());
     }
     let resource = &context.served.resource;
-    let group = if resource.custom { format!("{}/", resource.group) } else { String::new() };
+    let has_group = resource.custom || matches!(&*resource.group, "apiextensions.k8s.io" | "apiregistration.k8s.io");
+    let group = if has_group { format!("{}/", resource.group) } else { String::new() };
     let namespace = if resource.namespaced { format!("{}/", context.namespace) } else { String::new() };
     // A dry run is judged before the store puts its prefix to the key.
     let prefix = if context.query.dry_run()? { "" } else { "/registry" };
+    // Where the real server keeps them, for reasons of its past.
+    let place = match resource.plural.as_str() {
+        "services" if !resource.custom => "services/specs",
+        "endpoints" if !resource.custom => "services/endpoints",
+        "nodes" if resource.group.is_empty() => "minions",
+        "replicationcontrollers" if !resource.custom => "controllers",
+        "ingresses" if !resource.custom => "ingress",
+        plural => plural,
+    };
     let message = format!(
-        "StorageError: invalid object, Code: 4, Key: {prefix}/{group}{}/{namespace}{}, ResourceVersion: 0, \
+        "StorageError: invalid object, Code: 4, Key: {prefix}/{group}{place}/{namespace}{}, ResourceVersion: 0, \
          AdditionalErrorMsg: Precondition failed: UID in precondition: {named}, UID in object meta: {found}",
-        resource.plural, context.name
+        context.name
     );
     Err(ApiError::conflict(&resource.group_resource(), &context.name, &message))
 }
@@ -111,7 +121,7 @@ pub(crate) async fn read_object(context: &mut RequestContext<'_>, body: Body) ->
     let validation = context.query.field_validation()?;
     let (mut object, mut findings) = decode_resource(&context.served, &bytes, encoding, validation)?;
     drop(bytes);
-    check_type(&context.served, &object)?;
+    check_decoded_type(&context.served, &object)?;
     clean_fields(&context.served, &mut object, &mut findings, validation)?;
     for finding in findings {
         context.warn(finding);

@@ -152,6 +152,13 @@ pub(super) fn versions_text(spec: &Value) -> String {
     out
 }
 
+/// `items` of a schema in the internal version.
+pub(super) fn items_text(items: &Value) -> String {
+    let mut out = String::new();
+    field(items, Form::SchemaOrList, &mut out);
+    out
+}
+
 fn list(items: &[Value], out: &mut String, mut item: impl FnMut(&Value, &mut String)) {
     out.push('[');
     for (index, value) in items.iter().enumerate() {
@@ -200,6 +207,10 @@ fn field(value: &Value, form: Form, out: &mut String) {
             out.push_str("{\"Schema\":null,\"JSONSchemas\":");
             list(items, out, schema);
             out.push('}');
+        }
+        // What is neither is read as nothing.
+        (Form::SchemaOrList, Value::Bool(_) | Value::Number(_) | Value::String(_)) => {
+            out.push_str("{\"Schema\":null,\"JSONSchemas\":null}");
         }
         (Form::SchemaOrList, _) => {
             out.push_str("{\"Schema\":");

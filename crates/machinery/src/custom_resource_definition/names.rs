@@ -5,50 +5,20 @@ use std::borrow::Cow;
 use serde_json::{Map, Value, json};
 
 use crate::{
+    object_meta::{dns_1035_messages, subdomain_messages},
     schema::{messages, path::FieldPath},
     status_error::FieldError,
 };
 
-const DNS_1035_MESSAGE: &str = "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, \
-     and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is \
-     '[a-z]([-a-z0-9]*[a-z0-9])?')";
-const DNS_1123_MESSAGE: &str = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and \
-     end with an alphanumeric character (e.g. 'example.com', regex used for validation is \
-     '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
-
 /// Why `name` is no DNS-1035 label.
 pub(super) fn dns_1035_violation(name: &str) -> Option<String> {
-    let mut reasons = Vec::new();
-    if name.len() > 63 {
-        reasons.push("must be no more than 63 bytes");
-    }
-    let bytes = name.as_bytes();
-    let alphanumeric = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-    let well_formed = bytes.first().is_some_and(u8::is_ascii_lowercase)
-        && bytes.last().is_some_and(alphanumeric)
-        && bytes.iter().all(|byte| alphanumeric(byte) || *byte == b'-');
-    if !well_formed {
-        reasons.push(DNS_1035_MESSAGE);
-    }
+    let reasons = dns_1035_messages(name);
     (!reasons.is_empty()).then(|| reasons.join(","))
 }
 
 /// Why `name` is no DNS-1123 subdomain.
 pub(super) fn dns_1123_violation(name: &str) -> Option<String> {
-    let mut reasons = Vec::new();
-    if name.len() > 253 {
-        reasons.push("must be no more than 253 bytes");
-    }
-    let alphanumeric = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-    let well_formed = name.split('.').all(|label| {
-        let bytes = label.as_bytes();
-        bytes.first().is_some_and(alphanumeric)
-            && bytes.last().is_some_and(alphanumeric)
-            && bytes.iter().all(|byte| alphanumeric(byte) || *byte == b'-')
-    });
-    if !well_formed {
-        reasons.push(DNS_1123_MESSAGE);
-    }
+    let reasons = subdomain_messages(name, 253);
     (!reasons.is_empty()).then(|| reasons.join(","))
 }
 

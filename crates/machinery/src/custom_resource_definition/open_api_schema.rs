@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value};
 
-use super::selectable_fields::resolve;
+use super::{internal_form, selectable_fields::resolve};
 use crate::{
     patch::go_json,
     schema::{
@@ -11,6 +11,7 @@ use crate::{
         path::FieldPath,
         rule::{Expression, ValidationRule},
         rule_types::{RuleNames, message_problem, rule_problem},
+        value_validation::Format,
     },
     status_error::{FieldError, FieldErrorKind},
 };
@@ -74,6 +75,32 @@ pub(super) fn has_unsupported_keywords(schema: &Value) -> bool {
             .get("properties")
             .and_then(Value::as_object)
             .is_some_and(|all| all.values().any(has_unsupported_keywords))
+}
+
+/// Adds the formats in a schema that nothing checks for the type they stand with.
+pub(super) fn unrecognized_formats(schema: &Value, found: &mut Vec<String>) {
+    let Some(fields) = schema.as_object() else { return };
+    let text = |keyword: &str| fields.get(keyword).and_then(Value::as_str).unwrap_or_default();
+    let format = text("format");
+    if !format.is_empty() && Format::of(text("type"), format).is_none() {
+        found.push(format.to_owned());
+    }
+    for keyword in ["items", "additionalProperties", "additionalItems", "not"] {
+        match fields.get(keyword) {
+            Some(Value::Array(several)) => several.iter().for_each(|schema| unrecognized_formats(schema, found)),
+            Some(schema) => unrecognized_formats(schema, found),
+            None => {}
+        }
+    }
+    for alternative in
+        ["allOf", "anyOf", "oneOf"].iter().filter_map(|keyword| fields.get(*keyword)?.as_array()).flatten()
+    {
+        unrecognized_formats(alternative, found);
+    }
+    let maps = ["properties", "patternProperties", "definitions", "dependencies"];
+    for schema in maps.iter().filter_map(|keyword| fields.get(*keyword)?.as_object()).flat_map(Map::values) {
+        unrecognized_formats(schema, found);
+    }
 }
 
 /// Errors at the root of a schema whose kind has a status subresource.
@@ -265,6 +292,12 @@ impl Walk {
             self.errors.push(messages::required(keys_field(), detail));
         }
         let items_path = path.field("items");
+        if let Some(several) = schema.get("items").filter(|items| !items.is_object() && !items.is_null()) {
+            let detail = "must only have a single schema if x-kubernetes-list-type is map";
+            let shown = internal_form::items_text(several);
+            self.errors.push(messages::invalid_text(items_path.to_field(), &shown, detail));
+            return;
+        }
         let Some(items) = items else {
             let detail = "must have a schema if x-kubernetes-list-type is map";
             self.errors.push(messages::required(items_path.to_field(), detail));

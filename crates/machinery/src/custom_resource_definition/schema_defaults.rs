@@ -38,7 +38,7 @@ fn walk(schema: &Value, path: &FieldPath<'_>, errors: &mut Vec<FieldError>) {
 }
 
 fn check(schema: &Value, default: &Value, path: &FieldPath<'_>, errors: &mut Vec<FieldError>) {
-    let compiled = Schema::compile_checked(schema);
+    let compiled = Schema::compile_for_defaults(schema);
     if compiled.has_unknown_fields(default) {
         errors.push(messages::invalid(path.to_field(), default, "must not have unknown fields"));
     }

@@ -7,7 +7,7 @@ use crate::{
     status_error::FieldError,
 };
 
-const MAXIMUM_SELECTABLE_FIELDS: u64 = 8;
+const MAXIMUM_SELECTABLE_FIELDS: i64 = 8;
 
 /// Errors in the `selectableFields` of a version with schema `schema`.
 pub(super) fn errors(version: &Value, old_version: Option<&Value>, path: &FieldPath<'_>) -> Vec<FieldError> {
@@ -60,7 +60,7 @@ pub(super) fn errors(version: &Value, old_version: Option<&Value>, path: &FieldP
         }
     }
     let unchanged = old_version.and_then(|old| old.get("selectableFields")) == version.get("selectableFields");
-    if seen.len() as u64 > MAXIMUM_SELECTABLE_FIELDS && !unchanged {
+    if i64::try_from(seen.len()).is_ok_and(|length| length > MAXIMUM_SELECTABLE_FIELDS) && !unchanged {
         errors.push(messages::too_many(path.to_field(), seen.len(), MAXIMUM_SELECTABLE_FIELDS));
     }
     errors

@@ -91,8 +91,15 @@ fn updates_the_real_server_refuses_are_refused_in_its_words() {
     let attempt = |resource: &ResourceType, old: &Value, change: fn(&mut Value)| {
         let mut new = old.clone();
         change(&mut new);
-        prepare_update(resource, old, &mut new)
-            .map_or_else(|error| format!("{} {error}", error.code()), |()| "accepted".to_owned())
+        if let Err(error) = prepare_update(resource, old, &mut new) {
+            return format!("{} {error}", error.code());
+        }
+        let rounds = MetadataRounds { as_change: 1, as_whole: 0 };
+        let errors = validate_changed_metadata(resource, &new, old, rounds);
+        if errors.is_empty() {
+            return "accepted".to_owned();
+        }
+        errors.iter().map(FieldError::to_string).collect::<Vec<_>>().join("; ")
     };
     let mut dying = stored();
     mark_deleting(&mut dying, "2026-01-02T00:00:00Z", 0);

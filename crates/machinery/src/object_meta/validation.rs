@@ -2,7 +2,10 @@
 
 use serde_json::{Map, Value};
 
-use super::names::{dns_1123_label_messages, label_key_messages, label_value_messages, name_messages};
+use super::{
+    immutable_metadata,
+    names::{dns_1123_label_messages, label_key_messages, label_value_messages, name_messages, path_segment_messages},
+};
 use crate::resource::ResourceType;
 use crate::status_error::{FieldError, FieldErrorKind, quote};
 
@@ -33,8 +36,23 @@ pub struct MetadataRounds {
     pub as_whole: usize,
 }
 
-/// As [`validate_metadata`], for the metadata of a changed object.
-pub fn validate_changed_metadata(resource: &ResourceType, object: &Value, rounds: MetadataRounds) -> Vec<FieldError> {
+/// As [`validate_metadata`], for the metadata of an object that was `old`.
+pub fn validate_changed_metadata(
+    resource: &ResourceType,
+    object: &Value,
+    old: &Value,
+    rounds: MetadataRounds,
+) -> Vec<FieldError> {
+    let immutable = immutable_metadata(old, object);
+    let mut errors = Vec::new();
+    for _ in 0..=rounds.as_change {
+        errors.extend_from_slice(&immutable);
+    }
+    errors.extend(changed_metadata_errors(resource, object, rounds));
+    errors
+}
+
+fn changed_metadata_errors(resource: &ResourceType, object: &Value, rounds: MetadataRounds) -> Vec<FieldError> {
     let metadata = &object["metadata"];
     let mut unqualified = Vec::new();
     if wants_known_finalizers(resource) {
@@ -100,9 +118,7 @@ pub fn validate_metadata(resource: &ResourceType, object: &Value) -> Vec<FieldEr
         }
     }
     validate_namespace(resource, namespace, &mut errors);
-    if let Some(generation) = metadata.get("generation").and_then(Value::as_i64).filter(|generation| *generation < 0) {
-        errors.push(invalid("metadata.generation", generation, "must be greater than or equal to 0"));
-    }
+    validate_generation(metadata, &mut errors);
     validate_labels(metadata.get("labels"), &mut errors);
     validate_annotations(metadata.get("annotations"), &mut errors);
     validate_owner_references(metadata.get("ownerReferences"), &mut errors);
@@ -112,6 +128,35 @@ pub fn validate_metadata(resource: &ResourceType, object: &Value) -> Vec<FieldEr
     }
     validate_managed_fields(metadata.get("managedFields"), &mut errors);
     errors
+}
+
+/// What is wrong with the metadata of a resource that is part of another one, whose kind nobody knows.
+pub(crate) fn embedded_metadata_errors(metadata: &Map<String, Value>) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    let text = |key: &str| metadata.get(key).and_then(Value::as_str).unwrap_or_default();
+    for (key, is_prefix) in [("generateName", true), ("name", false)] {
+        for message in path_segment_messages(text(key), is_prefix) {
+            errors.push(invalid(&format!("metadata.{key}"), text(key), &message));
+        }
+    }
+    if !text("namespace").is_empty() {
+        for message in dns_1123_label_messages(text("namespace")) {
+            errors.push(invalid("metadata.namespace", text("namespace"), &message));
+        }
+    }
+    validate_generation(metadata, &mut errors);
+    validate_labels(metadata.get("labels"), &mut errors);
+    validate_annotations(metadata.get("annotations"), &mut errors);
+    validate_owner_references(metadata.get("ownerReferences"), &mut errors);
+    validate_finalizers(metadata.get("finalizers"), &mut errors);
+    validate_managed_fields(metadata.get("managedFields"), &mut errors);
+    errors
+}
+
+fn validate_generation(metadata: &Map<String, Value>, errors: &mut Vec<FieldError>) {
+    if let Some(generation) = metadata.get("generation").and_then(Value::as_i64).filter(|generation| *generation < 0) {
+        errors.push(invalid("metadata.generation", generation, "must be greater than or equal to 0"));
+    }
 }
 
 fn validate_namespace(resource: &ResourceType, namespace: &str, errors: &mut Vec<FieldError>) {

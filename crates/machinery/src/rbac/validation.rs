@@ -72,7 +72,8 @@ fn aggregation_rule(role: &Value, errors: &mut Vec<FieldError>) {
     }
     for (index, selector) in selectors.iter().enumerate() {
         if LabelSelector::from_object(selector).is_err() {
-            errors.push(FieldError::invalid(format!("{path}[{index}]"), selector, "invalid label selector."));
+            // The real server shows the selector it could not make of it.
+            errors.push(FieldError::invalid(format!("{path}[{index}]"), &Value::Null, "invalid label selector."));
         }
     }
 }

@@ -12,11 +12,30 @@ use super::{
 
 /// Compiles one schema and all below it.
 pub(crate) fn node(source: &Value) -> SchemaNode {
-    node_with(source, &mut |child| Arc::new(node(child)))
+    node_with(source, Formats::Known, &mut |child| Arc::new(node(child)))
+}
+
+/// Compiles one schema and all below it for the defaults that stand in it: the real server checks these by the schema as it
+/// is written, whose formats count in comparisons of types even where nothing checks them.
+pub(crate) fn node_for_defaults(source: &Value) -> SchemaNode {
+    node_with(source, Formats::All, &mut |child| Arc::new(node_for_defaults(child)))
+}
+
+/// Which formats of a schema count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Formats {
+    /// Those that are known for their type.
+    Known,
+    /// Every one.
+    All,
 }
 
 /// Compiles one schema; `child` gives the nodes of the schemas below it.
-pub(crate) fn node_with(source: &Value, child: &mut dyn FnMut(&Value) -> Arc<SchemaNode>) -> SchemaNode {
+pub(crate) fn node_with(
+    source: &Value,
+    formats: Formats,
+    child: &mut dyn FnMut(&Value) -> Arc<SchemaNode>,
+) -> SchemaNode {
     let Some(source) = source.as_object() else { return SchemaNode::default() };
     let int_or_string = flag(source, "x-kubernetes-int-or-string");
     let properties = source
@@ -48,7 +67,7 @@ pub(crate) fn node_with(source: &Value, child: &mut dyn FnMut(&Value) -> Arc<Sch
         patch_merge_key: text(source, "x-kubernetes-patch-merge-key").map(str::to_owned),
         patch_strategy: text(source, "x-kubernetes-patch-strategy").map(str::to_owned),
         additional_properties_forbidden,
-        value_validation: value_validation(source, int_or_string, child).map(Arc::new),
+        value_validation: value_validation(source, int_or_string, formats, child).map(Arc::new),
         rules: rules(source),
         below: Below::default(),
     };
@@ -84,6 +103,7 @@ fn list_type(source: &Map<String, Value>) -> ListType {
 fn value_validation(
     source: &Map<String, Value>,
     int_or_string: bool,
+    formats: Formats,
     child: &mut dyn FnMut(&Value) -> Arc<SchemaNode>,
 ) -> Option<ValueValidation> {
     const KEYWORDS: [&str; 18] = [
@@ -109,7 +129,7 @@ fn value_validation(
     if !KEYWORDS.iter().any(|keyword| source.contains_key(*keyword)) {
         return None;
     }
-    let schema_type = if int_or_string { "int-or-string" } else { text(source, "type").unwrap_or_default() };
+    let schema_type = if int_or_string { "" } else { text(source, "type").unwrap_or_default() };
     let mut nodes = |keyword: &str| -> Vec<Arc<SchemaNode>> {
         source.get(keyword).and_then(Value::as_array).into_iter().flatten().map(&mut *child).collect()
     };
@@ -132,8 +152,10 @@ fn value_validation(
         one_of,
         not: source.get("not").filter(|not| not.is_object()).map(child),
         pattern: text(source, "pattern").filter(|pattern| !pattern.is_empty()).map(Pattern::new),
-        format: text(source, "format")
-            .and_then(|name| Format::of(schema_type, name).map(|format| (name.to_owned(), format))),
+        format: text(source, "format").filter(|name| !name.is_empty()).and_then(|name| {
+            let unknown = (formats == Formats::All).then_some(Format::Unknown);
+            Format::of(schema_type, name).or(unknown).map(|format| (name.to_owned(), format))
+        }),
     };
     Some(validation)
 }
@@ -173,6 +195,6 @@ fn number(source: &Map<String, Value>, keyword: &str) -> Option<f64> {
     source.get(keyword).and_then(Value::as_f64)
 }
 
-fn count(source: &Map<String, Value>, keyword: &str) -> Option<u64> {
-    source.get(keyword).and_then(Value::as_u64)
+fn count(source: &Map<String, Value>, keyword: &str) -> Option<i64> {
+    source.get(keyword).and_then(Value::as_i64)
 }

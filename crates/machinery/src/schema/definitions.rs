@@ -54,7 +54,7 @@ impl<'a> Compiler<'a> {
         for child in child_schemas(source) {
             children.insert(std::ptr::from_ref(child), self.schema(child));
         }
-        let mut node = compile::node_with(source, &mut |child| {
+        let mut node = compile::node_with(source, compile::Formats::Known, &mut |child| {
             children.get(&std::ptr::from_ref(child)).map_or_else(anything, Arc::clone)
         });
         node.default = node.default.filter(|default| !is_zero(default));

@@ -5,14 +5,20 @@ use serde_json::{Map, Value};
 use super::{SchemaNode, messages, path::FieldPath};
 use crate::{
     go_types::{Shape, StructId, table},
+    object_meta::{dns_1035_messages, embedded_metadata_errors},
     status_error::FieldError,
     typed_object,
 };
 
 /// Removes unknown fields of an ObjectMeta and notes their paths.
 pub(crate) fn prune(metadata: &mut Value, path: &FieldPath<'_>, unknown: &mut Vec<String>) {
-    if let (Value::Object(fields), Some(id)) = (metadata, table().struct_named("meta.v1.ObjectMeta")) {
+    if let (Value::Object(fields), Some(id)) = (&mut *metadata, table().struct_named("meta.v1.ObjectMeta")) {
         prune_struct(id, fields, path, unknown);
+    }
+    // It is read as the type, and written back; what is none is told by the checks.
+    let mut typed = metadata.clone();
+    if metadata.is_object() && typed_object::canonicalize_metadata(&mut typed).is_ok() {
+        *metadata = typed;
     }
 }
 
@@ -78,13 +84,20 @@ fn validate_resource(fields: &Map<String, Value>, path: &FieldPath<'_>, errors: 
                     let detail = format!("unexpected GroupVersion string: {text}");
                     errors.push(messages::invalid(path.to_field(), value, &detail));
                 }
+                let wrong = if name == "kind" { dns_1035_messages(&text.to_lowercase()) } else { Vec::new() };
+                if !wrong.is_empty() {
+                    let detail = format!("may have mixed case, but should otherwise match: {}", wrong.join(","));
+                    errors.push(messages::invalid(path.to_field(), value, &detail));
+                }
             }
             Some(value) => errors.push(messages::invalid(path.to_field(), value, "must be a string")),
         }
     }
-    if let Some(metadata) = fields.get("metadata")
-        && let Err(why) = typed_object::canonicalize_metadata(&mut metadata.clone())
-    {
+    let Some(metadata) = fields.get("metadata") else { return };
+    if let Err(why) = typed_object::canonicalize_metadata(&mut metadata.clone()) {
         errors.push(messages::invalid(path.field("metadata").to_field(), metadata, &why));
+    } else if let Some(metadata) = metadata.as_object() {
+        let wrong = embedded_metadata_errors(metadata).into_iter();
+        errors.extend(wrong.map(|error| FieldError { field: path.field(&error.field).to_field(), ..error }));
     }
 }

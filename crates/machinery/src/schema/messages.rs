@@ -55,23 +55,19 @@ pub(crate) fn not_supported(field: String, value: &Value, supported: &[Value]) -
 }
 
 /// `Too long: may not be more than N bytes`.
-pub(crate) fn too_long(field: String, maximum: u64) -> FieldError {
+pub(crate) fn too_long(field: String, maximum: i64) -> FieldError {
     let unit = if maximum == 1 { "byte" } else { "bytes" };
-    FieldError {
-        kind: FieldErrorKind::TooLong,
-        field,
-        message: format!("Too long: may not be more than {maximum} {unit}"),
-    }
+    let detail =
+        if maximum < 0 { "value is too long".to_owned() } else { format!("may not be more than {maximum} {unit}") };
+    FieldError { kind: FieldErrorKind::TooLong, field, message: format!("Too long: {detail}") }
 }
 
 /// `Too many: ACTUAL: must have at most N items`.
-pub(crate) fn too_many(field: String, actual: usize, maximum: u64) -> FieldError {
+pub(crate) fn too_many(field: String, actual: usize, maximum: i64) -> FieldError {
     let unit = if maximum == 1 { "item" } else { "items" };
-    FieldError {
-        kind: FieldErrorKind::TooMany,
-        field,
-        message: format!("Too many: {actual}: must have at most {maximum} {unit}"),
-    }
+    let detail =
+        if maximum < 0 { "has too many items".to_owned() } else { format!("must have at most {maximum} {unit}") };
+    FieldError { kind: FieldErrorKind::TooMany, field, message: format!("Too many: {actual}: {detail}") }
 }
 
 fn with_value(kind: FieldErrorKind, field: String, title: &str, value: &Value, detail: &str) -> FieldError {

@@ -70,7 +70,7 @@ fn check(node: &SchemaNode, value: &Value, old: Option<&Value>, path: &FieldPath
         check_junctors(validation, value, path, outcome);
         match value {
             Value::String(text) => check_text(validation, value, text, path, outcome),
-            Value::Number(number) => check_number(validation, value, number, path, outcome),
+            Value::Number(number) => check_number(node, validation, value, number, path, outcome),
             _ => {}
         }
     }
@@ -101,25 +101,39 @@ fn type_and_format(value: &Value) -> (&'static str, &'static str) {
 
 fn check_type(node: &SchemaNode, value: &Value, path: &FieldPath<'_>, outcome: &mut Outcome) {
     let expected = if node.int_or_string { "integer,string" } else { node.schema_type.as_str() };
+    let accepts = |wanted: &str| expected.split(',').any(|accepted| accepted == wanted);
     let format = node.value_validation.as_deref().and_then(|validation| validation.format.as_ref());
-    let (found, found_format) = type_and_format(value);
-    let type_matches = expected.split(',').any(|accepted| accepted == found);
-    let is_number_of_other_kind = match value {
-        Value::Number(number) => {
-            expected.contains("integer") && number.as_f64().is_some_and(is_whole)
-                || expected == "number" && found == "integer"
-        }
-        _ => false,
-    };
-    if expected.is_empty() || type_matches || is_number_of_other_kind || value.is_null() && node.nullable {
+    let format = format.map(|(name, _)| name.as_str());
+    if expected.is_empty() && format.is_none() || value.is_null() && (expected.is_empty() || node.nullable) {
         outcome.successes += 1;
         return;
     }
-    let (wanted, shown) = match format {
-        Some((name, _)) if !matches!(value, Value::String(_) | Value::Array(_) | Value::Null) => {
-            (name.as_str(), found_format)
+    let (found, found_format) = type_and_format(value);
+    let is_number_of_other_kind = match value {
+        Value::Number(number) => {
+            found == "number" && accepts("integer") && number.as_f64().is_some_and(is_whole)
+                || found == "integer" && accepts("number")
         }
-        _ => (expected, found),
+        _ => false,
+    };
+    let type_matches = accepts(found) || is_number_of_other_kind;
+    let is_text_or_list = matches!(value, Value::String(_) | Value::Array(_));
+    // A format stands in for the type: of a number or a flag it is compared, to a text or list it says enough.
+    let unlike_format = match format {
+        Some(format) if !value.is_null() && !is_text_or_list && !type_matches && format != found_format => Some(format),
+        Some(_) if is_text_or_list && !accepts("number") && !accepts("integer") => {
+            outcome.successes += 1;
+            return;
+        }
+        _ => None,
+    };
+    let (wanted, shown) = match unlike_format {
+        Some(format) => (format, found_format),
+        None if type_matches => {
+            outcome.successes += 1;
+            return;
+        }
+        None => (expected, found),
     };
     let detail = format!("{path} in body must be of type {wanted}: {}", messages::quote(shown));
     outcome.push(messages::type_invalid(path.to_field(), &Value::from(shown), &detail));
@@ -149,9 +163,9 @@ fn check_enum(validation: &ValueValidation, value: &Value, path: &FieldPath<'_>,
 }
 
 fn check_text(validation: &ValueValidation, value: &Value, text: &str, path: &FieldPath<'_>, outcome: &mut Outcome) {
-    let length = || text.chars().count() as u64;
+    let length = || count(text.chars().count());
     if let Some(maximum) = validation.max_length
-        && text.len() as u64 > maximum
+        && count(text.len()) > maximum
         && length() > maximum
     {
         outcome.push(messages::too_long(path.to_field(), maximum));
@@ -188,49 +202,90 @@ fn check_pattern(pattern: &Pattern, value: &Value, text: &str, path: &FieldPath<
     outcome.push(messages::invalid(path.to_field(), value, &detail));
 }
 
-#[expect(clippy::cast_precision_loss, reason = "bounds of a schema are float64, as in Go")]
 fn check_number(
+    node: &SchemaNode,
     validation: &ValueValidation,
     value: &Value,
     number: &serde_json::Number,
     path: &FieldPath<'_>,
     outcome: &mut Outcome,
 ) {
-    let integer = number.as_i64();
     let Some(float) = number.as_f64() else { return };
-    // Bounds of an int64 are compared and shown as int64.
-    let effective = |bound: f64| match integer {
-        Some(_) if bound.abs() < i64::MAX as f64 => bound.trunc(),
-        _ => bound,
-    };
-    let refuse = |outcome: &mut Outcome, relation: &str, bound: f64| {
-        let bound = if integer.is_some() { format!("{bound}") } else { messages::float_text(bound) };
-        let detail = format!("{path} in body should be {relation} {bound}");
-        outcome.push(messages::invalid(path.to_field(), value, &detail));
-    };
-    if let Some(factor) = validation.multiple_of.map(effective) {
-        let quotient = if factor < 1.0 { 1.0 / factor * float } else { float / factor };
-        if factor <= 0.0 {
-            let factor_text = messages::float_text(factor);
-            let detail = format!("factor MultipleOf declared for {path} must be positive: {factor_text}");
-            outcome.push(messages::invalid(path.to_field(), &Value::from(factor), &detail));
-        } else if !is_whole(quotient) {
-            refuse(outcome, "a multiple of", factor);
+    // A bound that is of the type is compared as an integer with an integer, any other as a float64.
+    let integers = |bound: f64| number.as_i64().filter(|_| range_problem(node, validation, bound).is_none());
+    let check =
+        |outcome: &mut Outcome, name: &str, relation: &str, bound: f64, is_held: &dyn Fn(Option<i64>) -> bool| {
+            if let Some(range) = range_problem(node, validation, bound) {
+                let detail = format!("{name} value must be of type {range} in {path}");
+                outcome.push(messages::invalid(FieldPath::ROOT.to_field(), &Value::from(""), &detail));
+            }
+            let integer = integers(bound);
+            if !is_held(integer) {
+                let (shown, value) = match integer {
+                    Some(_) => (truncated(bound).to_string(), value.clone()),
+                    None => (messages::float_text(bound), Value::from(float)),
+                };
+                let detail = format!("{path} in body should be {relation} {shown}");
+                outcome.push(messages::invalid(path.to_field(), &value, &detail));
+            }
+        };
+    if let Some(factor) = validation.multiple_of {
+        let effective = integers(factor).map_or(factor, |_| factor.trunc());
+        if effective > 0.0 {
+            check(outcome, "MultipleOf", "a multiple of", factor, &|integer| match integer {
+                Some(integer) => integer % truncated(factor) == 0,
+                None => is_whole(if factor < 1.0 { 1.0 / factor * float } else { float / factor }),
+            });
+        } else {
+            check(outcome, "MultipleOf", "", factor, &|_| true);
+            let detail =
+                format!("factor MultipleOf declared for {path} must be positive: {}", messages::float_text(effective));
+            outcome.push(messages::invalid(path.to_field(), &Value::from(effective), &detail));
         }
     }
-    if let Some((bound, exclusive)) = validation.maximum.map(|(bound, exclusive)| (effective(bound), exclusive))
-        && (float > bound || exclusive && float >= bound)
-    {
-        let relation = if exclusive { "less than" } else { "less than or equal to" };
-        refuse(outcome, relation, bound);
-    }
-    if let Some((bound, exclusive)) = validation.minimum.map(|(bound, exclusive)| (effective(bound), exclusive))
-        && (float < bound || exclusive && float <= bound)
-    {
+    if let Some((bound, exclusive)) = validation.minimum {
         let relation = if exclusive { "greater than" } else { "greater than or equal to" };
-        refuse(outcome, relation, bound);
+        check(outcome, "Minimum boundary", relation, bound, &|integer| match integer {
+            Some(integer) => integer > truncated(bound) || !exclusive && integer == truncated(bound),
+            None => float > bound || !exclusive && float >= bound,
+        });
+    }
+    if let Some((bound, exclusive)) = validation.maximum {
+        let relation = if exclusive { "less than" } else { "less than or equal to" };
+        check(outcome, "Maximum boundary", relation, bound, &|integer| match integer {
+            Some(integer) => integer < truncated(bound) || !exclusive && integer == truncated(bound),
+            None => float < bound || !exclusive && float <= bound,
+        });
     }
     outcome.successes += 1;
+}
+
+/// A bound as an int64, as Go converts one.
+#[expect(clippy::cast_possible_truncation, reason = "Go drops the fraction too")]
+fn truncated(bound: f64) -> i64 {
+    // Beyond the limits, amd64 gives the least integer for both ends.
+    if bound >= -I64_LIMIT && bound < I64_LIMIT { bound as i64 } else { i64::MIN }
+}
+
+/// The first float64 that no int64 is.
+const I64_LIMIT: f64 = 9_223_372_036_854_775_808.0;
+
+/// The type and format that cannot hold `number`, in words; `None` when they can.
+fn range_problem(node: &SchemaNode, validation: &ValueValidation, number: f64) -> Option<String> {
+    let format = validation.format.as_ref().map(|(_, format)| *format);
+    let fits_integer = number.fract() == 0.0 && (-I64_LIMIT..I64_LIMIT).contains(&number);
+    let (format_text, fits) = match (node.schema_type.as_str(), format) {
+        _ if node.int_or_string => return None,
+        ("integer", Some(Format::Int32)) => {
+            let in_range = (f64::from(i32::MIN)..=f64::from(i32::MAX)).contains(&number);
+            ("with format int32", fits_integer && in_range)
+        }
+        ("integer", Some(Format::Int64)) => ("with format int64", fits_integer),
+        ("integer", _) => ("(default format)", fits_integer),
+        ("number", Some(Format::Float)) => ("with format float", number.abs() <= f64::from(f32::MAX)),
+        _ => return None,
+    };
+    (!fits).then(|| format!("{} {format_text}", node.schema_type))
 }
 
 /// Whether a number fits its type and format. The real server reports this without a field.
@@ -241,24 +296,19 @@ fn check_range(
     path: &FieldPath<'_>,
     outcome: &mut Outcome,
 ) {
-    let (Some(float), false) = (number.as_f64(), node.int_or_string) else { return };
-    let format = validation.and_then(|validation| validation.format.as_ref()).map(|(_, format)| *format);
-    let fits_integer = number.is_i64() || float.fract() == 0.0 && float.abs() < 9.2e18;
-    let (format_text, fits) = match (node.schema_type.as_str(), format) {
-        ("integer", Some(Format::Int32)) => {
-            let in_range = float >= f64::from(i32::MIN) && float <= f64::from(i32::MAX);
-            ("with format int32", fits_integer && in_range)
-        }
-        ("integer", Some(Format::Int64)) => ("with format int64", fits_integer),
-        ("integer", _) => ("(default format)", fits_integer),
-        ("number", Some(Format::Float)) => ("with format float", float.abs() <= f64::from(f32::MAX)),
-        _ => return,
-    };
-    if !fits {
-        let schema_type = &node.schema_type;
-        let detail = format!("Checked value must be of type {schema_type} {format_text} in {path}");
+    let nothing = ValueValidation::default();
+    let is_small =
+        validation.is_some_and(|validation| matches!(validation.format, Some((_, Format::Int32 | Format::Float))));
+    // An int64 is at most too big for the smaller formats.
+    let Some(float) = number.as_f64().filter(|_| is_small || !number.is_i64()) else { return };
+    if let Some(range) = range_problem(node, validation.unwrap_or(&nothing), float) {
+        let detail = format!("Checked value must be of type {range} in {path}");
         outcome.push(messages::invalid(FieldPath::ROOT.to_field(), &Value::from(""), &detail));
     }
+}
+
+fn count(length: usize) -> i64 {
+    i64::try_from(length).unwrap_or(i64::MAX)
 }
 
 fn check_items(
@@ -278,13 +328,13 @@ fn check_items(
     }
     let Some(validation) = validation else { return };
     if let Some(minimum) = validation.min_items
-        && (items.len() as u64) < minimum
+        && count(items.len()) < minimum
     {
         let detail = format!("{path} in body should have at least {minimum} items");
         outcome.push(messages::invalid(path.to_field(), &Value::from(items.len()), &detail));
     }
     if let Some(maximum) = validation.max_items
-        && items.len() as u64 > maximum
+        && count(items.len()) > maximum
     {
         outcome.push(messages::too_many(path.to_field(), items.len(), maximum));
     }
@@ -309,17 +359,17 @@ fn check_fields(
     outcome: &mut Outcome,
 ) {
     if let Some(validation) = validation {
-        let count = fields.len();
+        let properties = fields.len();
         if let Some(minimum) = validation.min_properties
-            && (count as u64) < minimum
+            && count(properties) < minimum
         {
             let detail = format!("{path} in body should have at least {minimum} properties");
-            outcome.push(messages::invalid(path.to_field(), &Value::from(count), &detail));
+            outcome.push(messages::invalid(path.to_field(), &Value::from(properties), &detail));
         }
         if let Some(maximum) = validation.max_properties
-            && count as u64 > maximum
+            && count(properties) > maximum
         {
-            outcome.push(messages::too_many(path.to_field(), count, maximum));
+            outcome.push(messages::too_many(path.to_field(), properties, maximum));
         }
     }
     let old = old.and_then(Value::as_object);

@@ -23,20 +23,20 @@ pub struct ValueValidation {
     pub maximum: Option<(f64, bool)>,
     /// The number must be a multiple of this.
     pub multiple_of: Option<f64>,
-    /// Least number of characters.
-    pub min_length: Option<u64>,
+    /// Least number of characters. Counts are what the schema says, negative ones too.
+    pub min_length: Option<i64>,
     /// Greatest number of characters.
-    pub max_length: Option<u64>,
+    pub max_length: Option<i64>,
     /// Least number of items.
-    pub min_items: Option<u64>,
+    pub min_items: Option<i64>,
     /// Greatest number of items.
-    pub max_items: Option<u64>,
+    pub max_items: Option<i64>,
     /// Whether items must differ.
     pub unique_items: bool,
     /// Least number of entries of an object.
-    pub min_properties: Option<u64>,
+    pub min_properties: Option<i64>,
     /// Greatest number of entries of an object.
-    pub max_properties: Option<u64>,
+    pub max_properties: Option<i64>,
     /// All of these must hold.
     pub all_of: Vec<Arc<SchemaNode>>,
     /// At least one of these must hold.
@@ -63,6 +63,8 @@ pub(crate) enum Format {
     Float,
     /// `double` of `type: number`.
     Double,
+    /// One that nothing checks, of a schema that is read as it is written.
+    Unknown,
 }
 
 impl Format {

@@ -102,8 +102,9 @@ pub(super) fn text(kind: StructId, path: &str, value: &Value) -> Option<String> 
         (Shape::Struct(_) | Shape::Map(_), Value::Object(_)) | (Shape::List(_), Value::Array(_))
     );
     // What is not there has its zero value, unless it is a pointer.
-    let is_zero =
-        value.is_null() && matches!(table().shape(id), Shape::String | Shape::Bool | Shape::Int32 | Shape::Int64);
+    let has_zero_value =
+        matches!(table().shape(id), Shape::String | Shape::Bool | Shape::Int32 | Shape::Int64 | Shape::Struct(_));
+    let is_zero = value.is_null() && has_zero_value;
     let mut text = String::new();
     if fits || is_zero {
         write(id, value, &mut text);

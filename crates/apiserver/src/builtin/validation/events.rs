@@ -90,7 +90,10 @@ pub(super) fn validate_newer(change: &Change<'_>, errors: &mut Errors) {
         ("reportingController", "reportingController"),
         ("reportingInstance", "reportingInstance"),
     ] {
-        errors.immutable(&event.at(given).reported_as(reported), &old.at(given));
+        let field = event.at(given);
+        if !same(field.value, old.at(given).value) {
+            errors.invalid_of(&field.reported_as(reported), given, "field is immutable");
+        }
     }
 }
 

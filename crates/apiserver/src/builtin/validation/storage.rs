@@ -253,7 +253,7 @@ pub(super) fn validate_volume(change: &Change<'_>, errors: &mut Errors) {
     }
     errors.immutable(&spec.at("volumeMode").reported_as("volumeMode"), &before.at("volumeMode"));
     let (affinity, known) = (spec.at("nodeAffinity"), before.at("nodeAffinity"));
-    if known.is_set() && !same(affinity.value, known.value) {
+    if known.is_set() && !same(affinity.value, &with_renamed_keys(known.value, affinity.value)) {
         let detail = "field is immutable, except for updating from beta label to GA";
         errors.invalid_of(&affinity.reported_as("nodeAffinity"), affinity.path(), detail);
     }
@@ -261,6 +261,34 @@ pub(super) fn validate_volume(change: &Change<'_>, errors: &mut Errors) {
     if known.is_set() && !attributes.is_set() {
         errors.forbidden(&attributes, "update from non-nil value to nil is forbidden");
     }
+}
+
+/// The affinity of a volume with the keys that may be changed as they are in `new`: one of a beta label to its successor,
+/// and, as the real server looks these up, any other to nothing.
+fn with_renamed_keys(known: &Value, new: &Value) -> Value {
+    const SUCCESSORS: [(&str, &str); 5] = [
+        ("beta.kubernetes.io/arch", "kubernetes.io/arch"),
+        ("beta.kubernetes.io/os", "kubernetes.io/os"),
+        ("failure-domain.beta.kubernetes.io/region", "topology.kubernetes.io/region"),
+        ("failure-domain.beta.kubernetes.io/zone", "topology.kubernetes.io/zone"),
+        ("beta.kubernetes.io/instance-type", "node.kubernetes.io/instance-type"),
+    ];
+    let mut renamed = known.clone();
+    let terms = renamed.pointer_mut("/required/nodeSelectorTerms").and_then(Value::as_array_mut);
+    for (index, term) in terms.into_iter().flatten().enumerate() {
+        for list in ["matchExpressions", "matchFields"] {
+            let requirements = term.get_mut(list).and_then(Value::as_array_mut);
+            for (place, requirement) in requirements.into_iter().flatten().enumerate() {
+                let known = requirement["key"].as_str().unwrap_or_default();
+                let successor = SUCCESSORS.iter().find(|(beta, _)| *beta == known).map_or("", |(_, stable)| stable);
+                let changed = &new["required"]["nodeSelectorTerms"][index][list][place]["key"];
+                if changed.as_str().unwrap_or_default() == successor {
+                    requirement["key"] = changed.clone();
+                }
+            }
+        }
+    }
+    renamed
 }
 
 fn parameters(map: &Field<'_>, may_be_empty: bool, errors: &mut Errors) {
@@ -414,7 +442,9 @@ pub(super) fn validate_csi_node(change: &Change<'_>, errors: &mut Errors) {
     for known in old.at("spec.drivers").items() {
         for driver in drivers.items().filter(|driver| driver.at("name").value == known.at("name").value) {
             if !same(&without_allocatable(&driver), &without_allocatable(&known)) {
-                errors.invalid(&driver.reported_as(drivers.path()), "field is immutable");
+                let shown = without_allocatable(&driver);
+                let driver = Field::root(&shown).reported_as(drivers.path());
+                errors.invalid_of(&driver, "spec.drivers[0]", "field is immutable");
             }
         }
     }
@@ -470,12 +500,11 @@ pub(super) fn validate_csi_driver(change: &Change<'_>, errors: &mut Errors) {
 pub(super) fn validate_capacity(change: &Change<'_>, errors: &mut Errors) {
     let object = &change.new;
     let (topology, class) = (object.at("nodeTopology"), object.at("storageClassName"));
-    if let Some(old) = &change.old {
-        errors.immutable(&topology, &old.at("nodeTopology"));
-        errors.immutable(&class, &old.at("storageClassName"));
-        return;
-    }
     label_selector(&topology, errors);
     subdomain(&class, errors);
     resources::amount("storage", &object.at("capacity"), errors);
+    if let Some(old) = &change.old {
+        errors.immutable(&topology, &old.at("nodeTopology"));
+        errors.immutable(&class, &old.at("storageClassName"));
+    }
 }

@@ -246,6 +246,11 @@ pub(super) fn address(field: &Field<'_>, known: &[&str], errors: &mut Errors) ->
     errors.len() == before
 }
 
+/// Whether a text is an address in any form.
+pub(super) fn is_address(text: &str) -> bool {
+    sloppy_address(text).is_some()
+}
+
 /// An address where something can be reached.
 pub(super) fn endpoint_address(field: &Field<'_>, errors: &mut Errors) {
     let text = field.text();

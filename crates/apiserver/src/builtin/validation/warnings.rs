@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use kogge_machinery::{object_meta::dns_1123_label_messages, resource::ResourceType};
+use kogge_machinery::{custom_resource_definition, object_meta::dns_1123_label_messages, resource::ResourceType};
 use serde_json::Value;
 
 use super::{
@@ -10,6 +10,8 @@ use super::{
     field::{Field, same},
     services,
 };
+
+mod volumes;
 
 const NODE_LABELS: [(&str, &str); 8] = [
     ("beta.kubernetes.io/arch", "deprecated since v1.14; use \"kubernetes.io/arch\" instead"),
@@ -64,6 +66,9 @@ pub fn warnings(resource: &ResourceType, object: &Value, old: Option<&Value>) ->
                  configurations and cannot be managed via the API"
             ));
         }
+        ("apiextensions.k8s.io", "customresourcedefinitions") => {
+            return custom_resource_definition::warnings(object, old);
+        }
         ("", "pods") if new => {
             host_name(&root, "the Pod's hostname", &mut warnings);
             pod(&root, &mut warnings);
@@ -77,6 +82,31 @@ pub fn warnings(resource: &ResourceType, object: &Value, old: Option<&Value>) ->
             }
         }
         ("", "secrets") => return configuration::warnings(&root),
+        ("", "persistentvolumes") => volumes::persistent_volume(&root, &mut warnings),
+        ("", "persistentvolumeclaims") => volumes::claim(&root, &mut warnings),
+        ("storage.k8s.io", "storageclasses") => {
+            for term in root.at("allowedTopologies").items() {
+                for key in term.at("matchLabelExpressions").items().map(|expression| expression.at("key")) {
+                    if let Some(message) = deprecated_label(key.text()) {
+                        warnings.push(format!("{}: {message}", key.path()));
+                    }
+                }
+            }
+        }
+        ("storage.k8s.io", "csistoragecapacities") => {
+            let selector = root.at("nodeTopology");
+            volumes::deprecated_keys(&selector, &mut warnings);
+            for (label, _) in selector.at("matchLabels").entries() {
+                if let Some(message) = deprecated_label(label) {
+                    warnings.push(format!("{}.{label}: {message}", selector.at("matchLabels").path()));
+                }
+            }
+        }
+        ("node.k8s.io", "runtimeclasses") => {
+            let selector = root.at("scheduling.nodeSelector");
+            let messages = selector.entries().filter_map(|(label, _)| deprecated_label(label));
+            warnings.extend(messages.map(|message| format!("{}: {message}", selector.path())));
+        }
         ("", "replicationcontrollers" | "podtemplates") | ("apps" | "batch", _) => {
             let named =
                 matches!(resource.plural.as_str(), "deployments" | "replicationcontrollers" | "jobs" | "cronjobs");
@@ -92,6 +122,9 @@ pub fn warnings(resource: &ResourceType, object: &Value, old: Option<&Value>) ->
             let generation = |object: &Value| object.pointer("/metadata/generation").cloned();
             if old.is_none_or(|old| generation(old) != generation(object)) {
                 pod(&root.at(path), &mut warnings);
+                for template in root.at("spec.volumeClaimTemplates").items() {
+                    volumes::claim_spec(&template.at("spec").reported_as(template.path()), &mut warnings);
+                }
             }
             let history = root.at("spec.revisionHistoryLimit");
             if resource.plural == "statefulsets" && history.count() < 0 {
@@ -113,6 +146,11 @@ pub fn warnings(resource: &ResourceType, object: &Value, old: Option<&Value>) ->
         _ => {}
     }
     warnings
+}
+
+/// What to say of a label of nodes that has another name by now.
+fn deprecated_label(key: &str) -> Option<&'static str> {
+    NODE_LABELS.iter().find(|(label, _)| *label == key).map(|(_, message)| *message)
 }
 
 fn host_name(object: &Field<'_>, what: &str, warnings: &mut Vec<String>) {
@@ -141,7 +179,9 @@ fn pod(pod: &Field<'_>, warnings: &mut Vec<String>) {
                 warnings.push(format!("{}: {message}", volume.at(shown).path()));
             }
         }
+        volumes::claim_spec(&volume.at("ephemeral.volumeClaimTemplate.spec"), warnings);
     }
+    volumes::overlapping_paths(&spec.at("volumes"), warnings);
     for (list, name, noun) in [("hostAliases", "ip", "ip"), ("imagePullSecrets", "name", "name")] {
         let mut seen = BTreeSet::new();
         for field in spec.at(list).items().map(|item| item.at(name)) {
@@ -172,9 +212,8 @@ fn pod(pod: &Field<'_>, warnings: &mut Vec<String>) {
 }
 
 fn scheduling(spec: &Field<'_>, warnings: &mut Vec<String>) {
-    let message = |key: &str| NODE_LABELS.iter().find(|(label, _)| *label == key).map(|(_, message)| *message);
     for (key, value) in spec.at("nodeSelector").entries() {
-        if let Some(message) = message(key) {
+        if let Some(message) = deprecated_label(key) {
             warnings.push(format!("{}: {message}", value.path()));
         }
     }
@@ -186,13 +225,13 @@ fn scheduling(spec: &Field<'_>, warnings: &mut Vec<String>) {
         .iter()
         .flat_map(|term| term.at("matchExpressions").items().map(|expression| expression.at("key")).collect::<Vec<_>>())
     {
-        if let Some(message) = message(key.text()) {
+        if let Some(message) = deprecated_label(key.text()) {
             warnings.push(format!("{}: {} is {message}", key.path(), key.text()));
         }
     }
     for constraint in spec.at("topologySpreadConstraints").items() {
         let key = constraint.at("topologyKey");
-        if let Some(message) = message(key.text()) {
+        if let Some(message) = deprecated_label(key.text()) {
             warnings.push(format!("{}: {} is {message}", key.path(), key.text()));
         }
         no_selector(&constraint.at("labelSelector"), warnings);

@@ -1,12 +1,15 @@
 //! What a kubelet or a controller says of a pod.
 
-use kogge_machinery::{object_meta::subdomain_messages, status_error::FieldError};
+use kogge_machinery::{
+    object_meta::subdomain_messages,
+    status_error::{FieldError, FieldErrorKind},
+};
 use serde_json::{Value, json};
 
 use super::super::{
     Change,
     field::{Errors, Field},
-    text::{address, qualified_name},
+    text::{address, is_address, qualified_name},
 };
 
 /// What a kubelet or a controller says of a pod.
@@ -77,9 +80,19 @@ fn addresses(status: &Field<'_>, before: &Field<'_>, list: &str, legacy: &str, e
     for item in now.items() {
         address(&item.at("ip").reported_as(item.path()), &known, errors);
     }
-    let versions: Vec<bool> = now.items().map(|item| item.at("ip").text().contains(':')).collect();
-    if versions.len() > 1 && (versions.len() > 2 || versions[0] == versions[1]) {
-        let shown: Value = now.items().map(|item| json!({"IP": item.at("ip").text()})).collect();
+    let texts: Vec<&str> = now.items().map(|item| item.at("ip").text()).collect();
+    if texts.len() < 2 {
+        return;
+    }
+    let wrong = texts.iter().position(|text| !is_address(text));
+    if let Some(index) = wrong {
+        let detail = format!("failed to check for dual stack with error:invalid IP[{index}]: {}", texts[index]);
+        errors.push(FieldError::without_value(FieldErrorKind::Internal, now.path(), &detail));
+    }
+    let is_version_6 = |text: &&str| text.contains(':');
+    let both = texts.iter().any(is_version_6) && !texts.iter().all(is_version_6);
+    if wrong.is_some() || !both || texts.len() > 2 {
+        let shown: Value = texts.iter().map(|text| json!({"IP": text})).collect();
         errors.show(&now, &shown, "may specify no more than one IP for each IP family");
     }
 }
