@@ -264,7 +264,7 @@ fn check_number(
 #[expect(clippy::cast_possible_truncation, reason = "Go drops the fraction too")]
 fn truncated(bound: f64) -> i64 {
     // Beyond the limits, amd64 gives the least integer for both ends.
-    if bound >= -I64_LIMIT && bound < I64_LIMIT { bound as i64 } else { i64::MIN }
+    if (-I64_LIMIT..I64_LIMIT).contains(&bound) { bound as i64 } else { i64::MIN }
 }
 
 /// The first float64 that no int64 is.
