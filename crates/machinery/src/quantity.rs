@@ -221,6 +221,12 @@ impl Quantity {
         self.0 % Self::ONE == 0
     }
 
+    /// The whole number next to this away from zero, as Go's `Value()` gives it; at most that of an int64.
+    pub fn whole(self) -> i64 {
+        let away = (self.0.abs() + Self::ONE - 1) / Self::ONE * self.0.signum();
+        i64::try_from(away).unwrap_or(if away < 0 { i64::MIN } else { i64::MAX })
+    }
+
     /// Whether this is a multiple of another quantity that is more than nothing.
     pub fn is_multiple_of(self, other: Self) -> bool {
         other.0 > 0 && self.0 % other.0 == 0

@@ -214,6 +214,11 @@ impl Schema {
         errors
     }
 
+    /// What of the resources embedded in an object is not of its type, so that the object cannot even be read.
+    pub fn embedded_type_error(&self, object: &Value) -> Option<FieldError> {
+        embedded_metadata::type_error(&self.root, object, &path::FieldPath::ROOT)
+    }
+
     /// Metadata of embedded resources.
     pub(crate) fn embedded_metadata_errors(&self, object: &Value) -> Vec<FieldError> {
         let mut errors = Vec::new();

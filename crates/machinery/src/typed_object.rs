@@ -13,6 +13,7 @@ use crate::go_types::{StructId, table};
 mod bytes;
 mod canonical;
 mod decode;
+mod empty_containers;
 mod encode;
 mod shown;
 mod syntax;
@@ -21,6 +22,8 @@ mod unstructured;
 
 #[cfg(test)]
 mod tests;
+
+pub use empty_containers::EmptyContainers;
 
 /// A built-in kind whose Go type is known.
 #[derive(Clone, Copy, Debug)]
@@ -113,6 +116,12 @@ impl TypedKind {
         self.walk(object, canonical::Walk { keeps_empty: true, ..canonical::Walk::default() })
     }
 
+    /// As [`Self::canonicalize`], for an object as it was sent: lists and maps that are empty stay, also where they are left
+    /// out when they are written, until they are noted ([`EmptyContainers`]).
+    pub fn canonicalize_sent(self, object: &mut Value) -> Fit {
+        self.walk(object, canonical::Walk { keeps_empty: true, keeps_omitted: true, ..canonical::Walk::default() })
+    }
+
     /// As [`Self::canonicalize`], for an object that is stored or was: protobuf does not tell empty from absent.
     pub fn canonicalize_stored(self, object: &mut Value) -> Fit {
         let walk = canonical::Walk { keeps_empty: self.stored_as_json, is_last: true, ..canonical::Walk::default() };
@@ -134,10 +143,20 @@ impl TypedKind {
     /// # Errors
     /// Go's text for the first value that does not fit, or for what is no JSON.
     pub fn decode(self, json: &[u8]) -> Result<Decoded, String> {
+        let mut decoded = self.decode_sent(json)?;
+        self.canonicalize(&mut decoded.object);
+        Ok(decoded)
+    }
+
+    /// As [`Self::decode`], with the result of [`Self::canonicalize_sent`].
+    ///
+    /// # Errors
+    /// As [`Self::decode`].
+    pub fn decode_sent(self, json: &[u8]) -> Result<Decoded, String> {
         syntax::check(json)?;
         let read = decode::read(self.id, json)?;
         let mut object = read.value;
-        self.canonicalize(&mut object);
+        self.canonicalize_sent(&mut object);
         Ok(Decoded { object, findings: read.findings })
     }
 

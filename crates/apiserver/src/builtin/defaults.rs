@@ -111,6 +111,10 @@ fn core(plural: &str, object: &mut Value) {
         "pods" => {
             if let Some(spec) = made(object, &["spec"]) {
                 pods::apply_pod(spec);
+                // Of a pod, not of a template.
+                if spec["terminationGracePeriodSeconds"].as_i64().is_some_and(i64::is_negative) {
+                    spec["terminationGracePeriodSeconds"] = json!(1);
+                }
             }
             if let Some(status) = at(object, &["status"]) {
                 same_addresses(status);

@@ -11,7 +11,7 @@ use kogge_machinery::{
     rbac,
     resource::ResourceType,
     status_error::{FieldError, FieldErrorKind},
-    typed_object::TypedKind,
+    typed_object::{EmptyContainers, TypedKind},
 };
 use serde_json::Value;
 
@@ -158,17 +158,24 @@ fn rules(resource: &ResourceType) -> Option<Rules> {
 }
 
 /// The wrong fields of an object, completed with defaults, of a built-in kind; `old` is what an update changes through
-/// `subresource` (empty for the object itself). Metadata is judged elsewhere.
-pub fn validate(resource: &ResourceType, object: &Value, old: Option<&Value>, subresource: &str) -> Vec<FieldError> {
+/// `subresource` (empty for the object itself). Messages show parts of it with its empty lists and maps. Metadata is judged
+/// elsewhere.
+pub fn validate(
+    resource: &ResourceType,
+    (object, empty): (&Value, &EmptyContainers),
+    old: Option<&Value>,
+    subresource: &str,
+) -> Vec<FieldError> {
     if autoscaler_conversion::is_older(resource)
         && let Some(newer) = resource_type_of(&resource.group, &resource.plural)
     {
         let old = old.cloned().map(autoscaler_conversion::to_newer);
-        return validate(newer, &autoscaler_conversion::to_newer(object.clone()), old.as_ref(), subresource);
+        let object = autoscaler_conversion::to_newer(object.clone());
+        return validate(newer, (&object, empty), old.as_ref(), subresource);
     }
     let of_schema = resource.schema.get().map(|schema| schema.validate(object, old)).unwrap_or_default();
     let of_schema = of_schema.into_iter().filter(|error| !error.field.starts_with("metadata"));
-    let Some(own) = own_errors(resource, object, old, subresource) else { return of_schema.collect() };
+    let Some(own) = own_errors(resource, (object, empty), old, subresource) else { return of_schema.collect() };
     // The kind's own rules say what has to be there and what is allowed, so that of the schema only the types are left.
     let of_types =
         of_schema.filter(|error| matches!(error.kind, FieldErrorKind::TypeInvalid | FieldErrorKind::Invalid));
@@ -226,7 +233,7 @@ pub fn reported_group(resource: &ResourceType) -> &str {
 /// What the rules of a kind find; none of a kind without rules.
 fn own_errors(
     resource: &ResourceType,
-    object: &Value,
+    (object, empty): (&Value, &EmptyContainers),
     old: Option<&Value>,
     subresource: &str,
 ) -> Option<Vec<FieldError>> {
@@ -240,7 +247,7 @@ fn own_errors(
             ("pods", "binding") => return Some(Vec::new()),
             _ => rules.object,
         };
-        let mut errors = Errors::of(TypedKind::of(&resource.api_version(), &resource.kind));
+        let mut errors = Errors::of(TypedKind::of(&resource.api_version(), &resource.kind), empty.clone());
         check(&change, &mut errors);
         return Some(errors.into_inner());
     }

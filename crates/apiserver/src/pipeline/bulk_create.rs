@@ -90,9 +90,9 @@ async fn prepare(plane: &Plane, mut object: Value, writer: &Writer) -> Result<Op
         return Ok(None);
     }
     let uid = uuid::Uuid::new_v4().to_string();
-    let object = begin_create(plane, &served, Merged::Untracked(object), writer).await;
+    let (object, empty) = begin_create(plane, &served, Merged::Untracked(object), writer).await;
     admit(plane, &served, None, &object)?;
-    let mut object = finish_create(plane, &served, object, &writer.now, &uid)?;
+    let mut object = finish_create(plane, &served, (object, &empty), &writer.now, &uid)?;
     if definition_write::is_definition(&served) {
         definition_write::settle_at_once(plane, &mut object, &writer.now);
     } else if let Some(status) = status {

@@ -12,7 +12,7 @@ use super::{
     answer::Document,
     body, builtin_admission, certificate_request, escalation,
     get::object_response,
-    object_completion::{begin_create, clean_fields, finish_create},
+    object_completion::{begin_create, canonicalize, clean_fields, finish_create},
     object_decoding::decode_resource,
     object_type::check_type,
     object_write::{Merged, WriteScope, Writer, Written, write_error},
@@ -45,6 +45,7 @@ pub(crate) async fn create(context: &mut RequestContext<'_>, body: Body) -> Resu
     }
     place(&context.served, &context.namespace, &mut object)?;
     if reviews::is_review(&context.served) {
+        canonicalize(&context.served, &mut object);
         return reviews::answer(context, &object).await;
     }
     let writer = Writer::of(context)?;
@@ -80,13 +81,16 @@ pub(crate) fn place(served: &ServedResource, namespace: &str, object: &mut Value
     Ok(())
 }
 
-/// Tells what is unwise about an accepted object of a built-in kind.
+/// Tells what is unwise about an accepted object.
 pub(super) fn warn(context: &RequestContext<'_>, object: &Value, old: Option<&Value>) {
     let resource = &context.served.resource;
-    if !resource.custom {
-        for warning in builtin::validation::warnings(resource, object, old) {
-            context.admission_warnings.push(warning);
-        }
+    let warnings = if resource.custom {
+        object_meta::finalizer_warnings(object, old)
+    } else {
+        builtin::validation::warnings(resource, object, old)
+    };
+    for warning in warnings {
+        context.admission_warnings.push(warning);
     }
 }
 
@@ -113,7 +117,7 @@ pub(crate) async fn create_object(
     if served.terminating {
         return Err(ApiError::method_not_supported(&resource.group_resource(), "create"));
     }
-    let mut object = begin_create(context.plane, served, merged, writer).await;
+    let (mut object, empty) = begin_create(context.plane, served, merged, writer).await;
     admit(context.plane, served, None, &object)?;
     let given_name = object["metadata"]["name"].as_str().unwrap_or_default();
     let given_key = context.key_of(given_name);
@@ -143,6 +147,7 @@ pub(crate) async fn create_object(
                 rand::rng().fill(&mut random);
                 object_meta::generate_name(prefix, random)
             }
+            (None, None) if served.is_core("limitranges") => uuid::Uuid::new_v4().to_string(),
             // Refused for it, with whatever else is wrong, when it is validated.
             (None, None) => String::new(),
         };
@@ -150,7 +155,7 @@ pub(crate) async fn create_object(
             candidate["metadata"]["name"] = name.as_str().into();
         }
         let uid = uuid::Uuid::new_v4().to_string();
-        let mut object = finish_create(context.plane, served, candidate, &writer.now, &uid)?;
+        let mut object = finish_create(context.plane, served, (candidate, &empty), &writer.now, &uid)?;
         policy_access::check(context, &object, None)?;
         if let Some(review) = &review {
             review.validate(None, &object).await?;

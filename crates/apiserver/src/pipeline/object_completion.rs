@@ -3,7 +3,7 @@
 use kogge_machinery::{
     apply, custom_resource_definition, object_meta,
     status_error::{ApiError, quote},
-    typed_object::{self, TypedKind},
+    typed_object::{self, EmptyContainers, TypedKind},
 };
 use serde_json::Value;
 
@@ -70,6 +70,9 @@ pub(crate) fn clean_fields(
     };
     findings.extend(unknown_fields(served, object));
     typed_object::canonicalize_metadata(&mut object["metadata"]).map_err(|why| refused(&why))?;
+    if let Some(error) = served.resource.schema.get().and_then(|schema| schema.embedded_type_error(object)) {
+        return Err(refused(&error.to_string()));
+    }
     if validation == FieldValidation::Ignore {
         findings.clear();
     }
@@ -99,12 +102,18 @@ fn apply_defaults(served: &ServedResource, object: &mut Value) {
 }
 
 /// Completes a new object as far as its sender is concerned: defaults and ownership. What the server adds comes later
-/// ([`finish_create`]), when admission has seen the object.
-pub(crate) async fn begin_create(plane: &Plane, served: &ServedResource, merged: Merged, writer: &Writer) -> Value {
+/// ([`finish_create`]), when admission has seen the object. Answers it with the empty lists and maps it was sent with.
+pub(crate) async fn begin_create(
+    plane: &Plane,
+    served: &ServedResource,
+    merged: Merged,
+    writer: &Writer,
+) -> (Value, EmptyContainers) {
     let (mut object, tracked) = match merged {
         Merged::Untracked(object) => (object, false),
         Merged::Applied(object) => (object, true),
     };
+    let empty = take_empty_containers(served, &mut object);
     apply_defaults(served, &mut object);
     if let Some(metadata) = object["metadata"].as_object_mut() {
         for field in ["uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"] {
@@ -118,7 +127,20 @@ pub(crate) async fn begin_create(plane: &Plane, served: &ServedResource, merged:
         }
         track_update(plane, served, None, &mut object, WriteScope::Main, writer).await;
     }
-    object
+    (object, empty)
+}
+
+/// Notes the empty lists and maps an object of a built-in kind was sent with, and takes them out.
+fn take_empty_containers(served: &ServedResource, object: &mut Value) -> EmptyContainers {
+    if served.resource.custom {
+        return EmptyContainers::default();
+    }
+    let found = EmptyContainers::of(object);
+    // Defaults of an autoscaler are for what is absent only.
+    if served.resource.group != "autoscaling" {
+        canonicalize(served, object);
+    }
+    found
 }
 
 /// Completes a new object with what the server adds, except for committing it.
@@ -128,7 +150,7 @@ pub(crate) async fn begin_create(plane: &Plane, served: &ServedResource, merged:
 pub(crate) fn finish_create(
     plane: &Plane,
     served: &ServedResource,
-    mut object: Value,
+    (mut object, empty): (Value, &EmptyContainers),
     now: &str,
     uid: &str,
 ) -> Result<Value, ApiError> {
@@ -150,7 +172,7 @@ pub(crate) fn finish_create(
         strategy::prepare_create(plane, resource, &mut object, now)?;
     }
     canonicalize_stored(served, &mut object);
-    validate(served, &object, None, WriteScope::Main)?;
+    validate(served, (&object, empty), None, WriteScope::Main)?;
     Ok(object)
 }
 
@@ -181,11 +203,12 @@ async fn begin_update(
     merged: Merged,
     scope: WriteScope,
     writer: &Writer,
-) -> Result<Value, ApiError> {
+) -> Result<(Value, EmptyContainers), ApiError> {
     let (mut object, tracked) = match merged {
         Merged::Untracked(object) => (object, false),
         Merged::Applied(object) => (object, true),
     };
+    let empty = take_empty_containers(served, &mut object);
     check_unchanged_type(served, old, &object)?;
     if let Some(metadata) = object["metadata"].as_object_mut().filter(|_| !served.resource.namespaced) {
         metadata.remove("namespace");
@@ -204,7 +227,7 @@ async fn begin_update(
             strategy::set_template_generation(&mut object, prepared);
         }
     }
-    Ok(object)
+    Ok((object, empty))
 }
 
 /// What the server adds to a changed object, and restores of what the endpoint does not change. May run again on an
@@ -267,7 +290,7 @@ pub(crate) async fn complete_update(
     writer: &Writer,
     review: Option<&Review<'_>>,
 ) -> Result<Value, ApiError> {
-    let mut object = begin_update(plane, served, old, merged, scope, writer).await?;
+    let (mut object, empty) = begin_update(plane, served, old, merged, scope, writer).await?;
     if scope == WriteScope::Main && !served.resource.custom {
         builtin_admission::admit(plane, &served.resource, Some(old), &mut object)?;
     }
@@ -284,7 +307,7 @@ pub(crate) async fn complete_update(
     if scope == WriteScope::Main && !served.resource.custom {
         object_meta::withdraw_generation(&served.resource, old, &mut object);
     }
-    validate(served, &object, Some(old), scope)?;
+    validate(served, (&object, &empty), Some(old), scope)?;
     if let Some(review) = review {
         review.validate(Some(old), &object).await?;
     }

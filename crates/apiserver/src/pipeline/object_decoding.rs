@@ -28,7 +28,7 @@ pub(crate) struct Wanted<'a> {
     pub(crate) custom: bool,
 }
 
-/// Decodes the object of a body. Answers it with what the client is to be warned of.
+/// Decodes the object of a body. Answers it, still with its empty lists and maps, and what the client is to be warned of.
 ///
 /// # Errors
 /// 400 in the words of the real server, also for unknown and duplicate fields with `fieldValidation=Strict`.
@@ -80,12 +80,13 @@ pub(crate) fn decode_object(
     {
         let refused = |why: &str| refused(wanted, &api_version, &kind, why);
         let written = if is_json { None } else { Some(decoded.value.clone()) };
-        let fit = typed.canonicalize(&mut decoded.value);
+        let fit = typed.canonicalize_sent(&mut decoded.value);
         let strict = validation != FieldValidation::Ignore;
         let mut findings = Vec::new();
         if fit.wrong_values || !decoded.duplicates.is_empty() || fit.unknown_fields && strict {
             let written = written.map(|value| value.to_string());
-            let again = typed.decode(written.as_ref().map_or(bytes, String::as_bytes)).map_err(|why| refused(&why))?;
+            let again =
+                typed.decode_sent(written.as_ref().map_or(bytes, String::as_bytes)).map_err(|why| refused(&why))?;
             findings = again.findings;
             decoded.value = again.object;
         }
@@ -142,7 +143,10 @@ pub(crate) async fn read_body(
     let validation = context.query.field_validation()?;
     let bytes = body::read(request_body).await?;
     let wanted = Wanted { api_version: of.api_version, kind: of.kind, custom: false };
-    let (object, findings) = decode_object(wanted, &bytes, encoding, validation)?;
+    let (mut object, findings) = decode_object(wanted, &bytes, encoding, validation)?;
+    if let Some(typed) = of.typed() {
+        typed.canonicalize(&mut object);
+    }
     if let Some(why) = of.problem(&object) {
         let text = |field: &str| object[field].as_str().unwrap_or_default();
         return Err(refused(wanted, text("apiVersion"), text("kind"), &why));

@@ -2,20 +2,22 @@
 
 use kogge_machinery::{
     custom_resource, object_meta,
-    status_error::{ApiError, FieldError},
+    status_error::{ApiError, FieldError, FieldErrorKind},
+    typed_object::EmptyContainers,
 };
 use serde_json::Value;
 
 use super::object_write::WriteScope;
 use crate::{builtin, certificate_signing, registry::ServedResource};
 
-/// Refuses an object that is wrong; `old` is what an update changes through an endpoint.
+/// Refuses an object that is wrong; `old` is what an update changes through an
+/// endpoint. Messages show parts of it with the empty lists and maps it was sent with.
 ///
 /// # Errors
 /// 422 with every wrong field.
 pub(super) fn validate(
     served: &ServedResource,
-    object: &Value,
+    (object, empty): (&Value, &EmptyContainers),
     old: Option<&Value>,
     scope: WriteScope,
 ) -> Result<(), ApiError> {
@@ -33,10 +35,10 @@ pub(super) fn validate(
         } else {
             object_meta::validate_metadata(resource, object)
         };
-        errors.extend(builtin::validation::validate(resource, object, old, scope.subresource()));
+        errors.extend(builtin::validation::validate(resource, (object, empty), old, scope.subresource()));
         // What the rules of a kind do not ask of its metadata is asked when nothing else is wrong.
         let asked_later = |error: &FieldError| match resource.group.as_str() {
-            certificate_signing::GROUP => error.field == "metadata.name",
+            certificate_signing::GROUP => error.field == "metadata.name" && error.kind != FieldErrorKind::Required,
             "policy" => error.field.starts_with("metadata"),
             _ => false,
         };

@@ -42,8 +42,8 @@ fn invalid_patch(shown: &str, why: &str) -> ApiError {
 }
 
 impl Patch<'_> {
-    /// Decodes the object `patched` came out as. `patch_again` makes it once more, for the error. Answers the object with
-    /// what the client is to be warned of.
+    /// Decodes the object `patched` came out as. `patch_again` makes it once more, for the error. Answers the object, still
+    /// with its empty lists and maps, and what the client is to be warned of.
     ///
     /// # Errors
     /// 422 for an object that is none of its kind, and with `fieldValidation=Strict` for unknown and duplicate fields.
@@ -79,7 +79,11 @@ impl Patch<'_> {
         match of.typed() {
             Some(typed) => {
                 let kind = (typed, of.api_version, of.kind);
-                self.decode_typed(kind, &|object| of.problem(object), patched, findings, validation, patch_again)
+                let problem = |object: &Value| of.problem(object);
+                let (mut object, findings) =
+                    self.decode_typed(kind, &problem, patched, findings, validation, patch_again)?;
+                typed.canonicalize(&mut object);
+                Ok((object, findings))
             }
             None => Ok((patched, findings)),
         }
@@ -119,7 +123,7 @@ impl Patch<'_> {
         if let Some(why) = problem(&patched) {
             return Err(invalid_patch(&self.judge(typed, &patched).0, &why));
         }
-        let fit = typed.canonicalize(&mut patched);
+        let fit = typed.canonicalize_sent(&mut patched);
         let looks_for_unknown = fit.unknown_fields && validation != FieldValidation::Ignore;
         let is_refused = validation == FieldValidation::Strict && !findings.is_empty();
         if !fit.wrong_values && !looks_for_unknown && !is_refused {
@@ -181,6 +185,9 @@ fn decode_custom(
     };
     if let Err(why) = typed_object::canonicalize_metadata(&mut patched["metadata"]) {
         return Err(invalid_patch(&go_json(&patch_again()?), &why));
+    }
+    if let Some(error) = served.resource.schema.get().and_then(|schema| schema.embedded_type_error(&patched)) {
+        return Err(invalid_patch(&go_json(&patch_again()?), &error.to_string()));
     }
     if validation != FieldValidation::Ignore {
         findings.extend(unknown);

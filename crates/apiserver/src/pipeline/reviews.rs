@@ -4,6 +4,7 @@ use axum::body::Body;
 use http::{Response, StatusCode};
 use kogge_machinery::{
     object_meta::{label_key_messages, label_value_messages},
+    selector::LabelSelector,
     status_error::{ApiError, FieldError},
 };
 use serde_json::{Map, Value, json};
@@ -146,7 +147,37 @@ fn access(context: &RequestContext<'_>, review: &Value) -> Result<Value, ApiErro
     if !decision.reason.is_empty() {
         status["reason"] = decision.reason.into();
     }
+    let ignored: Vec<String> = ["fieldSelector", "labelSelector"]
+        .iter()
+        .filter_map(|name| ignored_selector(&of_resource[*name], name))
+        .collect();
+    if !ignored.is_empty() {
+        status["evaluationError"] = ignored.join("; ").into();
+    }
     Ok(status)
+}
+
+/// What is said of a selector that is not or only in part understood. What is left asks for more, and so is safe to decide.
+fn ignored_selector(selector: &Value, name: &str) -> Option<String> {
+    let of_labels = name == "labelSelector";
+    let raw = selector["rawSelector"].as_str().unwrap_or_default();
+    let requirements = selector["requirements"].as_array().map_or(&[][..], Vec::as_slice);
+    let is_understood = |requirement: &&Value| {
+        let values = requirement["values"].as_array().map_or(0, Vec::len);
+        match requirement["operator"].as_str().unwrap_or_default() {
+            "In" | "NotIn" => of_labels || values == 1,
+            "Exists" | "DoesNotExist" => of_labels,
+            _ => false,
+        }
+    };
+    let understood = requirements.iter().filter(is_understood).count();
+    let raw_is_wrong = !raw.is_empty()
+        && if of_labels { LabelSelector::parse(raw).is_err() } else { raw.split(',').any(|term| !term.contains('=')) };
+    if understood == requirements.len() && !raw_is_wrong {
+        return None;
+    }
+    let partially = if understood > 0 { "partially " } else { "" };
+    Some(format!("spec.resourceAttributes.{name} {partially}ignored due to parse error"))
 }
 
 /// Kubernetes' `pkg/apis/authorization/validation`.

@@ -380,23 +380,16 @@ impl Walk {
             self.errors.push(messages::not_supported(path.field("reason").to_field(), reason, &accepted));
         }
         let field_path = text("fieldPath");
-        if !field_path.is_empty() {
-            let detail = if field_path.trim().is_empty() {
-                Some("must be non-empty if specified")
-            } else if has_newline(field_path) {
-                Some("must not contain line breaks")
-            } else if resolve(field_path, schema).is_err() {
-                Some("must be a valid path")
-            } else {
-                None
-            };
-            if let Some(detail) = detail {
-                self.errors.push(messages::invalid(
-                    path.field("fieldPath").to_field(),
-                    &Value::from(field_path),
-                    detail,
-                ));
+        let mut refuse = |is_wrong: bool, detail: &str| {
+            if is_wrong {
+                let field = path.field("fieldPath").to_field();
+                self.errors.push(messages::invalid(field, &Value::from(field_path), detail));
             }
+        };
+        if !field_path.is_empty() {
+            refuse(field_path.trim().is_empty(), "must be non-empty if specified");
+            refuse(has_newline(field_path), "must not contain line breaks");
+            refuse(resolve(field_path, schema).is_err(), "must be a valid path");
         }
     }
 

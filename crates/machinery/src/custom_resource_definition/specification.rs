@@ -19,7 +19,8 @@ pub(super) fn errors(definition: &Value, old: Option<&Value>) -> Vec<FieldError>
     let text = |pointer: &str| spec.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
     let (group, plural) = (text("/group"), text("/names/plural"));
     let name = definition.pointer("/metadata/name").unwrap_or(&Value::Null);
-    if old.is_none() && *name != format!("{plural}.{group}") {
+    let is_named = name.as_str().is_some_and(|name| !name.is_empty());
+    if old.is_none() && is_named && *name != format!("{plural}.{group}") {
         let detail = "must be spec.names.plural+\".\"+spec.group";
         errors.push(messages::invalid("metadata.name".to_owned(), name, detail));
     }

@@ -17,6 +17,8 @@ enum NameRule {
     Label,
     /// Anything that can stand in a path.
     PathSegment,
+    /// What the kind's own rules say.
+    Own,
 }
 
 fn rule(resource: &ResourceType) -> NameRule {
@@ -27,9 +29,10 @@ fn rule(resource: &ResourceType) -> NameRule {
         ("", "Namespace" | "Service") | ("apps", "StatefulSet") => NameRule::Label,
         // a Job's name gets an 11 character suffix, and must itself fit in 63
         ("batch", "CronJob") => NameRule::Subdomain(52),
-        ("", "Event") | ("rbac.authorization.k8s.io" | "apiregistration.k8s.io" | "certificates.k8s.io", _) => {
-            NameRule::PathSegment
-        }
+        ("", "Event")
+        | ("policy", "PodDisruptionBudget")
+        | ("rbac.authorization.k8s.io" | "apiregistration.k8s.io" | "certificates.k8s.io", _) => NameRule::PathSegment,
+        ("networking.k8s.io", "IPAddress") => NameRule::Own,
         _ => NameRule::Subdomain(253),
     }
 }
@@ -182,6 +185,7 @@ pub(super) fn name_messages(resource: &ResourceType, name: &str, prefix: bool) -
         NameRule::Subdomain(limit) => subdomain_messages(&masked, limit),
         NameRule::Label => dns_1123_label_messages(&masked),
         NameRule::PathSegment => path_segment_messages(name, prefix),
+        NameRule::Own => Vec::new(),
     }
 }
 

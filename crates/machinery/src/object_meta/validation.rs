@@ -293,7 +293,7 @@ fn validate_finalizers(finalizers: Option<&Value>, errors: &mut Vec<FieldError>)
 
 /// Kinds of admission look at their metadata as custom ones do.
 fn wants_known_finalizers(resource: &ResourceType) -> bool {
-    !resource.custom && resource.group != crate::admission::GROUP
+    !resource.custom && resource.group != crate::admission::GROUP && resource.group != "coordination.k8s.io"
 }
 
 /// Built-in kinds take no finalizer without a domain but those of Kubernetes itself.

@@ -42,6 +42,38 @@ fn prune_struct(id: StructId, fields: &mut Map<String, Value>, path: &FieldPath<
     });
 }
 
+/// The first wrong type in apiVersion, kind or metadata of the resources embedded in `value`.
+pub(crate) fn type_error(node: &SchemaNode, value: &Value, path: &FieldPath<'_>) -> Option<FieldError> {
+    if !node.below.embedded_resources {
+        return None;
+    }
+    match value {
+        Value::Object(fields) => fields.iter().find_map(|(name, field)| {
+            let own = path.field(name);
+            if node.embedded_resource {
+                let why = match name.as_str() {
+                    "apiVersion" | "kind" if !field.is_string() => Some("must be a string".to_owned()),
+                    "metadata" => typed_object::canonicalize_metadata(&mut field.clone()).err(),
+                    _ => None,
+                };
+                if let Some(why) = why {
+                    return Some(messages::invalid(own.to_field(), field, &why));
+                }
+            }
+            match (node.properties.get(name), &node.additional_properties) {
+                (Some(schema), _) => type_error(schema, field, &own),
+                (None, Some(schema)) => type_error(schema, field, &path.key(name)),
+                (None, None) => None,
+            }
+        }),
+        Value::Array(items) => {
+            let schema = node.items.as_ref()?;
+            items.iter().enumerate().find_map(|(index, item)| type_error(schema, item, &path.index(index)))
+        }
+        _ => None,
+    }
+}
+
 /// Checks type and metadata of the resources embedded in `value`.
 pub(crate) fn validate(node: &SchemaNode, value: &Value, path: &FieldPath<'_>, errors: &mut Vec<FieldError>) {
     if !node.below.embedded_resources {

@@ -17,6 +17,8 @@ pub(super) struct Walk {
     /// Lists and maps that are empty stay so where they are always written; otherwise they become null, which is what
     /// storing them as protobuf makes of them.
     pub(super) keeps_empty: bool,
+    /// They stay where they are left out when empty, too.
+    pub(super) keeps_omitted: bool,
     /// Whether the object is stored next: zero times become null. Until then they stay, for null would be absent where a
     /// pointer to a zero time is not.
     pub(super) is_last: bool,
@@ -47,7 +49,8 @@ impl Walk {
             };
             // an empty list resets ownership, which absent managedFields do not
             let resets = !self.is_last && field.name == "managedFields" && value.is_array();
-            if self.value(field.value, value) && field.omitted && !resets {
+            let stays = resets || self.keeps_omitted && (value.is_array() || value.is_object());
+            if self.value(field.value, value) && field.omitted && !stays {
                 dropped.push(name.clone());
             }
         }

@@ -6,7 +6,7 @@
 
 use serde_json::Value;
 
-use super::encode;
+use super::{canonical, encode};
 use crate::go_types::{Shape, StructId, TypeId, table};
 
 /// The internal spec of a pod: its fields in their order.
@@ -196,7 +196,15 @@ fn structured(id: StructId, value: &Value, into: &mut String) {
     static NOTHING: Value = Value::Null;
     let name = table().qualified_name(id);
     if name.starts_with("meta.v1.") {
-        return if value.is_null() { into.push_str("{}") } else { encode::write(id, value, None, into) };
+        // These have JSON names, and leave out what is empty.
+        let mut written = value.clone();
+        return match written.as_object_mut() {
+            Some(members) => {
+                canonical::Walk { keeps_empty: true, ..canonical::Walk::default() }.fields(id, members);
+                encode::write(id, &written, None, into);
+            }
+            None => into.push_str("{}"),
+        };
     }
     let mut fields: Vec<_> = table().fields(id).iter().collect();
     fields.sort_by_key(|field| field.order);

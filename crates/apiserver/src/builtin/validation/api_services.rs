@@ -1,7 +1,7 @@
 //! APIServices: which server answers for a version of a group (kube-aggregator's `apiregistration/validation`).
 
 use kogge_machinery::{
-    object_meta::{dns_1035_messages, subdomain_messages},
+    object_meta::{dns_1035_messages, path_segment_messages, subdomain_messages},
     status_error::quote,
 };
 use serde_json::Value;
@@ -16,7 +16,9 @@ pub(super) fn validate(change: &Change<'_>, errors: &mut Errors) {
     let spec = change.new.at("spec");
     let (group, version) = (spec.at("group"), spec.at("version"));
     let (name, wanted) = (change.new.at("metadata.name"), format!("{}.{}", version.text(), group.text()));
-    if !name.is_empty() && name.text() != wanted {
+    // One that cannot stand in a path is refused for that.
+    let is_name = !name.is_empty() && path_segment_messages(name.text(), false).is_empty();
+    if is_name && name.text() != wanted {
         errors.invalid_text(&name, &format!("must be `spec.version+\".\"+spec.group`: {}", quote(&wanted)));
     }
     if group.is_empty() {

@@ -70,7 +70,8 @@ pub(super) fn validate_secret(change: &Change<'_>, errors: &mut Errors) {
         errors.too_long(&data, MAX_BYTES);
     }
     let mut need = |key: &str| {
-        if !data.key(key).is_set() {
+        // Null is there, and empty.
+        if data.value.get(key).is_none() {
             errors.required(&data.key(key), "");
         }
     };

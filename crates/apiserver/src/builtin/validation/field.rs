@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use kogge_machinery::{
     quantity::Quantity,
     status_error::{FieldError, FieldErrorKind, quote},
-    typed_object::TypedKind,
+    typed_object::{EmptyContainers, TypedKind},
 };
 use serde_json::Value;
 
@@ -122,17 +122,31 @@ pub(crate) struct Errors {
     found: Vec<FieldError>,
     /// The type of the object, which tells how its parts are shown.
     kind: Option<TypedKind>,
+    /// The empty lists and maps it was sent with.
+    empty: EmptyContainers,
 }
 
 impl Errors {
-    /// Of an object of this type.
-    pub(crate) fn of(kind: Option<TypedKind>) -> Self {
-        Self { found: Vec::new(), kind }
+    /// Of an object of this type, sent with these empty lists and maps.
+    pub(crate) fn of(kind: Option<TypedKind>, empty: EmptyContainers) -> Self {
+        Self { found: Vec::new(), kind, empty }
+    }
+
+    /// Whether an empty list or map was sent where nothing is left.
+    pub(crate) fn was_sent_empty(&self, field: &Field<'_>) -> bool {
+        self.empty.restored(field.path(), field.value).is_some()
     }
 
     /// An error that shows a value, in the form it has in the real server.
     fn showing(&mut self, kind: FieldErrorKind, field: &Field<'_>, shown: &Value, detail: &str) {
-        let text = self.kind.and_then(|of| of.shown(field.path(), shown));
+        self.showing_of(kind, field, (field.path(), shown), detail);
+    }
+
+    /// As [`Self::showing`], of a value that stands elsewhere.
+    fn showing_of(&mut self, kind: FieldErrorKind, field: &Field<'_>, (path, shown): (&str, &Value), detail: &str) {
+        let restored = self.empty.restored(path, shown);
+        let shown = restored.as_ref().unwrap_or(shown);
+        let text = self.kind.and_then(|of| of.shown(path, shown));
         self.found.push(match text {
             Some(text) => FieldError::with_text(kind, field.path(), &text, detail),
             None => FieldError::with_value(kind, field.path(), shown, detail),
@@ -170,11 +184,7 @@ impl Errors {
 
     /// Refuses a value that is reported under a path of its own; `path` is where it stands.
     pub(crate) fn invalid_of(&mut self, field: &Field<'_>, path: &str, detail: &str) {
-        let text = self.kind.and_then(|of| of.shown(path, field.value));
-        self.found.push(match text {
-            Some(text) => FieldError::with_text(FieldErrorKind::Invalid, field.path(), &text, detail),
-            None => FieldError::invalid(field.path(), field.value, detail),
-        });
+        self.showing_of(FieldErrorKind::Invalid, field, (path, field.value), detail);
     }
 
     /// Refuses a text or number whose absence is its zero value.

@@ -277,7 +277,9 @@ pub(super) fn validate_address(change: &Change<'_>, errors: &mut Errors) {
         return;
     }
     let name = change.new.at("metadata.name");
-    address(&name, &[], errors);
+    if !name.is_empty() {
+        address(&name, &[], errors);
+    }
     if !parent.is_set() {
         errors.required(&parent, "");
         return;

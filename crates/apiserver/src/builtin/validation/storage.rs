@@ -114,13 +114,18 @@ pub(super) fn validate_claim(change: &Change<'_>, errors: &mut Errors) {
         }
         if bound {
             members.remove("volumeAttributesClassName");
-            if let Some(requests) = members.get_mut("resources").and_then(|resources| resources.get_mut("requests")) {
-                requests["storage"] = Value::Null;
+            let requests = members.get_mut("resources").and_then(|resources| resources.get_mut("requests"));
+            if let Some(requests) = requests.and_then(Value::as_object_mut) {
+                requests.remove("storage");
             }
         }
         spec
     };
-    if !same(&fixed(spec.value), &fixed(before.value)) {
+    // Of a bound claim the size is not compared, unless there is nothing it could stand in.
+    let requests = spec.at("resources.requests");
+    let lost =
+        bound && before.at("resources.requests").is_set() && !requests.is_set() && !errors.was_sent_empty(&requests);
+    if lost || !same(&fixed(spec.value), &fixed(before.value)) {
         errors.forbidden(
             &spec,
             "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims",
@@ -176,6 +181,9 @@ fn volume_spec(spec: &Field<'_>, name: &str, inline: bool, errors: &mut Errors) 
             errors.not_supported_value(&capacity, &["storage"]);
         }
         for (_, value) in capacity.entries() {
+            if let Some(amount) = value.amount().filter(|amount| amount.is_negative()) {
+                errors.show(&value, &amount.whole().into(), "must be a valid resource quantity");
+            }
             match value.amount() {
                 Some(amount) if amount.is_positive() => {}
                 _ => errors.invalid(&value, "must be greater than zero"),
@@ -443,8 +451,8 @@ pub(super) fn validate_csi_node(change: &Change<'_>, errors: &mut Errors) {
         for driver in drivers.items().filter(|driver| driver.at("name").value == known.at("name").value) {
             if !same(&without_allocatable(&driver), &without_allocatable(&known)) {
                 let shown = without_allocatable(&driver);
-                let driver = Field::root(&shown).reported_as(drivers.path());
-                errors.invalid_of(&driver, "spec.drivers[0]", "field is immutable");
+                let reported = Field::root(&shown).reported_as(drivers.path());
+                errors.invalid_of(&reported, driver.path(), "field is immutable");
             }
         }
     }

@@ -1,3 +1,4 @@
+use kogge_machinery::typed_object::EmptyContainers;
 use serde_json::{Value, json};
 
 use crate::builtin::{defaults, resource_type_of};
@@ -12,7 +13,7 @@ fn refused(group: &str, plural: &str, mut object: Value, old: Option<Value>) -> 
         defaults::apply(resource, &mut old);
         old
     });
-    let errors = super::validate(resource, &object, old.as_ref(), "");
+    let errors = super::validate(resource, (&object, &EmptyContainers::default()), old.as_ref(), "");
     errors.iter().map(|error| format!("{}: {}", error.field, error.message)).collect::<Vec<_>>().join("\n")
 }
 
