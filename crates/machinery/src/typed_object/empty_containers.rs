@@ -82,12 +82,11 @@ fn steps(path: &str) -> Vec<String> {
     let mut found = Vec::new();
     let mut rest = path;
     while !rest.is_empty() {
-        let (step, remaining) = match rest.strip_prefix('[') {
-            Some(bracketed) => bracketed.split_once(']').unwrap_or((bracketed, "")),
-            None => {
-                let name = rest.strip_prefix('.').unwrap_or(rest);
-                name.split_at(name.find(['.', '[']).unwrap_or(name.len()))
-            }
+        let (step, remaining) = if let Some(bracketed) = rest.strip_prefix('[') {
+            bracketed.split_once(']').unwrap_or((bracketed, ""))
+        } else {
+            let name = rest.strip_prefix('.').unwrap_or(rest);
+            name.split_at(name.find(['.', '[']).unwrap_or(name.len()))
         };
         found.push(step.to_owned());
         rest = remaining;
