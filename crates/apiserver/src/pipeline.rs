@@ -142,8 +142,17 @@ impl RequestContext<'_> {
     /// A warning, at most once.
     pub(crate) fn warn(&mut self, text: impl Into<String>) {
         let text = text.into();
-        if !self.warnings.contains(&text) {
-            self.warnings.push(text);
+        let lines = ["yaml: unmarshal errors:\n", "error converting YAML to JSON: yaml: unmarshal errors:\n"]
+            .iter()
+            .find_map(|prefix| text.strip_prefix(prefix));
+        let texts: Vec<String> = match lines {
+            None => vec![text],
+            Some(lines) => lines.lines().map(|line| line.trim().to_owned()).collect(),
+        };
+        for text in texts {
+            if !self.warnings.contains(&text) {
+                self.warnings.push(text);
+            }
         }
     }
 }
@@ -264,7 +273,7 @@ async fn route(
             let served = plane.registry().find(&group, &version, &resource);
             let served = served.or_else(|| resource_metrics::find(plane, &group, &version, &resource));
             let Some(served) = served else {
-                return (verb, Err(Registry::unknown_path(&group, &version)));
+                return (verb, Err(Registry::unknown_path(&group)));
             };
             let resolved = Resolved { served, namespace, name, subresource, rest, verb };
             let answer =
@@ -346,8 +355,9 @@ async fn resource_request(
     let Resolved { served, namespace, name, subresource, rest, verb } = resolved;
     let resource = &served.resource;
     let misplaced = if resource.namespaced { namespace.is_none() && name.is_some() } else { namespace.is_some() };
-    if misplaced || !rest.is_empty() {
-        return Err(Registry::unknown_path(&resource.group, &resource.version));
+    // Of custom resources what follows a subresource means nothing.
+    if misplaced || (!rest.is_empty() && !resource.custom) {
+        return Err(Registry::unknown_path(&resource.group));
     }
     // `POST /api/v1/pods` without a namespace is no collection one can create in.
     let creates_nowhere = resource.namespaced && namespace.is_none() && verb == "create";

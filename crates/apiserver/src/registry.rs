@@ -146,10 +146,9 @@ impl Registry {
             .or_else(|| self.custom.load().types.find(group, version, plural).cloned())
     }
 
-    /// 404 for a path that names nothing: built-in versions answer it themselves, any other path is nobody's.
-    pub(crate) fn unknown_path(group: &str, version: &str) -> ApiError {
-        let built_in =
-            |served: &Arc<ServedResource>| served.resource.group == group && served.resource.version == version;
+    /// 404 for a path that names nothing: built-in groups answer it themselves, any other path is nobody's.
+    pub(crate) fn unknown_path(group: &str) -> ApiError {
+        let built_in = |served: &Arc<ServedResource>| served.resource.group == group;
         if group.is_empty() || BUILT_IN.by_plural.values().flatten().any(built_in) {
             ApiError::unknown_path()
         } else {

@@ -124,15 +124,8 @@ pub fn apply(
     if managed_fields::of(applied).is_some_and(|given| !given.is_null()) {
         return Err(ApiError::bad_request("metadata.managedFields must be nil"));
     }
+    check(applied, schema)?;
     let own = Type::root(schema);
-    let errors = typed::validate(own, applied);
-    if !errors.is_empty() {
-        return Err(failure(format!(
-            "failed to create typed patch object ({}): {}",
-            describe(applied),
-            error_list(&errors)
-        )));
-    }
     let nothing = type_only(applied);
     let live = live.unwrap_or(&nothing);
     let mut managers = managed_fields::decode(managed_fields::of(live))
@@ -158,6 +151,20 @@ pub fn apply(
     }
     managed_fields::encode_into(&mut object, &managers);
     Ok(object)
+}
+
+/// Checks that the values of what is applied are of their types, and that its lists have no duplicate items. [`apply`] does
+/// so as well.
+///
+/// # Errors
+/// 500 with everything that is not, as the real server answers.
+pub fn check(applied: &Value, schema: Option<&SchemaNode>) -> Result<(), ApiError> {
+    let errors = typed::validate(Type::root(schema), applied);
+    if errors.is_empty() {
+        return Ok(());
+    }
+    let (object, errors) = (describe(applied), error_list(&errors));
+    Err(failure(format!("failed to create typed patch object ({object}): {errors}")))
 }
 
 /// Records ownership of an Update (create, put, patch): sets the managedFields of `new`, computed from `live` and `new`.
@@ -391,8 +398,8 @@ fn failure(message: String) -> ApiError {
     ApiError::new(500, "", message)
 }
 
-/// `NAMESPACE/NAME; GROUP/VERSION, Kind=KIND`.
-fn describe(object: &Value) -> String {
+/// How errors name an object: `NAMESPACE/NAME; GROUP/VERSION, Kind=KIND`.
+pub fn describe(object: &Value) -> String {
     let text = |value: Option<&Value>| value.and_then(Value::as_str).unwrap_or_default().to_owned();
     let metadata = |name: &str| text(object.get("metadata").and_then(|metadata| metadata.get(name)));
     let api_version = text(object.get("apiVersion"));

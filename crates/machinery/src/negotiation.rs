@@ -322,7 +322,8 @@ fn has_parameters(media_type: &str) -> bool {
     let parts: Vec<&str> = media_type.split(';').skip(1).map(str::trim).collect();
     let last = parts.len().saturating_sub(1);
     parts.iter().enumerate().all(|(index, part)| {
-        part.is_empty() && index == last || part.split_once('=').is_some_and(|(name, _)| !name.trim().is_empty())
+        let is_parameter = |(name, value): (&str, &str)| !name.trim().is_empty() && !value.trim().is_empty();
+        part.is_empty() && index == last || part.split_once('=').is_some_and(is_parameter)
     })
 }
 

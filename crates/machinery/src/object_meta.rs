@@ -18,7 +18,8 @@ pub use names::{
 };
 pub(crate) use validation::embedded_metadata_errors;
 pub use validation::{
-    MetadataRounds, finalizer_warnings, validate_changed_metadata, validate_field_manager, validate_metadata,
+    MetadataRounds, dedup_owner_references, finalizer_warnings, validate_changed_metadata, validate_field_manager,
+    validate_metadata,
 };
 pub(crate) use validation::{validate_annotations, validate_labels};
 

@@ -3,6 +3,8 @@
 //! The rules are those of `k8s.io/apiserver/pkg/endpoints/request` (RequestInfo), including its oddest one:
 //! `/api/v1/namespaces/x/status` is a subresource of the namespace, `/api/v1/namespaces/x/pods` a collection in it.
 
+use std::borrow::Cow;
+
 /// A parsed path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RequestPath {
@@ -59,21 +61,15 @@ pub enum RequestPath {
 /// Subresources of the Namespace object: any other word after a namespace's name is a resource inside it.
 const NAMESPACE_SUBRESOURCES: [&str; 2] = ["status", "finalize"];
 
-/// Parses the path of a request, still percent-encoded. Each segment is decoded alone, so an encoded slash never splits
-/// a segment; a segment that is not UTF-8 makes the path a [`RequestPath::NonResource`].
+/// Parses the path of a request, still percent-encoded. It is decoded as a whole, so that an encoded slash splits like any
+/// other; one that is not UTF-8 is a [`RequestPath::NonResource`].
 /// `/api/v1/namespaces/x` is the namespace object itself.
 pub fn parse(path: &str) -> RequestPath {
     let path = path.split(['?', '#']).next().unwrap_or_default();
     let trimmed = path.trim_matches('/');
     let non_resource = || RequestPath::NonResource(format!("/{trimmed}"));
-    let mut segments = Vec::new();
-    for segment in trimmed.split('/').filter(|segment| !segment.is_empty()) {
-        match percent_decode(segment) {
-            Some(decoded) => segments.push(decoded),
-            None => return non_resource(),
-        }
-    }
-    let words: Vec<&str> = segments.iter().map(String::as_str).collect();
+    let Some(decoded) = percent_decode(trimmed) else { return non_resource() };
+    let words: Vec<&str> = decoded.split('/').filter(|word| !word.is_empty()).collect();
     match words.as_slice() {
         ["api"] => RequestPath::CoreVersions,
         ["apis"] => RequestPath::Groups,
@@ -121,11 +117,11 @@ fn resource(group: &str, version: &str, parts: &[&str]) -> RequestPath {
 }
 
 /// Decodes `%XX`; a percent sign without two hexadecimal digits stays as it is, as the result is only looked up.
-fn percent_decode(segment: &str) -> Option<String> {
-    if !segment.contains('%') {
-        return Some(segment.to_owned());
+fn percent_decode(text: &str) -> Option<Cow<'_, str>> {
+    if !text.contains('%') {
+        return Some(Cow::Borrowed(text));
     }
-    let bytes = segment.as_bytes();
+    let bytes = text.as_bytes();
     let mut decoded = Vec::with_capacity(bytes.len());
     let mut index = 0;
     while index < bytes.len() {
@@ -141,7 +137,7 @@ fn percent_decode(segment: &str) -> Option<String> {
             }
         }
     }
-    String::from_utf8(decoded).ok()
+    String::from_utf8(decoded).ok().map(Cow::Owned)
 }
 
 #[cfg(test)]

@@ -185,16 +185,25 @@ impl TypedKind {
         shown::text(self.id, path, value)
     }
 
-    /// What keeps a patched object from being one of the kind, in the words of the conversion that strategic merge
-    /// patches end with.
-    pub fn conversion_error(self, object: &Value) -> Option<String> {
-        unstructured::error(self.id, object)
+    /// Converts a map to the kind as strategic merge patches and server-side applies do, more leniently than its decoder:
+    /// whole numbers may have a fraction of zero, and lose what does not fit into their type. [`Self::canonicalize`] has the
+    /// same result where all values are of their types.
+    ///
+    /// # Errors
+    /// What keeps the object from being one of the kind, in the words of that conversion.
+    pub fn convert(self, object: &mut Value) -> Result<(), String> {
+        unstructured::convert(self.id, object)
     }
 
     /// `unknown field "…"` for what such a conversion leaves out, sorted.
     pub fn unknown_fields(self, object: &Value) -> Vec<String> {
         unstructured::unknown(self.id, object)
     }
+}
+
+/// What Go calls the field of a struct that JSON knows by this name.
+pub(crate) fn go_field_name(name: &str) -> String {
+    shown::go_name(name)
 }
 
 /// A float64 as Go writes it: whole numbers without a fraction.
@@ -217,6 +226,17 @@ pub fn canonicalize_metadata(metadata: &mut Value) -> Result<(), String> {
         _ => walk.wrong = true,
     }
     if walk.wrong { decode::read(id, metadata.to_string().as_bytes()).map(drop) } else { Ok(()) }
+}
+
+/// Reads valid JSON of no known type as leniently as Go: what is no UTF-8 in texts becomes U+FFFD, of numbers only the value
+/// counts. Maps and lists below [`crate::nesting::MAXIMUM_DEPTH`] are read as empty. Findings are duplicate fields.
+///
+/// # Errors
+/// The text of Go's syntax error, or for a number that is too large.
+pub fn read_anything(json: &[u8]) -> Result<Decoded, String> {
+    syntax::check(json)?;
+    let read = decode::read_anything(json)?;
+    Ok(Decoded { object: read.value, findings: read.findings })
 }
 
 /// What Go's JSON decoder calls a value.

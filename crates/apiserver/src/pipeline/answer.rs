@@ -7,6 +7,7 @@ use kogge_machinery::{
     negotiation::{Answer, ErrorEncoding},
     protobuf,
     status_error::ApiError,
+    yaml,
 };
 use serde_json::Value;
 
@@ -50,7 +51,7 @@ pub(crate) fn document_response(
 ) -> Result<Response<Body>, ApiError> {
     let body = if answer.yaml {
         let value = document.into_value()?;
-        Bytes::from(serde_saphyr::to_string(&value).map_err(|error| ApiError::internal(error.to_string()))?)
+        Bytes::from(yaml::to_text(&value).map_err(ApiError::internal)?)
     } else if answer.pretty {
         let mut text = serde_json::to_vec_pretty(&document.into_value()?)
             .map_err(|error| ApiError::internal(error.to_string()))?;
@@ -71,8 +72,9 @@ pub(crate) fn error_response(error: &ApiError, encoding: ErrorEncoding) -> Respo
     let body = match encoding {
         ErrorEncoding::Json => serialize(&status_document(error)),
         // A tree of maps and texts always has a YAML form; JSON, which is YAML, is there for the type's sake.
-        ErrorEncoding::Yaml => serde_saphyr::to_string(&status_document(error))
-            .map_or_else(|_| serialize(&status_document(error)), Bytes::from),
+        ErrorEncoding::Yaml => {
+            yaml::to_text(&status_document(error)).map_or_else(|_| serialize(&status_document(error)), Bytes::from)
+        }
         ErrorEncoding::Protobuf => Bytes::from(protobuf::encode_status(error.status())),
     };
     let mut answer = response(code, encoding.content_type(), body);
@@ -118,22 +120,21 @@ pub(crate) fn told(warnings: Vec<String>) -> Vec<String> {
     warnings
 }
 
-/// `299 - "text"`; what is not printable ASCII is replaced, as header values cannot carry it.
+/// `299 - "text"`. One with control characters is left out.
 pub(crate) fn warning_header(text: &str) -> Option<HeaderValue> {
+    if text.chars().any(char::is_control) {
+        return None;
+    }
     let mut quoted = String::with_capacity(text.len() + 8);
     quoted.push_str("299 - \"");
     for character in text.chars() {
-        match character {
-            '"' | '\\' => {
-                quoted.push('\\');
-                quoted.push(character);
-            }
-            ' '..='~' => quoted.push(character),
-            _ => quoted.push('?'),
+        if matches!(character, '"' | '\\') {
+            quoted.push('\\');
         }
+        quoted.push(character);
     }
     quoted.push('"');
-    HeaderValue::from_str(&quoted).ok()
+    HeaderValue::from_bytes(quoted.as_bytes()).ok()
 }
 
 #[cfg(test)]

@@ -3,7 +3,12 @@
 use axum::body::Body;
 use bytes::Bytes;
 use futures::StreamExt as _;
-use kogge_machinery::{negotiation::BodyEncoding, protobuf, status_error::ApiError};
+use kogge_machinery::{
+    negotiation::BodyEncoding,
+    nesting, protobuf,
+    status_error::{ApiError, quote},
+    typed_object, yaml,
+};
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
@@ -22,11 +27,11 @@ pub(crate) fn limited(body: Body, limit: usize) -> Body {
     }))
 }
 
-/// A decoded body.
-#[derive(Debug)]
+/// A decoded body. What is nested deeper than [`nesting::MAXIMUM_DEPTH`] is empty in it.
+#[derive(Debug, Default)]
 pub(crate) struct Decoded {
     pub(crate) value: Value,
-    /// Paths of fields that were there twice; the last value counts.
+    /// `duplicate field "data.a"`, or in YAML all lines about them as one text; the last value counts.
     pub(crate) duplicates: Vec<String>,
 }
 
@@ -47,7 +52,7 @@ pub(crate) async fn read(body: Body) -> Result<Bytes, ApiError> {
 /// Decodes an object or patch.
 pub(crate) fn decode(bytes: &[u8], encoding: BodyEncoding) -> Result<Decoded, ApiError> {
     match encoding {
-        BodyEncoding::Protobuf => Ok(Decoded { value: protobuf::decode(bytes)?, duplicates: Vec::new() }),
+        BodyEncoding::Protobuf => Ok(Decoded { value: protobuf::decode(bytes, ("", ""))?, duplicates: Vec::new() }),
         BodyEncoding::Yaml | BodyEncoding::ApplyYaml => decode_yaml(bytes),
         BodyEncoding::Json | BodyEncoding::JsonPatch | BodyEncoding::MergePatch | BodyEncoding::StrategicMergePatch => {
             decode_json(bytes)
@@ -55,45 +60,44 @@ pub(crate) fn decode(bytes: &[u8], encoding: BodyEncoding) -> Result<Decoded, Ap
     }
 }
 
+/// Decodes JSON: the strict and fast way first, then as leniently as the real server.
 fn decode_json(bytes: &[u8]) -> Result<Decoded, ApiError> {
+    if let Some(decoded) = decode_strictly(bytes) {
+        return Ok(decoded);
+    }
+    let read = typed_object::read_anything(bytes).map_err(ApiError::bad_request)?;
+    Ok(Decoded { value: read.object, duplicates: read.findings })
+}
+
+/// Decodes JSON; none where something is wrong with it, or it is nested too deeply.
+fn decode_strictly(bytes: &[u8]) -> Option<Decoded> {
     let mut duplicates = Vec::new();
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    let value = ValueSeed { path: &Path::Root, duplicates: &mut duplicates }
+    let decoded = ValueSeed { path: &Path::Root, depth: 0, duplicates: &mut duplicates }
         .deserialize(&mut deserializer)
-        .and_then(|value| deserializer.end().map(|()| value))
-        .map_err(|error| ApiError::bad_request(format!("failed to decode the request body as JSON: {error}")))?;
-    Ok(Decoded { value, duplicates })
+        .and_then(|value| deserializer.end().map(|()| value));
+    let value = decoded.ok()?;
+    let duplicates = duplicates.iter().map(|path| format!("duplicate field {}", quote(path))).collect();
+    Some(Decoded { value, duplicates })
 }
 
 /// YAML, of which JSON is a part: clients send JSON under YAML content types, so that is tried first.
 fn decode_yaml(bytes: &[u8]) -> Result<Decoded, ApiError> {
-    if bytes.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{')
-        && let Ok(decoded) = decode_json(bytes)
-    {
-        return Ok(decoded);
+    if matches!(bytes.iter().find(|byte| !byte.is_ascii_whitespace()), Some(b'{' | b'[')) {
+        // Of what is no strict JSON only what is deep is read as such: its texts are YAML's.
+        let is_plain = || std::str::from_utf8(bytes).is_ok_and(|text| !text.contains("\\ud") && !text.contains("\\uD"));
+        let decoded = decode_strictly(bytes).or_else(|| if is_plain() { decode_json(bytes).ok() } else { None });
+        if let Some(decoded) = decoded.filter(|decoded| decoded.duplicates.is_empty()) {
+            return Ok(decoded);
+        }
     }
-    let text = std::str::from_utf8(bytes)
-        .map_err(|error| ApiError::bad_request(format!("the request body is not UTF-8: {error}")))?;
-    let mut duplicates = Vec::new();
-    let options = serde_saphyr::options! {
-        duplicate_keys: serde_saphyr::DuplicateKeyPolicy::LastWins,
-        with_snippet: false,
-    };
-    let value = serde_saphyr::with_deserializer_from_str_with_options(text, options, |deserializer| {
-        ValueSeed { path: &Path::Root, duplicates: &mut duplicates }.deserialize(deserializer)
-    })
-    .map_err(|error| ApiError::bad_request(yaml_error(&error.to_string())))?;
-    Ok(Decoded { value, duplicates })
-}
-
-/// An error of our YAML parser as the real server's prints it: `line N` goes before it, and line 1 is not told.
-fn yaml_error(text: &str) -> String {
-    let placed = text.rsplit_once(" at line ").and_then(|(message, place)| Some((message, place.split_once(',')?.0)));
-    match placed {
-        Some((message, "1")) => format!("yaml: {message}"),
-        Some((message, line)) => format!("yaml: line {line}: {message}"),
-        None => format!("yaml: {text}"),
+    let decoded = yaml::decode(bytes).map_err(ApiError::bad_request)?;
+    let duplicates = decoded.strict_error().into_iter().collect();
+    if nesting::is_deeper_than(&decoded.value, nesting::MAXIMUM_DEPTH) {
+        let read = typed_object::read_anything(decoded.value.to_string().as_bytes()).map_err(ApiError::bad_request)?;
+        return Ok(Decoded { value: read.object, duplicates });
     }
+    Ok(Decoded { value: decoded.value, duplicates })
 }
 
 /// Where a value is in the body; only rendered when a duplicate is found.
@@ -117,7 +121,16 @@ impl std::fmt::Display for Path<'_> {
 /// Builds a [`Value`] as `serde_json` does and notes fields that come twice.
 struct ValueSeed<'a> {
     path: &'a Path<'a>,
+    /// Levels of maps and lists around it.
+    depth: usize,
     duplicates: &'a mut Vec<String>,
+}
+
+impl ValueSeed<'_> {
+    /// The level of what is in it.
+    fn deeper<E: serde::de::Error>(&self) -> Result<usize, E> {
+        if self.depth < nesting::MAXIMUM_DEPTH { Ok(self.depth + 1) } else { Err(E::custom("nested too deeply")) }
+    }
 }
 
 impl<'de> DeserializeSeed<'de> for ValueSeed<'_> {
@@ -172,10 +185,11 @@ impl<'de> Visitor<'de> for ValueSeed<'_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
+        let depth = self.deeper()?;
         let mut list = Vec::new();
         loop {
             let path = Path::Item(self.path, list.len());
-            match items.next_element_seed(ValueSeed { path: &path, duplicates: self.duplicates })? {
+            match items.next_element_seed(ValueSeed { path: &path, depth, duplicates: self.duplicates })? {
                 Some(item) => list.push(item),
                 None => return Ok(Value::Array(list)),
             }
@@ -183,10 +197,11 @@ impl<'de> Visitor<'de> for ValueSeed<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
+        let depth = self.deeper()?;
         let mut map = Map::new();
         while let Some(Key(name)) = entries.next_key()? {
             let path = Path::Field(self.path, &name);
-            let value = entries.next_value_seed(ValueSeed { path: &path, duplicates: self.duplicates })?;
+            let value = entries.next_value_seed(ValueSeed { path: &path, depth, duplicates: self.duplicates })?;
             if map.contains_key(&name) {
                 let path = path.to_string();
                 if !self.duplicates.contains(&path) {
@@ -199,7 +214,7 @@ impl<'de> Visitor<'de> for ValueSeed<'_> {
     }
 }
 
-/// A field name; YAML may have numbers and booleans there, which count as their text.
+/// A field name.
 struct Key(String);
 
 impl<'de> Deserialize<'de> for Key {
@@ -232,36 +247,46 @@ mod tests {
     #[test]
     fn duplicate_fields_are_named_with_their_path_and_the_last_one_counts() {
         let json = decode(br#"{"a":1,"b":[{"c":1,"c":2,"c":3}],"a":2}"#, BodyEncoding::Json).unwrap();
-        assert_eq!((json.value, json.duplicates), (json!({"a":2,"b":[{"c":3}]}), vec!["b[0].c".into(), "a".into()]));
+        let findings = vec!["duplicate field \"b[0].c\"".to_owned(), "duplicate field \"a\"".to_owned()];
+        assert_eq!((json.value, json.duplicates), (json!({"a":2,"b":[{"c":3}]}), findings));
         let yaml = decode(b"a: 1\nb:\n- c: x\n  c: z\n1: true\n", BodyEncoding::Yaml).unwrap();
-        assert_eq!((yaml.value, yaml.duplicates), (json!({"a":1,"b":[{"c":"z"}],"1":true}), vec!["b[0].c".to_owned()]));
+        let findings = vec!["yaml: unmarshal errors:\n  line 4: key \"c\" already set in map".to_owned()];
+        assert_eq!((yaml.value, yaml.duplicates), (json!({"a":1,"b":[{"c":"z"}],"1":true}), findings));
+    }
+
+    #[test]
+    fn texts_are_read_as_leniently_as_by_go() {
+        let lenient =
+            decode(b"{\"a\":\"\\ud800x\",\"b\":\"\xff\",\"c\":{\"d\":1,\"d\":2}}", BodyEncoding::Json).unwrap();
+        let value = json!({"a": "\u{fffd}x", "b": "\u{fffd}", "c": {"d": 2}});
+        assert_eq!((lenient.value, lenient.duplicates), (value, vec!["duplicate field \"c.d\"".to_owned()]));
     }
 
     #[test]
     fn malformed_bodies_are_bad_requests() {
-        let bomb = format!("a: &a [x,x,x,x,x,x,x,x]\n{}", {
-            let mut text = String::new();
-            for level in 1..12 {
-                use std::fmt::Write as _;
-                let (name, previous) = (char::from(b'a' + level), char::from(b'a' + level - 1));
-                let _ = writeln!(
-                    text,
-                    "{name}: &{name} [*{previous},*{previous},*{previous},*{previous},*{previous},*{previous},*{previous},*{previous}]"
-                );
-            }
-            text
-        });
-        let deep = format!("{}{}", "[".repeat(10_000), "]".repeat(10_000));
-        for (body, encoding) in [
-            (b"{\"a\":".as_slice(), BodyEncoding::Json),
-            (b"{} {}", BodyEncoding::Json),
-            (b"\xff\xfe", BodyEncoding::Yaml),
-            (bomb.as_bytes(), BodyEncoding::Yaml),
-            (deep.as_bytes(), BodyEncoding::Json),
-            (deep.as_bytes(), BodyEncoding::Yaml),
+        for (body, encoding, message) in [
+            (b"{\"a\":".as_slice(), BodyEncoding::Json, "unexpected end of JSON input"),
+            (b"{} {}", BodyEncoding::Json, "invalid character '{' after top-level value"),
+            (b"\xf8", BodyEncoding::Yaml, "yaml: invalid leading UTF-8 octet"),
         ] {
             let error = decode(body, encoding).unwrap_err();
-            assert_eq!(error.code(), 400, "{error}");
+            assert_eq!((error.code(), error.to_string().as_str()), (400, message));
+        }
+    }
+
+    #[test]
+    fn what_is_nested_too_deeply_is_empty() {
+        let nested =
+            |open: &str, close: &str, levels: usize| format!("{}{}", open.repeat(levels), close.repeat(levels));
+        let (maximum, limit) = (nesting::MAXIMUM_DEPTH, 10_000);
+        for encoding in [BodyEncoding::Json, BodyEncoding::Yaml] {
+            let kept = decode(nested("[", "]", maximum).as_bytes(), encoding).unwrap().value;
+            assert!(!nesting::is_deeper_than(&kept, maximum));
+            for body in [nested("[", "]", limit), nested("{\"a\":", "}", limit - 1).replace(":}", ":1}")] {
+                let cut = decode(body.as_bytes(), encoding).unwrap().value;
+                assert!(nesting::is_deeper_than(&cut, maximum) && !nesting::is_deeper_than(&cut, maximum + 1));
+            }
+            assert_eq!(decode(nested("[", "]", limit + 1).as_bytes(), encoding).unwrap_err().code(), 400);
         }
     }
 }

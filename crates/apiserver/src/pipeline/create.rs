@@ -48,6 +48,9 @@ pub(crate) async fn create(context: &mut RequestContext<'_>, body: Body) -> Resu
         canonicalize(&context.served, &mut object);
         return reviews::answer(context, &object).await;
     }
+    if let Some(warning) = dedup_owners(&mut object, "") {
+        context.warn(warning);
+    }
     let writer = Writer::of(context)?;
     let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
     let written = create_object(context, Merged::Untracked(object), &writer).await?;
@@ -92,6 +95,19 @@ pub(super) fn warn(context: &RequestContext<'_>, object: &Value, old: Option<&Va
     for warning in warnings {
         context.admission_warnings.push(warning);
     }
+}
+
+/// Removes owner references that are there twice; answers what the client is told of that. `when` is nothing, or when they
+/// were found.
+pub(super) fn dedup_owners(object: &mut Value, when: &str) -> Option<String> {
+    let repeated = object_meta::dedup_owner_references(object);
+    (!repeated.is_empty()).then(|| {
+        format!(
+            ".metadata.ownerReferences contains duplicate entries{when}; API server dedups owner references in 1.20+, and may \
+             reject such requests as early as 1.24; please fix your requests; duplicate UID(s) observed: {}",
+            repeated.join(", ")
+        )
+    })
 }
 
 /// Creates an object, with a generated name where it asks for one.

@@ -9,9 +9,10 @@ use http::{Response, StatusCode};
 use kogge_machinery::{
     admission::Operation,
     negotiation::{self, BodyEncoding},
+    protobuf,
     resource::GroupResource,
     status_error::{ApiError, FieldError, quote},
-    typed_object::{self, TypedKind},
+    typed_object::TypedKind,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -112,13 +113,16 @@ async fn read_options(context: &RequestContext<'_>, request_body: Body) -> Resul
         DeleteOptions::default()
     } else {
         let encoding = negotiation::body_encoding(context.content_type(), false, false)?;
-        let value = match body::decode(&bytes, encoding) {
-            Ok(decoded) => decoded.value,
-            Err(error) => {
-                let syntax = if encoding == BodyEncoding::Json { typed_object::check_syntax(&bytes) } else { Ok(()) };
-                let told = |why| ApiError::bad_request(format!("couldn't get version/kind; json parse error: {why}"));
-                return Err(syntax.map_or_else(told, |()| error));
-            }
+        let value = if encoding == BodyEncoding::Protobuf {
+            protobuf::decode(&bytes, ("v1", "DeleteOptions"))?
+        } else {
+            let decoded = body::decode(&bytes, encoding).map_err(|why| match encoding {
+                BodyEncoding::Json => {
+                    ApiError::bad_request(format!("couldn't get version/kind; json parse error: {why}"))
+                }
+                _ => why,
+            });
+            decoded?.value
         };
         let (api_version, kind) = named_type(&value).map_err(ApiError::bad_request)?;
         if api_version.matches('/').count() > 1 {

@@ -38,7 +38,7 @@ pub(crate) fn document(plane: &Plane, path: &RequestPath, parts: &Parts) -> Resu
         RequestPath::Groups => discovery::group_list(&all),
         RequestPath::Group { group } => discovery::group(group, &all).ok_or_else(ApiError::page_not_found)?,
         RequestPath::GroupVersion { group, version } => discovery::resource_list(group, version, &all)
-            .ok_or_else(|| crate::registry::Registry::unknown_path(group, version))?,
+            .ok_or_else(|| crate::registry::Registry::unknown_path(group))?,
         _ => return Err(ApiError::page_not_found()),
     };
     document_response(&answer, StatusCode::OK, Document::Value(document))

@@ -210,8 +210,12 @@ async fn begin_update(
     };
     let empty = take_empty_containers(served, &mut object);
     check_unchanged_type(served, old, &object)?;
-    if let Some(metadata) = object["metadata"].as_object_mut().filter(|_| !served.resource.namespaced) {
-        metadata.remove("namespace");
+    if let Some(metadata) = object["metadata"].as_object_mut() {
+        // One that names none is where its path says.
+        match old["metadata"].get("namespace").filter(|_| served.resource.namespaced) {
+            Some(namespace) => _ = metadata.insert("namespace".to_owned(), namespace.clone()),
+            None => _ = metadata.remove("namespace"),
+        }
     }
     apply_defaults(served, &mut object);
     let given = strategy::given_template_generation(&served.resource, &object).filter(|_| !tracked);

@@ -47,21 +47,16 @@ pub(crate) fn decode_object(
     let is_json = !matches!(encoding, BodyEncoding::Protobuf | BodyEncoding::Yaml | BodyEncoding::ApplyYaml);
     let mut decoded = match encoding {
         BodyEncoding::Protobuf => {
-            let value = protobuf::decode(bytes).map_err(|error| match error {
+            let value = protobuf::decode(bytes, (wanted.api_version, wanted.kind)).map_err(|error| match error {
                 BodyError::Envelope(why) => unrecognized(&why),
                 BodyError::Object { api_version, kind, why } => refused(wanted, &api_version, &kind, &why),
             })?;
             body::Decoded { value, duplicates: Vec::new() }
         }
-        _ if is_json => match body::decode(bytes, encoding) {
-            Ok(decoded) => decoded,
-            Err(error) => match typed_object::check_syntax(bytes) {
-                Err(why) => return Err(unrecognized(&format!("couldn't get version/kind; json parse error: {why}"))),
-                // what Go reads more leniently is for the decoder of the kind, below
-                Ok(()) if !wanted.custom => body::Decoded { value: Value::Null, duplicates: vec![error.to_string()] },
-                Ok(()) => return Err(error),
-            },
-        },
+        _ if is_json => body::decode(bytes, encoding).map_err(|why| match typed_object::check_syntax(bytes) {
+            Err(why) => unrecognized(&format!("couldn't get version/kind; json parse error: {why}")),
+            Ok(()) => refused(wanted, wanted.api_version, wanted.kind, &why.to_string()),
+        })?,
         _ => body::decode(bytes, encoding).map_err(|error| unrecognized(&error.to_string()))?,
     };
     let named = named_type(&decoded.value).map_err(|why| unrecognized(&why))?;
@@ -84,10 +79,14 @@ pub(crate) fn decode_object(
         let strict = validation != FieldValidation::Ignore;
         let mut findings = Vec::new();
         if fit.wrong_values || !decoded.duplicates.is_empty() || fit.unknown_fields && strict {
+            // Of YAML the kind's decoder sees what it is as JSON, where nothing is there twice.
+            if !is_json {
+                findings = decoded.duplicates;
+            }
             let written = written.map(|value| value.to_string());
             let again =
                 typed.decode_sent(written.as_ref().map_or(bytes, String::as_bytes)).map_err(|why| refused(&why))?;
-            findings = again.findings;
+            findings.extend(again.findings);
             decoded.value = again.object;
         }
         if validation == FieldValidation::Strict && !findings.is_empty() {
@@ -99,8 +98,7 @@ pub(crate) fn decode_object(
     if !wanted.custom {
         set_type(&mut decoded.value, &api_version, &kind);
     }
-    let duplicates = decoded.duplicates.iter().map(|path| format!("duplicate field {}", quote(path))).collect();
-    Ok((decoded.value, duplicates))
+    Ok((decoded.value, decoded.duplicates))
 }
 
 /// An object of a known kind that cannot be decoded.

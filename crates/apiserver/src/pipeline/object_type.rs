@@ -134,7 +134,8 @@ pub(super) fn check_unchanged_type(served: &ServedResource, old: &Value, new: &V
         let detail = format!("must be {}", resource.api_version());
         let error = FieldError::invalid("apiVersion", &new["apiVersion"], &detail);
         let name = old["metadata"]["name"].as_str().unwrap_or_default();
-        return Err(ApiError::invalid(&resource.group, &resource.kind, name, &[error]));
+        let group = given("apiVersion").split_once('/').map_or("", |(group, _)| group);
+        return Err(ApiError::invalid(group, &resource.kind, name, &[error]));
     }
     check_type(served, new)?;
     if new["metadata"]["name"].as_str().is_none_or(str::is_empty) {
@@ -148,18 +149,13 @@ pub(super) fn check_unchanged_type(served: &ServedResource, old: &Value, new: &V
             "the namespace of the provided object does not match the namespace sent on the request",
         ));
     }
-    for (field, what) in [("name", "name"), ("namespace", "namespace")] {
-        if field == "namespace" && !resource.namespaced {
-            continue;
-        }
-        let (old, new) = (old["metadata"][field].as_str(), new["metadata"][field].as_str());
-        if old != new {
-            return Err(ApiError::bad_request(format!(
-                "the {what} of the object ({}) does not match the {what} on the URL ({})",
-                new.unwrap_or_default(),
-                old.unwrap_or_default()
-            )));
-        }
+    let (old, new) = (old["metadata"]["name"].as_str(), new["metadata"]["name"].as_str());
+    if old != new {
+        return Err(ApiError::bad_request(format!(
+            "the name of the object ({}) does not match the name on the URL ({})",
+            new.unwrap_or_default(),
+            old.unwrap_or_default()
+        )));
     }
     Ok(())
 }

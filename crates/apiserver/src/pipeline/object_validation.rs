@@ -1,7 +1,7 @@
 //! What is wrong with a completed object: its metadata, and what its schema or, for built-in kinds, their own rules say.
 
 use kogge_machinery::{
-    custom_resource, object_meta,
+    custom_resource, nesting, object_meta,
     status_error::{ApiError, FieldError, FieldErrorKind},
     typed_object::EmptyContainers,
 };
@@ -10,11 +10,11 @@ use serde_json::Value;
 use super::object_write::WriteScope;
 use crate::{builtin, certificate_signing, registry::ServedResource};
 
-/// Refuses an object that is wrong; `old` is what an update changes through an
+/// Refuses an object that is wrong or nested too deeply; `old` is what an update changes through an
 /// endpoint. Messages show parts of it with the empty lists and maps it was sent with.
 ///
 /// # Errors
-/// 422 with every wrong field.
+/// 422 with every wrong field, 400 for the depth.
 pub(super) fn validate(
     served: &ServedResource,
     (object, empty): (&Value, &EmptyContainers),
@@ -22,6 +22,10 @@ pub(super) fn validate(
     scope: WriteScope,
 ) -> Result<(), ApiError> {
     let resource = &served.resource;
+    if nesting::is_deeper_than(object, nesting::MAXIMUM_DEPTH) {
+        let maximum = nesting::MAXIMUM_DEPTH;
+        return Err(ApiError::bad_request(format!("the object is nested more than {maximum} levels deep")));
+    }
     let errors = if resource.custom {
         let endpoint = match scope {
             WriteScope::Status(_) => custom_resource::Endpoint::Status,

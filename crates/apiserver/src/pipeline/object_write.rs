@@ -5,7 +5,7 @@ use kogge_machinery::{
     admission::Operation,
     apply::{self, FieldManager},
     object_meta,
-    status_error::{ApiError, quote},
+    status_error::{ApiError, FieldError, quote},
 };
 use serde_json::Value;
 
@@ -20,6 +20,7 @@ use super::{
     other_versions::ServedVersions,
     policy_access,
     presentation::{begins_with_version, convert_to_stored, present},
+    update::needs_revision,
 };
 use crate::{
     admission::Requester,
@@ -150,7 +151,7 @@ pub(crate) async fn update_object(
         let old = old_document.clone().into_value()?;
         let versions = ServedVersions::of(context.plane, served);
         let mut merged = versions.run(|| merge(&old, &versions)).await?;
-        check_preconditions(&group_resource, &old, merged.object_mut())?;
+        check_preconditions(served, &old, merged.object_mut())?;
         // What is stored went through everything below already, but for what webhooks think of it now: most writes of
         // controllers end here.
         let is_current = is_current_storage(served, &stored.json);
@@ -197,12 +198,9 @@ pub(crate) async fn update_object(
     Err(modified(&group_resource, &key.name))
 }
 
-/// The revision a body names is a precondition. Without one the change is based on what is there.
-fn check_preconditions(
-    resource: &kogge_machinery::resource::GroupResource,
-    old: &Value,
-    new: &mut Value,
-) -> Result<(), ApiError> {
+/// The revision a body names is a precondition. Without one the change is based on what is there, where the kind allows it.
+fn check_preconditions(served: &ServedResource, old: &Value, new: &mut Value) -> Result<(), ApiError> {
+    let resource = &served.resource;
     let Some(metadata) = new.get_mut("metadata").and_then(Value::as_object_mut) else { return Ok(()) };
     let current = &old["metadata"];
     match metadata.get("resourceVersion").and_then(Value::as_str) {
@@ -215,8 +213,15 @@ fn check_preconditions(
                 ));
             }
             if Some(named) != current["resourceVersion"].as_str() {
-                return Err(modified(resource, current["name"].as_str().unwrap_or_default()));
+                return Err(modified(&resource.group_resource(), current["name"].as_str().unwrap_or_default()));
             }
+        }
+        _ if needs_revision(resource) => {
+            let error =
+                FieldError::invalid("metadata.resourceVersion", &Value::from(0), "must be specified for an update");
+            let name = current["name"].as_str().unwrap_or_default();
+            // The real server names the resource, not the kind, in this one message.
+            return Err(ApiError::invalid(&resource.group, &resource.plural, name, &[error]));
         }
         _ => {
             metadata.insert("resourceVersion".to_owned(), current["resourceVersion"].clone());

@@ -14,9 +14,10 @@ use serde_json::Value;
 
 use super::{
     RequestContext, body,
-    create::{create_object, place},
+    create::{create_object, dedup_owners, place},
     get::object_response,
-    object_type::{check_type, nameless},
+    object_decoding::typed_kind,
+    object_type::nameless,
     object_write::{Merged, WriteScope, Writer, Written, modified, update_object},
     other_versions::ServedVersions,
     patched_object::Patch,
@@ -55,16 +56,18 @@ pub(crate) async fn read_patch(
     }
     let bytes = body::read(body).await?;
     context.query.check_write_options()?;
-    let decoded = body::decode(&bytes, encoding).map_err(|error| {
-        let syntax = if encoding == BodyEncoding::ApplyYaml { Ok(()) } else { typed_object::check_syntax(&bytes) };
-        match syntax {
-            Err(why) if encoding == BodyEncoding::StrategicMergePatch => ApiError::bad_request(why),
-            Err(why) => ApiError::bad_request(format!("error decoding patch: {why}")),
-            Ok(()) if encoding == BodyEncoding::ApplyYaml => {
-                ApiError::bad_request(format!("error decoding YAML: error converting YAML to JSON: {error}"))
-            }
-            Ok(()) => error,
+    let decoded = body::decode(&bytes, encoding).map_err(|why| match encoding {
+        BodyEncoding::StrategicMergePatch => why,
+        BodyEncoding::ApplyYaml => {
+            ApiError::bad_request(format!("error decoding YAML: error converting YAML to JSON: {why}"))
         }
+        BodyEncoding::JsonPatch => {
+            let why = why
+                .to_string()
+                .replace("Go value of type float64", "Go struct field jsonPatchOp.value of type float64");
+            ApiError::bad_request(format!("error decoding patch: {why}"))
+        }
+        _ => ApiError::bad_request(format!("error decoding patch: {why}")),
     })?;
     if encoding == BodyEncoding::ApplyYaml
         && !decoded.value.is_object()
@@ -130,8 +133,9 @@ async fn merge(
             return Err(nameless(old["metadata"]["name"].as_str().unwrap_or_default()));
         }
         let patch = Patch { encoding, value, duplicates: &decoded.duplicates };
-        let (new, found) = patch.decode_result(&served, new, validation, apply_patch)?;
+        let (mut new, found) = patch.decode_result(&served, new, validation, apply_patch)?;
         findings = found;
+        findings.extend(dedup_owners(&mut new, " after mutating admission happens"));
         Ok(Merged::Untracked(new))
     })
     .await;
@@ -151,6 +155,15 @@ async fn server_side_apply(
     }
     let mut applied = decoded.value;
     check_applied_type(context, &applied)?;
+    let schema = context.served.resource.schema.get();
+    let root = schema.as_deref().map(|schema| &*schema.root);
+    // Whether its values are of their types is looked at before what it is called, and so with all it says.
+    let has_form = |value: &Value, of: fn(&Value) -> bool| value.is_null() || of(value);
+    let is_whole =
+        has_form(&applied["metadata"], Value::is_object) && has_form(&applied["metadata"]["name"], Value::is_string);
+    if !is_whole || (scope == WriteScope::Main && applied.get("status").is_some()) {
+        apply::check(&applied, root)?;
+    }
     let says_namespace = applied["metadata"]["namespace"].as_str().is_some_and(|namespace| !namespace.is_empty());
     place(&context.served, &context.namespace, &mut applied)?;
     let says_name = match applied["metadata"].get("name") {
@@ -169,15 +182,13 @@ async fn server_side_apply(
         Some(_) => return Err(nameless(&context.name)),
     };
     let validation = context.query.field_validation()?;
-    for finding in duplicate_fields(&context.served, &decoded.duplicates, validation)? {
+    for finding in duplicate_fields(&decoded.duplicates, validation)? {
         context.warn(finding);
     }
     restrict_to_scope(&context.served.resource, scope, &mut applied);
     let force = context.query.flag("force");
     let writer = Writer::of(context)?;
     let dry_run = context.query.dry_run()?;
-    let schema = context.served.resource.schema.get();
-    let root = schema.as_deref().map(|schema| &*schema.root);
     let api_version = context.served.resource.api_version();
     let named = |error| named_as_sent(error, says_namespace, says_name);
     // A create can lose against another create, an update against a delete; then it is the other's turn.
@@ -185,7 +196,8 @@ async fn server_side_apply(
         let served = context.served.clone();
         let updated = update_object(context, context.key(), scope, &writer, dry_run, |old, versions| {
             let manager = writer.field_manager(&served, &api_version, scope, versions);
-            apply::apply(Some(old), &applied, root, &manager, force).map(Merged::Applied).map_err(named)
+            let merged = apply::apply(Some(old), &applied, root, &manager, force).map_err(named)?;
+            converted(&served, merged, &applied).map(Merged::Applied).map_err(named)
         })
         .await;
         match updated {
@@ -199,7 +211,8 @@ async fn server_side_apply(
         }
         let versions = ServedVersions::of(context.plane, &served);
         let manager = writer.field_manager(&served, &api_version, scope, &versions);
-        let mut created = apply::apply(None, &applied, root, &manager, force).map_err(named)?;
+        let created = apply::apply(None, &applied, root, &manager, force).map_err(named)?;
+        let mut created = converted(&served, created, &applied).map_err(named)?;
         if !says_name {
             return Err(nameless(&context.name));
         }
@@ -215,10 +228,34 @@ async fn server_side_apply(
     Err(modified(&context.served.resource.group_resource(), &context.name))
 }
 
+/// Brings what an apply made into the types of a built-in kind.
+fn converted(served: &ServedResource, mut merged: Value, applied: &Value) -> Result<Value, ApiError> {
+    let Some(typed) = typed_kind(served) else { return Ok(merged) };
+    if typed.canonicalize(&mut merged).wrong_values {
+        typed.convert(&mut merged).map_err(|why| {
+            let ResourceType { group, version, kind, .. } = &*served.resource;
+            ApiError::new(
+                500,
+                "",
+                format!(
+                    "failed to convert new object ({}) to proper version: unable to convert unstructured object to \
+                     {group}/{version}, Kind={kind}: {why}",
+                    apply::describe(applied)
+                ),
+            )
+        })?;
+        typed.canonicalize(&mut merged);
+    }
+    Ok(merged)
+}
+
 /// The message about a body of the wrong shape names the object as the body does: without what it does not say.
 fn named_as_sent(error: ApiError, says_namespace: bool, says_name: bool) -> ApiError {
     let message = &error.status().message;
-    if error.code() != 500 || !message.starts_with("failed to create typed patch object") {
+    let names_object = ["failed to create typed patch object", "failed to convert new object"]
+        .iter()
+        .any(|text| message.starts_with(text));
+    if error.code() != 500 || !names_object {
         return error;
     }
     let parts = message.split_once(" (").and_then(|(start, rest)| Some((start, rest.split_once('/')?)));
@@ -230,22 +267,15 @@ fn named_as_sent(error: ApiError, says_namespace: bool, says_name: bool) -> ApiE
 }
 
 /// Warns of duplicate fields of what is applied, or refuses them. Unknown ones have no type, and are refused for that.
-fn duplicate_fields(
-    served: &ServedResource,
-    duplicates: &[String],
-    validation: FieldValidation,
-) -> Result<Vec<String>, ApiError> {
-    let findings: Vec<String> = duplicates.iter().map(|path| format!("duplicate field {}", quote(path))).collect();
+fn duplicate_fields(duplicates: &[String], validation: FieldValidation) -> Result<Vec<String>, ApiError> {
+    let findings = duplicates.iter().map(|finding| format!("error converting YAML to JSON: {finding}"));
     match validation {
         FieldValidation::Ignore => Ok(Vec::new()),
-        FieldValidation::Strict if !findings.is_empty() => {
-            let (kind, version) = (&served.resource.kind, quote(&served.resource.version));
-            Err(ApiError::bad_request(format!(
-                "{kind} in version {version} cannot be handled as a {kind}: strict decoding error: {}",
-                findings.join(", ")
-            )))
+        FieldValidation::Strict if !duplicates.is_empty() => {
+            let findings: Vec<String> = findings.collect();
+            Err(ApiError::bad_request(format!("error strict decoding YAML: {}", findings.join(", "))))
         }
-        _ => Ok(findings),
+        _ => Ok(findings.collect()),
     }
 }
 
@@ -270,7 +300,7 @@ fn check_applied_type(context: &RequestContext<'_>, applied: &Value) -> Result<(
         };
         return Err(ApiError::bad_request(format!("invalid object type: {version}, Kind={kind}")));
     }
-    check_type(served, applied)
+    Ok(())
 }
 
 /// Fields the endpoint does not write are not applied, so that nobody comes to own them through it.

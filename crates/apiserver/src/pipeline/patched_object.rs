@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::{
     object_completion::unknown_fields,
-    object_decoding::{BodyType, typed_kind},
+    object_decoding::{BodyType, named_type, typed_kind},
     object_type::{conversion_problem, set_type},
     query::FieldValidation,
 };
@@ -21,7 +21,7 @@ use crate::registry::ServedResource;
 pub(super) struct Patch<'a> {
     pub(super) encoding: BodyEncoding,
     pub(super) value: &'a Value,
-    /// Paths of fields that are in it twice.
+    /// What is said of fields that are in it twice.
     pub(super) duplicates: &'a [String],
 }
 
@@ -94,7 +94,7 @@ impl Patch<'_> {
             return Vec::new();
         }
         let prefix = if self.encoding == BodyEncoding::JsonPatch { "json patch " } else { "" };
-        let duplicates = self.duplicates.iter().map(|path| format!("{prefix}duplicate field {}", quote(path)));
+        let duplicates = self.duplicates.iter().map(|finding| format!("{prefix}{finding}"));
         let unknown = match self.encoding {
             BodyEncoding::JsonPatch => unknown_members(self.value),
             _ => Vec::new(),
@@ -119,6 +119,16 @@ impl Patch<'_> {
             patched["apiVersion"] = api_version.into();
             patched["kind"] = kind.into();
         }
+        let why = match named_type(&patched) {
+            Err(why) => Some(why),
+            Ok((named, _)) if named.matches('/').count() > 1 => {
+                Some(format!("unexpected GroupVersion string: {named}"))
+            }
+            Ok(_) => None,
+        };
+        if let Some(why) = why {
+            return Err(invalid_patch(&self.judge(typed, &patched).0, &why));
+        }
         set_type(&mut patched, api_version, kind);
         if let Some(why) = problem(&patched) {
             return Err(invalid_patch(&self.judge(typed, &patched).0, &why));
@@ -128,6 +138,12 @@ impl Patch<'_> {
         let is_refused = validation == FieldValidation::Strict && !findings.is_empty();
         if !fit.wrong_values && !looks_for_unknown && !is_refused {
             return Ok((patched, findings));
+        }
+        if self.encoding == BodyEncoding::StrategicMergePatch && fit.wrong_values {
+            match typed.convert(&mut patched) {
+                Ok(()) => _ = typed.canonicalize(&mut patched),
+                Err(why) => return Err(invalid_patch(&go_text(self.value), &why)),
+            }
         }
         let as_patched = patch_again()?;
         let (shown, why, unknown) = self.judge(typed, &as_patched);
@@ -146,7 +162,8 @@ impl Patch<'_> {
     /// What an error shows, why a value does not fit, and which fields are unknown.
     fn judge(&self, typed: TypedKind, patched: &Value) -> (String, Option<String>, Vec<String>) {
         if self.encoding == BodyEncoding::StrategicMergePatch {
-            return (go_text(self.value), typed.conversion_error(patched), typed.unknown_fields(patched));
+            let why = typed.convert(&mut patched.clone()).err();
+            return (go_text(self.value), why, typed.unknown_fields(patched));
         }
         let touched = match self.encoding {
             BodyEncoding::JsonPatch => Touched::by_json_patch(self.value),
@@ -175,7 +192,8 @@ fn decode_custom(
     let is_other_version = patched["apiVersion"] != served.resource.api_version().as_str();
     let unknown = if is_other_version {
         // nothing but the type and metadata is known of a version that is not there
-        let members = patched.as_object().into_iter().flatten();
+        let group = patched["apiVersion"].as_str().and_then(|version| version.split_once('/')).map(|(group, _)| group);
+        let members = patched.as_object().into_iter().flatten().filter(|_| group == Some(&*served.resource.group));
         members
             .filter(|(name, _)| !matches!(name.as_str(), "apiVersion" | "kind" | "metadata"))
             .map(|(name, _)| format!("unknown field {}", quote(name)))

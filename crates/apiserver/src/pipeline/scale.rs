@@ -20,6 +20,7 @@ use super::{
     patch::read_patch,
     patched_object::Patch,
     presentation::present_value,
+    subresources,
 };
 
 const SCALE: BodyType = BodyType { api_version: "autoscaling/v1", kind: "Scale", go_type: "autoscaling.Scale" };
@@ -67,7 +68,7 @@ pub(crate) async fn handle(
             }
             scale?
         }
-        _ => return Err(ApiError::method_not_supported(&context.served.resource.group_resource(), verb)),
+        _ => return Err(subresources::wrong_method(context, verb)),
     };
     document_response(&context.answer, StatusCode::OK, Document::Value(scale))
 }

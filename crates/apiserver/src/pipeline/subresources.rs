@@ -54,6 +54,16 @@ fn without_subresource(context: &RequestContext<'_>) -> ApiError {
     }
 }
 
+/// 405: of built-in kinds in the words of the router, which knows the methods of each path.
+pub(super) fn wrong_method(context: &RequestContext<'_>, verb: &str) -> ApiError {
+    let resource = &context.served.resource;
+    if resource.custom {
+        ApiError::method_not_supported(&resource.group_resource(), verb)
+    } else {
+        ApiError::method_not_allowed()
+    }
+}
+
 async fn whole_object(
     context: &mut RequestContext<'_>,
     verb: &'static str,
@@ -64,7 +74,7 @@ async fn whole_object(
         "get" => get::get(context).await,
         "update" => update::update_scope(context, body, scope).await,
         "patch" => patch::patch_scope(context, body, scope).await,
-        _ => Err(ApiError::method_not_supported(&context.served.resource.group_resource(), verb)),
+        _ => Err(wrong_method(context, verb)),
     }
 }
 

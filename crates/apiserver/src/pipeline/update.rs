@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::{
     RequestContext, body,
-    create::{create_object, place},
+    create::{create_object, dedup_owners, place},
     get::object_response,
     object_completion::clean_fields,
     object_decoding::decode_resource,
@@ -70,7 +70,7 @@ pub(crate) async fn update_scope(
 }
 
 /// Kinds that cannot be updated unconditionally (`AllowUnconditionalUpdate`).
-fn needs_revision(resource: &kogge_machinery::resource::ResourceType) -> bool {
+pub(super) fn needs_revision(resource: &kogge_machinery::resource::ResourceType) -> bool {
     resource.custom
         || matches!(
             (resource.group.as_str(), resource.plural.as_str()),
@@ -136,6 +136,9 @@ pub(crate) async fn read_object(context: &mut RequestContext<'_>, body: Body) ->
             "the name of the object ({name}) does not match the name on the URL ({})",
             context.name
         )));
+    }
+    if let Some(warning) = dedup_owners(&mut object, "") {
+        context.warn(warning);
     }
     Ok(object)
 }

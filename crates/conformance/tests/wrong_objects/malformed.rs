@@ -7,6 +7,8 @@ use super::seed::Seed;
 mod bodies;
 #[path = "malformed/changes.rs"]
 mod changes;
+#[path = "malformed/damaged_patches.rs"]
+mod damaged_patches;
 #[path = "malformed/options.rs"]
 mod options;
 
@@ -39,10 +41,13 @@ pub(crate) fn all(seeds: &[Seed], choice: Choice) -> Vec<Case> {
         requests.damaged(choice);
         requests.no_objects();
         requests.content_types();
+        requests.encodings();
         requests.yaml();
         requests.protobuf(choice);
         requests.other_objects();
         requests.patches();
+        requests.directives();
+        requests.damaged_patches();
         requests.applies();
         requests.queries();
         requests.deletes();
@@ -71,6 +76,13 @@ impl Requests<'_> {
     /// A create of this body.
     fn post(&mut self, what: &str, content_type: &str, body: impl Into<Vec<u8>>) {
         self.add(what, "POST", format!("{}?dryRun=All", self.seed.at), content_type, body);
+    }
+
+    /// The same with a header more for the last request.
+    fn with_header(&mut self, name: &'static str, value: &str) {
+        if let Some(case) = self.cases.last_mut() {
+            case.headers.push((name, value.to_owned()));
+        }
     }
 
     /// An update with this body.

@@ -58,12 +58,20 @@ static METADATA: LazyLock<SchemaNode> = LazyLock::new(|| {
             ..SchemaNode::default()
         })
     };
+    // absent, it is empty
+    let required_text = || {
+        Arc::new(SchemaNode {
+            schema_type: "string".to_owned(),
+            default: Some(Value::from("")),
+            ..SchemaNode::default()
+        })
+    };
     let owner = Arc::new(SchemaNode {
         schema_type: "object".to_owned(),
         atomic_map: true,
         properties: ["apiVersion", "kind", "name", "uid"]
             .into_iter()
-            .map(|name| (name.to_owned(), scalar("string")))
+            .map(|name| (name.to_owned(), required_text()))
             .chain(["blockOwnerDeletion", "controller"].map(|name| (name.to_owned(), scalar("boolean"))))
             .collect(),
         ..SchemaNode::default()
@@ -271,8 +279,10 @@ impl<'s> Type<'s> {
     }
 }
 
-fn has_format(node: &SchemaNode) -> bool {
-    node.value_validation.as_ref().is_some_and(|validation| validation.format.is_some())
+/// Whether nothing but texts are of this type. Bytes have a format and are texts.
+fn is_plain_text(node: &SchemaNode) -> bool {
+    let format = node.value_validation.as_ref().and_then(|validation| validation.format.as_ref());
+    node.schema_type == "string" && format.is_none_or(|(name, _)| name == "byte")
 }
 
 /// The places of a value, such as `.spec.list[0]`, that are owned as a whole. Members of maps that are no declared fields
@@ -325,11 +335,8 @@ fn validate_at(own: Type<'_>, value: &Value, path: &mut String, errors: &mut Vec
                 ("integer" | "number", _) => format!("expected numeric (int or float), got {}", go_type(value)),
                 ("boolean", _) => format!("expected boolean, got &{{{}}}", go_text(value)),
                 // Texts with a format are untyped scalars.
-                ("string", _) if !has_format(node) => {
-                    format!("expected string, got &value.valueUnstructured{{Value:{}}}", go_syntax(value))
-                }
-                (_, Value::String(_) | Value::Number(_) | Value::Bool(_)) => return,
-                ("string", _) => {
+                (_, Value::String(_) | Value::Number(_) | Value::Bool(_)) if !is_plain_text(node) => return,
+                ("string", _) if is_plain_text(node) => {
                     format!("expected string, got &value.valueUnstructured{{Value:{}}}", go_syntax(value))
                 }
                 _ => format!("expected any scalar, got &{{{}}}", go_text(value)),

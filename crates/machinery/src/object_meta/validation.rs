@@ -349,6 +349,21 @@ pub fn validate_field_manager(field: &str, manager: &str) -> Vec<FieldError> {
     errors
 }
 
+/// Removes owner references that are there twice, and answers the uids of those.
+pub fn dedup_owner_references(object: &mut Value) -> Vec<String> {
+    let Some(Value::Array(references)) = object.pointer_mut("/metadata/ownerReferences") else { return Vec::new() };
+    let (mut kept, mut repeated): (Vec<Value>, Vec<String>) = (Vec::with_capacity(references.len()), Vec::new());
+    for reference in references.drain(..) {
+        if kept.contains(&reference) {
+            repeated.push(reference["uid"].as_str().unwrap_or_default().to_owned());
+        } else {
+            kept.push(reference);
+        }
+    }
+    *references = kept;
+    repeated
+}
+
 /// Warnings about finalizers that `new` has and `old` has not, and that lack a domain: two controllers could choose the
 /// same. For custom kinds.
 pub fn finalizer_warnings(new: &Value, old: Option<&Value>) -> Vec<String> {

@@ -4,9 +4,15 @@ use serde_json::Value;
 
 use super::MAXIMUM_JSON_PATCH_OPERATIONS;
 use crate::{
+    nesting::{MAXIMUM_DEPTH, is_deeper_than},
     status_error::{ApiError, quote},
     typed_object::json_kind,
 };
+
+/// So many bytes of JSON may be copied by all operations together (the real server's `JSONPatchMaxCopyBytes`).
+const MAXIMUM_COPIED: usize = 3 * 1024 * 1024;
+/// No operation makes the document deeper; what the object's type does not know may be deeper than the object may be.
+const MAXIMUM_LEVELS: usize = 4 * MAXIMUM_DEPTH;
 
 /// Why a patch was not applied.
 #[derive(Clone, Debug, PartialEq)]
@@ -41,9 +47,9 @@ pub(super) fn apply(object: &Value, patch: &Value) -> Result<Value, JsonPatchErr
         ))));
     }
     operations.iter().try_for_each(check_types)?;
-    let mut document = object.clone();
+    let (mut document, mut copied) = (object.clone(), 0);
     for operation in operations {
-        apply_one(&mut document, operation)?;
+        apply_one(&mut document, operation, &mut copied)?;
     }
     Ok(document)
 }
@@ -78,7 +84,8 @@ pub(super) fn unknown_members(patch: &Value) -> Vec<String> {
     unknown.map(|(index, name)| format!("[{index}].{name}")).collect()
 }
 
-fn apply_one(document: &mut Value, operation: &Value) -> Result<(), JsonPatchError> {
+/// Applies an operation; `copied` counts the bytes all of them copy.
+fn apply_one(document: &mut Value, operation: &Value, copied: &mut usize) -> Result<(), JsonPatchError> {
     let text = |key: &str| {
         let found = operation.get(key).and_then(Value::as_str);
         found.ok_or_else(|| JsonPatchError::Apply(format!("operation, missing {key} field")))
@@ -91,6 +98,13 @@ fn apply_one(document: &mut Value, operation: &Value) -> Result<(), JsonPatchErr
     let missing = |what: &str, path: &str| {
         format!("{name} operation does not apply: doc is missing {what}: {path}: missing value")
     };
+    let fits = |value: &Value| {
+        let is_deeper = path.len() > MAXIMUM_LEVELS || is_deeper_than(value, MAXIMUM_LEVELS - path.len());
+        if is_deeper { Err("the document is nested too deeply".to_owned()) } else { Ok(()) }
+    };
+    if let Some(value) = operation.get("value") {
+        fits(value).map_err(JsonPatchError::Apply)?;
+    }
     let outcome = match name {
         "add" => match container(document, &path) {
             Some((into, key)) => {
@@ -120,8 +134,17 @@ fn apply_one(document: &mut Value, operation: &Value) -> Result<(), JsonPatchErr
         "copy" => {
             let source = text("from")?;
             let from = pointer(source)?;
-            match get_or_null(document, &from) {
+            // The document as a whole is not copied.
+            match if from.is_empty() { None } else { get_or_null(document, &from) } {
                 Some(Ok(found)) => {
+                    *copied += found.to_string().len();
+                    if *copied > MAXIMUM_COPIED {
+                        return Err(JsonPatchError::Apply(format!(
+                            "Unable to complete the copy, the accumulated size increase of copy is {copied}, exceeding \
+                             the limit {MAXIMUM_COPIED}"
+                        )));
+                    }
+                    fits(found).map_err(JsonPatchError::Apply)?;
                     let found = found.clone();
                     match container(document, &path) {
                         Some((into, key)) => {
@@ -146,6 +169,7 @@ fn apply_one(document: &mut Value, operation: &Value) -> Result<(), JsonPatchErr
                     }
                     None => Err(missing("from path", source)),
                 };
+                let taken = taken.and_then(|taken| fits(&taken).map(|()| taken));
                 taken.and_then(|taken| match container(document, &path) {
                     Some((into, key)) => {
                         add(into, key, taken).map_err(|why| format!("error in move for path: '{shown}': {why}"))

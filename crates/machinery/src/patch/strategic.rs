@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::schema::{SchemaNode, messages::go_text};
 use crate::status_error::ApiError;
+use crate::typed_object::json_kind;
 
 const DIRECTIVE: &str = "$patch";
 const RETAIN_KEYS: &str = "$retainKeys";
@@ -70,7 +71,6 @@ fn merge_map(
         None => {}
         Some(Value::String(directive)) if directive == "replace" => return Ok(patch),
         Some(Value::String(directive)) if directive == "delete" => return Ok(Map::new()),
-        Some(Value::String(directive)) if directive == "merge" => {}
         Some(other) => {
             patch.insert(DIRECTIVE.to_owned(), other.clone());
             return Err(bad_directive(&other, &Value::Object(patch)));
@@ -89,14 +89,10 @@ fn merge_map(
         }
         let merged = match (original.remove(&key), change) {
             (Some(Value::Array(items)), Value::Array(deleted)) if delete_list => {
+                check_item_types(&items, &deleted)?;
                 Some(Value::Array(items.into_iter().filter(|item| !deleted.contains(item)).collect()))
             }
-            (current, change) if delete_list => {
-                if !change.is_array() {
-                    return Err(ApiError::bad_request("delete list of primitives in the patch is not a list"));
-                }
-                current
-            }
+            (current, _) if delete_list => current,
             (Some(Value::Object(current)), Value::Object(change)) => {
                 let field = field(schema, &key, false);
                 Some(Value::Object(if field.replace { change } else { merge_map(current, change, field.schema)? }))
@@ -136,19 +132,18 @@ fn merge_ordered_lists(
 ) -> Result<(), ApiError> {
     let directives: Vec<String> = patch.keys().filter(|key| key.starts_with(SET_ELEMENT_ORDER)).cloned().collect();
     for directive in directives {
-        let malformed = || ApiError::bad_request("invalid patch format of setElementOrder list");
-        let Some(Value::Array(order)) = patch.remove(&directive) else { return Err(malformed()) };
+        let order = match patch.remove(&directive).unwrap_or_default() {
+            Value::Array(order) => order,
+            other => return Err(no_list(&other)),
+        };
         let key = directive.trim_start_matches(SET_ELEMENT_ORDER);
         let field = field(schema, key, true);
         let list = |value: Option<&Value>| match value {
-            None | Some(Value::Null) => Ok(None),
+            None => Ok(None),
             Some(Value::Array(items)) => Ok(Some(items.clone())),
-            Some(_) => Err(malformed()),
+            Some(other) => Err(no_list(other)),
         };
         let (server, change) = (list(original.get(key))?, list(patch.get(key))?);
-        if change.is_none() && patch.contains_key(key) {
-            continue; // the list is deleted, there is nothing to order
-        }
         if let Some(change) = &change {
             check_order(change, &order, field.merge_key)?;
         }
@@ -166,6 +161,18 @@ fn merge_ordered_lists(
         original.insert(key.to_owned(), Value::Array(ordered));
     }
     Ok(())
+}
+
+/// A value where a list has to be.
+fn no_list(value: &Value) -> ApiError {
+    let found = match value {
+        Value::Null => "%!s(<nil>)",
+        Value::Number(number) if number.is_f64() => "float64",
+        Value::Number(_) => "int64",
+        Value::Object(_) => "map[string]interface {}",
+        other => json_kind(other),
+    };
+    failed(format!("expected a []interface {{}}, but received a {found}"))
 }
 
 fn into_list(value: Value) -> Option<Vec<Value>> {
@@ -229,18 +236,30 @@ fn check_order(change: &[Value], order: &[Value], merge_key: Option<&str>) -> Re
     Ok(())
 }
 
+/// The items of both lists have to be of one type of Go, which is no list.
+fn check_item_types(server: &[Value], change: &[Value]) -> Result<(), ApiError> {
+    let type_of = |item: &Value| match item {
+        Value::Number(number) if number.is_f64() => "float64",
+        other => json_kind(other),
+    };
+    let mut items = server.iter().chain(change);
+    let Some(first) = items.next() else { return Ok(()) };
+    if first.is_array() {
+        return Err(ApiError::unprocessable());
+    }
+    if items.any(|item| type_of(item) != type_of(first)) {
+        let lists = Value::Array(vec![server.to_vec().into(), change.to_vec().into()]);
+        return Err(failed(format!("list element types are not identical: {}", go_text(&lists))));
+    }
+    Ok(())
+}
+
 fn merge_list(server: Vec<Value>, change: Vec<Value>, field: &Field<'_>) -> Result<Vec<Value>, ApiError> {
     if server.is_empty() && change.is_empty() {
         return Ok(server);
     }
+    check_item_types(&server, &change)?;
     let maps = server.first().or(change.first()).is_some_and(Value::is_object);
-    if server.iter().chain(&change).any(|item| item.is_object() != maps || item.is_array()) {
-        if server.iter().chain(&change).any(Value::is_array) {
-            return Err(ApiError::unprocessable());
-        }
-        let lists = Value::Array(vec![server.into(), change.into()]);
-        return Err(failed(format!("list element types are not identical: {}", go_text(&lists))));
-    }
     if !maps {
         let mut union: Vec<Value> = Vec::with_capacity(server.len() + change.len());
         for item in server.iter().chain(&change) {

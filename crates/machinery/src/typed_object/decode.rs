@@ -3,7 +3,7 @@
 
 mod literal;
 
-use std::fmt::Write as _;
+use std::{collections::HashSet, fmt::Write as _};
 
 use serde_json::{Map, Value};
 
@@ -11,14 +11,12 @@ use self::literal::{Literal, generic};
 use super::{bytes, json_kind, time};
 use crate::{
     go_types::{Shape, StructId, TypeId, table},
+    nesting::MAXIMUM_DEPTH,
     quantity,
 };
 
 /// So many strict findings are told at most.
 const MAXIMUM_FINDINGS: usize = 100;
-/// Values nested deeper are not built.
-const MAXIMUM_DEPTH: usize = 128;
-
 /// What was read.
 #[derive(Debug, PartialEq)]
 pub(super) struct Read {
@@ -32,20 +30,25 @@ pub(super) struct Read {
 /// # Errors
 /// Go's text for the first value that does not fit.
 pub(super) fn read(id: StructId, data: &[u8]) -> Result<Read, String> {
-    read_struct(id, data).map_err(|misfit| misfit.to_string())
+    read_struct(id, data, 0).map_err(|misfit| misfit.to_string())
 }
 
-fn read_struct(id: StructId, data: &[u8]) -> Result<Read, PlacedMisfit> {
-    let mut reader = Reader {
-        data,
-        at: 0,
-        depth: 0,
-        error: None,
-        findings: Vec::new(),
-        inside: None,
-        fields: Vec::new(),
-        path: String::new(),
-    };
+/// Reads `data`, which is valid JSON, whatever it is.
+///
+/// # Errors
+/// Go's text for a number that is too large.
+pub(super) fn read_anything(data: &[u8]) -> Result<Read, String> {
+    let mut reader = Reader { looks_everywhere: true, ..Reader::of(data) };
+    let value = reader.value(Target::Anything, None).map_err(|misfit| reader.place(misfit).to_string())?;
+    match reader.error {
+        Some(error) => Err(error.to_string()),
+        None => Ok(Read { value, findings: reader.findings }),
+    }
+}
+
+/// As [`read`], for a struct that is so many levels below the whole.
+fn read_struct(id: StructId, data: &[u8], depth: usize) -> Result<Read, PlacedMisfit> {
+    let mut reader = Reader { depth, ..Reader::of(data) };
     match reader.value(Target::Struct(id), None) {
         Err(misfit) => Err(reader.place(misfit)),
         Ok(value) => match reader.error {
@@ -115,6 +118,8 @@ struct Reader<'d> {
     data: &'d [u8],
     at: usize,
     depth: usize,
+    /// Whether duplicate fields are looked for where nothing is known of the type.
+    looks_everywhere: bool,
     /// The first error that does not end the reading.
     error: Option<PlacedMisfit>,
     findings: Vec<String>,
@@ -126,7 +131,21 @@ struct Reader<'d> {
     path: String,
 }
 
-impl Reader<'_> {
+impl<'d> Reader<'d> {
+    fn of(data: &'d [u8]) -> Self {
+        Self {
+            data,
+            at: 0,
+            depth: 0,
+            looks_everywhere: false,
+            error: None,
+            findings: Vec::new(),
+            inside: None,
+            fields: Vec::new(),
+            path: String::new(),
+        }
+    }
+
     /// An error with the place the reader is at.
     fn place(&self, misfit: Misfit) -> PlacedMisfit {
         let mut fields = self.fields.clone();
@@ -157,13 +176,42 @@ impl Reader<'_> {
         self.data.get(self.at).copied().unwrap_or_default()
     }
 
-    /// Reads the next value; `old` is what the same field held before, in case of duplicates.
-    fn value(&mut self, target: Target, old: Option<Value>) -> Result<Value, Misfit> {
-        self.depth += 1;
-        if self.depth > MAXIMUM_DEPTH {
-            return Err(Misfit::Other("exceeded max depth".to_owned()));
+    /// Goes past the next value, however deep it is.
+    fn skip(&mut self) {
+        let mut open = 0_usize;
+        loop {
+            match self.peek() {
+                b'{' | b'[' => {
+                    open += 1;
+                    self.at += 1;
+                }
+                b'}' | b']' => {
+                    open = open.saturating_sub(1);
+                    self.at += 1;
+                }
+                b',' | b':' => self.at += 1,
+                _ => drop(self.next_literal()),
+            }
+            if open == 0 || self.at >= self.data.len() {
+                return;
+            }
         }
-        let read = match self.peek() {
+    }
+
+    /// Reads the next value; `old` is what the same field held before, in case of duplicates. What is nested too deeply is
+    /// read as empty.
+    fn value(&mut self, target: Target, old: Option<Value>) -> Result<Value, Misfit> {
+        let first = self.peek();
+        if matches!(target, Target::Nothing) {
+            self.skip();
+            return Ok(Value::Null);
+        }
+        if self.depth >= MAXIMUM_DEPTH && matches!(first, b'{' | b'[') {
+            self.skip();
+            return Ok(if first == b'{' { Value::Object(Map::new()) } else { Value::Array(Vec::new()) });
+        }
+        self.depth += 1;
+        let read = match first {
             b'{' => self.object(target, old),
             b'[' => self.array(target, old),
             _ => self.literal(target, old),
@@ -209,7 +257,7 @@ impl Reader<'_> {
         let start = self.at;
         self.value(Target::Nothing, None)?;
         let data = self.data.get(start..self.at).unwrap_or_default();
-        match read_struct(table().schema_props, data) {
+        match read_struct(table().schema_props, data, self.depth) {
             Ok(read) => Ok(read.value),
             Err(PlacedMisfit { misfit: Misfit::Type { value, go_type, .. }, fields, .. }) => {
                 Err(Misfit::Type { value, go_type, below: fields })
@@ -223,7 +271,7 @@ impl Reader<'_> {
             Some(Value::Object(members)) if id.is_some() || entry.is_some() => members,
             _ => Map::new(),
         };
-        let mut seen: Vec<String> = Vec::new();
+        let mut seen: HashSet<String> = HashSet::new();
         let (inside, depth, path) = (self.inside, self.fields.len(), self.path.len());
         self.at += 1;
         while self.peek() != b'}' {
@@ -253,13 +301,21 @@ impl Reader<'_> {
                     self.enter(&name);
                     Target::Type(entry)
                 }
-                (None, None) => Target::Anything,
+                (None, None) => {
+                    if self.looks_everywhere {
+                        if seen.contains(&name) {
+                            self.find("duplicate", &name);
+                        }
+                        self.enter(&name);
+                    }
+                    Target::Anything
+                }
             };
             let old = if id.is_some() { members.remove(&name) } else { None };
             let value = self.value(target, old)?;
             if !matches!(target, Target::Nothing) {
                 members.insert(name.clone(), value);
-                seen.push(name);
+                seen.insert(name);
             }
             self.inside = inside;
             self.fields.truncate(depth);
@@ -315,7 +371,7 @@ impl Reader<'_> {
         let path = self.path.len();
         self.at += 1;
         while self.peek() != b']' {
-            if let Target::Type(_) = target {
+            if self.looks_everywhere || matches!(target, Target::Type(_)) {
                 // Writing to a string cannot fail.
                 let _ = write!(self.path, "[{}]", items.len());
             }
@@ -387,7 +443,15 @@ impl Reader<'_> {
         let literal = self.next_literal();
         let source = String::from_utf8_lossy(self.data.get(start..self.at).unwrap_or_default()).into_owned();
         let (shape, go_type) = Self::shape(target);
-        let Some(shape) = shape else { return Ok(generic(literal)) };
+        let Some(shape) = shape else {
+            if let Literal::Number(number) = &literal
+                && matches!(target, Target::Anything)
+                && !number.parse().is_ok_and(f64::is_finite)
+            {
+                self.save(Misfit::of(&format!("number {number}"), "float64"));
+            }
+            return Ok(generic(literal));
+        };
         let named = |value: &str| Misfit::of(value, &go_type);
         let sent = match &literal {
             Literal::Null => "null",

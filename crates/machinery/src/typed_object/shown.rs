@@ -147,7 +147,7 @@ fn type_at(kind: StructId, path: &str) -> Option<TypeId> {
 }
 
 /// What Go calls a field.
-fn go_name(name: &str) -> String {
+pub(super) fn go_name(name: &str) -> String {
     let is_end = |rest: &str| matches!(rest, "" | "s") || rest.starts_with(|next: char| next.is_ascii_uppercase());
     let initialism = INITIALISMS
         .iter()

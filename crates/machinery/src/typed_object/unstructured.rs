@@ -1,4 +1,4 @@
-//! Maps into structs by reflection, as strategic merge patches do it: the errors of apimachinery's
+//! Maps into structs by reflection, as strategic merge patches and applies do it: the errors of apimachinery's
 //! `DefaultUnstructuredConverter`.
 
 use serde_json::Value;
@@ -9,15 +9,19 @@ use crate::{
     quantity,
 };
 
-/// The first value that does not fit, in the order of the struct's fields.
-pub(super) fn error(id: StructId, value: &Value) -> Option<String> {
-    let Value::Object(members) = value else {
-        return (!value.is_null()).then(|| format!("cannot restore struct from: {}", go_kind(value)));
+/// Gives values the form of their types. The error is the first value that does not fit, in the order of the struct's
+/// fields.
+pub(super) fn convert(id: StructId, value: &mut Value) -> Result<(), String> {
+    let members = match value {
+        Value::Object(members) => members,
+        Value::Null => return Ok(()),
+        other => return Err(format!("cannot restore struct from: {}", go_kind(other))),
     };
-    let mut fields: Vec<(&Field, &Value)> =
-        table().fields(id).iter().filter_map(|field| Some((field, members.get(field.name)?))).collect();
-    fields.sort_by_key(|(field, _)| field.order);
-    fields.into_iter().find_map(|(field, value)| error_of(field.value, value))
+    let mut fields: Vec<&Field> = table().fields(id).iter().filter(|field| members.contains_key(field.name)).collect();
+    fields.sort_by_key(|field| field.order);
+    fields
+        .into_iter()
+        .try_for_each(|field| members.get_mut(field.name).map_or(Ok(()), |value| convert_to(field.value, value)))
 }
 
 /// `reflect.Kind` of a decoded JSON value.
@@ -33,78 +37,99 @@ fn go_kind(value: &Value) -> &'static str {
     }
 }
 
-fn error_of(id: TypeId, value: &Value) -> Option<String> {
+/// A number as an integer of a type: what is beyond it is lost, as processors do it.
+#[expect(clippy::cast_possible_truncation, reason = "as in Go")]
+fn integer(number: &serde_json::Number, shape: Shape) -> Option<i64> {
+    let number = match (number.as_i64(), number.as_f64()) {
+        (Some(integer), _) => integer,
+        (None, Some(float)) if float.fract() != 0.0 => return None,
+        (None, Some(float)) if float.abs() < 9_223_372_036_854_775_808.0 => float as i64,
+        _ => i64::MIN,
+    };
+    Some(if shape == Shape::Int32 { i64::from(number as i32) } else { number })
+}
+
+fn convert_to(id: TypeId, value: &mut Value) -> Result<(), String> {
     if value.is_null() {
-        return None;
+        return Ok(());
     }
     let kind = go_kind(value);
-    let unmarshal = |into: &str| {
+    let unmarshal = |value: &Value, into: &str| {
         let sent = match value {
             Value::Number(number) if into == "int32" => format!("number {number}"),
             other => json_kind(other).to_owned(),
         };
-        Some(format!("json: cannot unmarshal {sent} into Go value of type {into}"))
+        Err(format!("json: cannot unmarshal {sent} into Go value of type {into}"))
     };
-    match table().shape(id) {
-        Shape::Pointer(inner) => error_of(inner, value),
-        Shape::Struct(id) => error(id, value),
-        Shape::List(item) => match value {
-            Value::Array(items) => items.iter().find_map(|value| error_of(item, value)),
-            _ => Some(format!("cannot restore slice from {kind}")),
-        },
-        Shape::Strings => match value {
-            Value::Array(items) => items.iter().find(|item| !item.is_string() && !item.is_null()).map(|item| {
-                let kind = go_kind(item);
-                if kind == "int64" {
-                    format!("cannot convert {kind} to string")
-                } else {
-                    "unrecognized type: string".to_owned()
-                }
-            }),
-            _ => Some(format!("cannot restore slice from {kind}")),
-        },
-        Shape::Bytes => match value {
-            Value::String(text) => {
-                super::bytes::check(text).err().map(|at| format!("illegal base64 data at input byte {at}"))
-            }
-            Value::Array(_) => None,
-            _ => Some(format!("cannot restore slice from {kind}")),
-        },
-        Shape::Map(entry) => match value {
-            Value::Object(members) => members.values().find_map(|value| error_of(entry, value)),
-            _ => Some(format!("cannot restore map from {kind}")),
-        },
-        Shape::String => match value {
-            Value::String(_) => None,
-            Value::Number(number) if number.is_i64() => {
-                Some(format!("cannot convert int64 to {}", table().go_name(id)))
-            }
-            _ => Some("unrecognized type: string".to_owned()),
-        },
-        Shape::Bool => (!value.is_boolean()).then(|| "unrecognized type: bool".to_owned()),
-        shape @ (Shape::Int32 | Shape::Int64 | Shape::Float64) => {
-            let name = table().go_name(id);
-            match value {
-                Value::Number(number) if shape == Shape::Float64 || number.is_i64() => None,
-                Value::Number(number) if number.as_f64().is_some_and(|float| float.fract() == 0.0) => None,
-                Value::Number(_) => Some(format!("cannot convert float64 to {name}")),
-                _ => Some(format!("unrecognized type: {name}")),
+    match (table().shape(id), &mut *value) {
+        (Shape::Pointer(inner), _) => convert_to(inner, value),
+        (Shape::Struct(id), _) => convert(id, value),
+        (Shape::List(item), Value::Array(items)) => items.iter_mut().try_for_each(|value| convert_to(item, value)),
+        (Shape::Strings, Value::Array(items)) => {
+            let wrong = items.iter().map(go_kind).find(|kind| !matches!(*kind, "string" | "invalid"));
+            match wrong {
+                None => Ok(()),
+                Some("int64") => Err("cannot convert int64 to string".to_owned()),
+                Some(_) => Err("unrecognized type: string".to_owned()),
             }
         }
-        shape @ (Shape::Time | Shape::MicroTime) => match value {
-            Value::String(text) => time::parse(text, shape == Shape::MicroTime).err(),
-            _ => unmarshal("string"),
+        (Shape::Bytes, Value::String(text)) => {
+            let illegal = |at| format!("error decoding from json: illegal base64 data at input byte {at}");
+            super::bytes::check(text).map(drop).map_err(illegal)
+        }
+        (Shape::Bytes, Value::Array(items)) => {
+            use base64::Engine as _;
+            let mut bytes = Vec::with_capacity(items.len());
+            for item in items {
+                let byte = match item {
+                    Value::Null => Some(0),
+                    Value::Number(number) => match integer(number, Shape::Int64) {
+                        None => return Err("cannot convert float64 to uint8".to_owned()),
+                        Some(number) => u8::try_from(number & 0xff).ok(),
+                    },
+                    _ => None,
+                };
+                bytes.push(byte.ok_or("unrecognized type: uint8")?);
+            }
+            *value = base64::engine::general_purpose::STANDARD.encode(bytes).into();
+            Ok(())
+        }
+        (Shape::List(_) | Shape::Strings | Shape::Bytes, _) => Err(format!("cannot restore slice from {kind}")),
+        (Shape::Map(entry), Value::Object(members)) => {
+            members.values_mut().try_for_each(|value| convert_to(entry, value))
+        }
+        (Shape::Map(_), _) => Err(format!("cannot restore map from {kind}")),
+        (Shape::String | Shape::IntOrString, Value::String(_))
+        | (Shape::Bool, Value::Bool(_))
+        | (Shape::Float64, Value::Number(_))
+        | (Shape::Json | Shape::SchemaOrBool | Shape::SchemaOrArray | Shape::SchemaOrStrings, _) => Ok(()),
+        (Shape::String, Value::Number(number)) if number.is_i64() => {
+            Err(format!("cannot convert int64 to {}", table().go_name(id)))
+        }
+        (Shape::String, _) => Err("unrecognized type: string".to_owned()),
+        (Shape::Bool, _) => Err("unrecognized type: bool".to_owned()),
+        (shape @ (Shape::Int32 | Shape::Int64), Value::Number(number)) => match integer(number, shape) {
+            Some(number) => {
+                *value = number.into();
+                Ok(())
+            }
+            None => Err(format!("cannot convert float64 to {}", table().go_name(id))),
         },
-        Shape::Quantity => {
+        (Shape::Int32 | Shape::Int64 | Shape::Float64, _) => Err(format!("unrecognized type: {}", table().go_name(id))),
+        (shape @ (Shape::Time | Shape::MicroTime), Value::String(text)) => {
+            time::parse(text, shape == Shape::MicroTime).map(drop)
+        }
+        (Shape::Time | Shape::MicroTime, value) => unmarshal(value, "string"),
+        (Shape::Quantity, value) => {
             let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-            quantity::canonical(&text).err().map(str::to_owned)
+            quantity::canonical(&text).map(drop).map_err(str::to_owned)
         }
-        Shape::IntOrString => match value {
-            Value::String(_) => None,
-            Value::Number(number) if number.as_i64().is_some_and(|number| i32::try_from(number).is_ok()) => None,
-            _ => unmarshal("int32"),
-        },
-        Shape::Json | Shape::SchemaOrBool | Shape::SchemaOrArray | Shape::SchemaOrStrings => None,
+        (Shape::IntOrString, Value::Number(number))
+            if number.as_i64().is_some_and(|number| i32::try_from(number).is_ok()) =>
+        {
+            Ok(())
+        }
+        (Shape::IntOrString, value) => unmarshal(value, "int32"),
     }
 }
 

@@ -141,9 +141,51 @@ impl Requests<'_> {
             ["application/xml", "text/html", "application/json;as=Table;v=v2;g=meta.k8s.io", "x", "application/yaml"]
         {
             self.post(&format!("accepting {accept:?}"), JSON, text.clone());
-            if let Some(case) = self.cases.last_mut() {
-                case.headers.push(("accept", accept.to_owned()));
+            self.with_header("accept", accept);
+        }
+    }
+
+    /// Bodies that are encoded otherwise than they say, or than anybody reads.
+    pub(super) fn encodings(&mut self) {
+        let text = self.text();
+        let zipped: &[u8] =
+            &[31, 139, 8, 0, 0, 0, 0, 0, 2, 3, 171, 86, 74, 84, 178, 50, 172, 5, 0, 175, 172, 27, 86, 7, 0, 0, 0];
+        for encoding in ["gzip", "br", "identity", "deflate"] {
+            for (what, body) in [
+                ("plain text", text.as_bytes()),
+                ("a zipped text", zipped),
+                ("the beginning of a zipped text", &zipped[..zipped.len() / 2]),
+                ("nothing", b""),
+            ] {
+                self.post(&format!("{what} with content-encoding {encoding}"), JSON, body);
+                self.with_header("content-encoding", encoding);
             }
+        }
+        for charset in ["utf-8", "UTF-16", "latin1", "\"utf-8\"", ""] {
+            self.post(&format!("with charset {charset}"), &format!("{JSON}; charset={charset}"), text.clone());
+            self.put(&format!("with charset {charset}"), &format!("{YAML};charset={charset}"), text.clone());
+        }
+        let wide = |bytes: fn(u16) -> [u8; 2]| text.encode_utf16().flat_map(bytes).collect::<Vec<u8>>();
+        let marked = |mark: &[u8], rest: &[u8]| [mark, rest].concat();
+        for (what, body) in [
+            ("UTF-8 with a byte order mark", marked(b"\xef\xbb\xbf", text.as_bytes())),
+            ("UTF-16 of little ends", marked(b"\xff\xfe", &wide(u16::to_le_bytes))),
+            ("UTF-16 of big ends", marked(b"\xfe\xff", &wide(u16::to_be_bytes))),
+            ("UTF-16 without a mark", wide(u16::to_le_bytes)),
+            ("UTF-16 that ends too early", marked(b"\xff\xfe", &wide(u16::to_le_bytes)[1..])),
+        ] {
+            self.post(&format!("{what} as JSON"), JSON, body.clone());
+            self.post(&format!("{what} as YAML"), YAML, body);
+        }
+        for (part, octets) in
+            [&b"\xff"[..], b"\xc0\x80", b"\xe2\x28", b"\xe2", b"\xed\xa0\x80", b"\x7f", b"\x00", b"\xc2\x85"]
+                .iter()
+                .enumerate()
+        {
+            let body = [&b"metadata: {name: other, annotations: {a: \""[..], octets, b"\"}}"].concat();
+            self.post(&format!("{part}: octets {octets:x?} in YAML"), YAML, body);
+            let body = [&b"{\"metadata\":{\"name\":\"other\",\"annotations\":{\"a\":\""[..], octets, b"\"}}}"].concat();
+            self.post(&format!("{part}: octets {octets:x?} in JSON"), JSON, body);
         }
     }
 
@@ -175,6 +217,33 @@ impl Requests<'_> {
             "metadata: {name: 2026-01-02}",
             "@",
             "`",
+            "a: |\n  x\n b: c",
+            "a: >\n",
+            "- a\n-b",
+            "a:\n\t- b",
+            "a: [b, c",
+            "a: {b: c]",
+            "a: b\nc",
+            "key: *",
+            "a: !<x b",
+            "a: !!",
+            "%TAG ! x\na: b",
+            "<<: 5\na: b",
+            "a: &a\n  b: *a",
+            "a: 0x\nb: 0o7\nc: 1__0\nd: .5",
+            "metadata: {name: other, labels: {a: no}}",
+            "metadata: {name: other, labels: {a: 0x10}}",
+            "metadata: {name: other, labels: {a: ~}}",
+            "metadata: {name: other, annotations: {a: !!binary /w==}}",
+            "metadata: {name: other, creationTimestamp: 2026-01-02}",
+            "true: 1\n1.5: 2\n.inf: 3",
+            "a: .nan",
+            "...",
+            "---",
+            "# nothing",
+            "a: 1 # \u{e9}\nb: \"\\q\"",
+            "a: \"\\ud800\"",
+            "\"a\": 1 \"b\": 2",
         ];
         for document in documents {
             self.post(&format!("YAML {document:?}"), YAML, document);
