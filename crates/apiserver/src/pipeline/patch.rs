@@ -231,7 +231,7 @@ async fn server_side_apply(
 /// Brings what an apply made into the types of a built-in kind.
 fn converted(served: &ServedResource, mut merged: Value, applied: &Value) -> Result<Value, ApiError> {
     let Some(typed) = typed_kind(served) else { return Ok(merged) };
-    if typed.canonicalize(&mut merged).wrong_values {
+    if typed.canonicalize_sent(&mut merged).wrong_values {
         typed.convert(&mut merged).map_err(|why| {
             let ResourceType { group, version, kind, .. } = &*served.resource;
             ApiError::new(
@@ -244,7 +244,7 @@ fn converted(served: &ServedResource, mut merged: Value, applied: &Value) -> Res
                 ),
             )
         })?;
-        typed.canonicalize(&mut merged);
+        typed.canonicalize_sent(&mut merged);
     }
     Ok(merged)
 }

@@ -141,7 +141,7 @@ impl Patch<'_> {
         }
         if self.encoding == BodyEncoding::StrategicMergePatch && fit.wrong_values {
             match typed.convert(&mut patched) {
-                Ok(()) => _ = typed.canonicalize(&mut patched),
+                Ok(()) => _ = typed.canonicalize_sent(&mut patched),
                 Err(why) => return Err(invalid_patch(&go_text(self.value), &why)),
             }
         }
