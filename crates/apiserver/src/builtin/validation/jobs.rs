@@ -16,6 +16,8 @@ use super::{
     text::{domain_path, label_selector, qualified_name},
 };
 
+mod indexes;
+
 const INDEXED: &str = "Indexed";
 const MAX_INDEXES: i64 = 100_000;
 
@@ -283,7 +285,7 @@ fn success_policy(policy: &Field<'_>, completions: i64, errors: &mut Errors) {
         if !count.is_set() && !indexes.is_set() {
             errors.required(&rule, "at least one of succeededCount or succeededIndexes must be specified");
         }
-        let total = match indexes_total(indexes.text(), completions) {
+        let total = match indexes::total(indexes.text(), completions) {
             Ok(total) => total,
             Err(problem) => {
                 errors.invalid(&indexes, &format!("error parsing succeededIndexes: {problem}"));
@@ -302,42 +304,6 @@ fn success_policy(policy: &Field<'_>, completions: i64, errors: &mut Errors) {
             errors.invalid(&count, &detail);
         }
     }
-}
-
-/// How many indexes `0,2-4` names.
-fn indexes_total(text: &str, completions: i64) -> Result<i64, String> {
-    let index = |text: &str| {
-        let index: i64 =
-            text.parse().map_err(|_| format!("cannot convert string to integer for index: {}", quote(text)))?;
-        if index >= completions { Err(format!("too large index: {}", quote(text))) } else { Ok(index) }
-    };
-    let (mut total, mut last) = (0, None);
-    for interval in text.split(',').filter(|_| !text.is_empty()) {
-        let ends: Vec<&str> = interval.split('-').collect();
-        let (first, end) = match ends.as_slice() {
-            [only] => (index(only)?, index(only)?),
-            [first, end] => {
-                let (first, end) = (index(first)?, index(end)?);
-                if first >= end {
-                    return Err(format!("non-increasing order, previous: {first}, current: {end}"));
-                }
-                (first, end)
-            }
-            _ => {
-                return Err(format!(
-                    "the fragment {} violates the requirement that an index interval can have at most two parts separated by \
-                     '-'",
-                    quote(interval)
-                ));
-            }
-        };
-        if let Some(last) = last.filter(|last| *last >= first) {
-            return Err(format!("non-increasing order, previous: {last}, current: {first}"));
-        }
-        total += end - first + 1;
-        last = Some(end);
-    }
-    Ok(total)
 }
 
 fn validate_update(spec: &Field<'_>, old: &Field<'_>, errors: &mut Errors) {
@@ -468,6 +434,7 @@ pub(super) fn validate_status(change: &Change<'_>, errors: &mut Errors) {
         }
     }
     let Some(old) = &change.old else { return };
+    indexes::validate_status(&change.new, old, errors);
     for name in ["failed", "succeeded"] {
         let count = status.at(name);
         if count.count() < old.at("status").at(name).count() {

@@ -208,6 +208,8 @@ fn blocks(spec: &Field<'_>) -> Vec<String> {
             }
         }
     }
+    // What is not there names none.
+    found.retain(|network| !network.is_empty());
     found
 }
 
