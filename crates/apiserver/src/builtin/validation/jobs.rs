@@ -435,6 +435,15 @@ pub(super) fn validate_status(change: &Change<'_>, errors: &mut Errors) {
     }
     let Some(old) = &change.old else { return };
     indexes::validate_status(&change.new, old, errors);
+    let (known, suspended) = (old.at("status.startTime"), change.new.at("spec.suspend").is_true());
+    let suspension = |job: &Field<'_>, status: &str| {
+        let conditions = job.at("status.conditions");
+        conditions.items().any(|one| one.at("type").text() == "Suspended" && one.at("status").text() == status)
+    };
+    let is_resuming = suspension(old, "True") && suspension(&change.new, "False");
+    if known.is_set() && known.text() != started.text() && !suspended && !is_resuming {
+        errors.invalid(&started, "field is immutable for unsuspended job once set");
+    }
     for name in ["failed", "succeeded"] {
         let count = status.at(name);
         if count.count() < old.at("status").at(name).count() {
