@@ -6,12 +6,13 @@
 //! written before the answer is sent. Files are rotated by size.
 
 use std::{
+    borrow::Cow,
     collections::BTreeMap,
     fs::{File, OpenOptions},
     io::{self, Write as _},
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use axum::body::Body;
@@ -19,8 +20,7 @@ use futures::StreamExt as _;
 use http::{HeaderName, HeaderValue, Response, StatusCode, request::Parts};
 use jiff::Timestamp;
 use kogge_machinery::{rbac::Attributes, status_error::ApiError};
-use serde_json::{Value, json};
-use std::sync::Arc;
+use serde::{Serialize, Serializer};
 
 use crate::authentication::User;
 
@@ -82,12 +82,15 @@ impl AuditLog {
         Ok(Self { options, file })
     }
 
-    fn write(&self, event: &Value) {
-        let mut line = event.to_string();
-        line.push('\n');
+    fn write(&self, event: &impl Serialize) {
+        let mut line = Vec::with_capacity(1024);
+        let serialized = serde_json::to_writer(&mut line, event);
+        line.push(b'\n');
         let mut current = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        let result =
-            self.rotate(&mut current, line.len() as u64).and_then(|()| current.file.write_all(line.as_bytes()));
+        let result = serialized
+            .map_err(io::Error::from)
+            .and_then(|()| self.rotate(&mut current, line.len() as u64))
+            .and_then(|()| current.file.write_all(&line));
         match result {
             Ok(()) => current.bytes += line.len() as u64,
             Err(error) => tracing::error!(%error, path = %self.options.path.display(), "failed to write the audit log"),
@@ -148,35 +151,108 @@ impl Annotations {
     }
 }
 
+/// An `audit.k8s.io/v1` Event at the level Metadata, its fields in the order of the real server's type.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Event {
+    kind: &'static str,
+    api_version: &'static str,
+    level: &'static str,
+    #[serde(rename = "auditID")]
+    audit_id: String,
+    stage: &'static str,
+    #[serde(rename = "requestURI")]
+    request_uri: String,
+    verb: Cow<'static, str>,
+    user: User,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    impersonated_user: Option<User>,
+    #[serde(rename = "sourceIPs", skip_serializing_if = "Option::is_none")]
+    source_ips: Option<[IpAddr; 1]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_agent: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    object_ref: Option<ObjectReference>,
+    response_status: ResponseStatus,
+    #[serde(serialize_with = "micro_time")]
+    request_received_timestamp: Timestamp,
+    #[serde(serialize_with = "micro_time")]
+    stage_timestamp: Timestamp,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    annotations: BTreeMap<Cow<'static, str>, Cow<'static, str>>,
+}
+
+/// What a request for a resource is about.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ObjectReference {
+    resource: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    namespace: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    name: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    api_group: String,
+    api_version: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    subresource: String,
+}
+
+/// What of the `Status` of an answer tells no contents.
+#[derive(Default, Serialize)]
+struct ResponseStatus {
+    metadata: BTreeMap<(), ()>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<&'static str>,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    message: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    reason: String,
+    code: u16,
+}
+
+/// RFC 3339 with microseconds, as `metav1.MicroTime`.
+fn micro_time<S: Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&format_args!("{time:.6}"))
+}
+
 /// What is known of one request so far; it does nothing where there is no log.
 #[derive(Default)]
 pub(crate) struct Trail {
-    log: Option<Arc<AuditLog>>,
-    event: Value,
+    entry: Option<Entry>,
     annotations: Annotations,
+}
+
+struct Entry {
+    log: Arc<AuditLog>,
+    event: Box<Event>,
 }
 
 impl Trail {
     /// Begins with what every request has.
     pub(crate) fn begin(log: Option<&Arc<AuditLog>>, parts: &Parts, id: &HeaderValue, now: Timestamp) -> Self {
         let Some(log) = log else { return Self::default() };
-        let mut event = json!({
-            "apiVersion": "audit.k8s.io/v1",
-            "kind": "Event",
-            "level": "Metadata",
-            "auditID": id.to_str().unwrap_or_default(),
-            "requestURI": parts.uri.path_and_query().map_or("/", |path| path.as_str()),
-            "verb": parts.method.as_str().to_ascii_lowercase(),
-            "user": {},
-            "requestReceivedTimestamp": micro_time(now),
-        });
-        if let Some(agent) = parts.headers.get(http::header::USER_AGENT).and_then(|agent| agent.to_str().ok()) {
-            event["userAgent"] = agent.into();
-        }
-        if let Some(Peer(address)) = parts.extensions.get::<Peer>() {
-            event["sourceIPs"] = json!([address.ip().to_string()]);
-        }
-        Self { log: Some(log.clone()), event, annotations: Annotations::default() }
+        let agent = parts.headers.get(http::header::USER_AGENT).and_then(|agent| agent.to_str().ok());
+        let event = Event {
+            kind: "Event",
+            api_version: "audit.k8s.io/v1",
+            level: "Metadata",
+            audit_id: id.to_str().unwrap_or_default().to_owned(),
+            stage: "",
+            request_uri: parts.uri.path_and_query().map_or("/", |path| path.as_str()).to_owned(),
+            verb: parts.method.as_str().to_ascii_lowercase().into(),
+            user: User::default(),
+            impersonated_user: None,
+            source_ips: parts.extensions.get::<Peer>().map(|Peer(address)| [address.ip()]),
+            user_agent: agent.map(str::to_owned),
+            object_ref: None,
+            response_status: ResponseStatus::default(),
+            request_received_timestamp: now,
+            stage_timestamp: now,
+            annotations: BTreeMap::new(),
+        };
+        let entry = Entry { log: log.clone(), event: Box::new(event) };
+        Self { entry: Some(entry), annotations: Annotations::default() }
     }
 
     /// Where to add annotations.
@@ -184,124 +260,104 @@ impl Trail {
         self.annotations.clone()
     }
 
-    fn is_on(&self) -> bool {
-        self.log.is_some()
-    }
-
     /// Forgets the request: nothing is written.
     pub(crate) fn forget(&mut self) {
-        self.log = None;
+        self.entry = None;
     }
 
     /// Who asks.
     pub(crate) fn user(&mut self, user: &User) {
-        if self.is_on() {
-            self.event["user"] = user.user_info();
+        if let Some(Entry { event, .. }) = &mut self.entry {
+            event.user = user.clone();
         }
     }
 
     /// As whom the request is made, if that is somebody else.
     pub(crate) fn effective_user(&mut self, user: &User) {
-        if self.is_on() {
-            let info = user.user_info();
-            if info != self.event["user"] {
-                self.event["impersonatedUser"] = info;
-            }
+        if let Some(Entry { event, .. }) = &mut self.entry {
+            event.impersonated_user = (*user != event.user).then(|| user.clone());
         }
     }
 
     /// What is asked for.
     pub(crate) fn attributes(&mut self, attributes: &Attributes<'_>, version: &str) {
-        if !self.is_on() {
-            return;
+        let Some(Entry { event, .. }) = &mut self.entry else { return };
+        if event.verb != attributes.verb {
+            event.verb = attributes.verb.to_owned().into();
         }
-        self.event["verb"] = attributes.verb.into();
-        if attributes.path.is_some() {
-            return;
-        }
-        let fields = [
-            ("resource", attributes.resource),
-            ("namespace", attributes.namespace),
-            ("name", attributes.name),
-            ("apiGroup", attributes.group),
-            ("apiVersion", version),
-            ("subresource", attributes.subresource),
-        ];
-        let present = fields.into_iter().filter(|(_, value)| !value.is_empty());
-        self.event["objectRef"] = present.map(|(field, value)| (field.to_owned(), Value::from(value))).collect();
+        event.object_ref = attributes.path.is_none().then(|| ObjectReference {
+            resource: attributes.resource.to_owned(),
+            namespace: attributes.namespace.to_owned(),
+            name: attributes.name.to_owned(),
+            api_group: attributes.group.to_owned(),
+            api_version: version.to_owned(),
+            subresource: attributes.subresource.to_owned(),
+        });
     }
 
     /// Whether the user may do that.
     pub(crate) fn decision(&mut self, allowed: bool) {
-        if self.is_on() {
+        if let Some(Entry { event, .. }) = &mut self.entry {
             let decision = if allowed { "allow" } else { "forbid" };
-            self.event["annotations"] = json!({"authorization.k8s.io/decision": decision});
+            event.annotations.insert("authorization.k8s.io/decision".into(), decision.into());
         }
     }
 
     /// Ends with the answer: writes the line, for a watch a second one when it is over.
-    pub(crate) fn end(mut self, error: Option<&ApiError>, response: Response<Body>) -> Response<Body> {
-        let Some(log) = self.log.take() else { return response };
+    pub(crate) fn end(self, error: Option<&ApiError>, response: Response<Body>) -> Response<Body> {
+        let Some(mut entry) = self.entry else { return response };
+        let event = &mut entry.event;
         let code = response.status();
-        let mut status = json!({"metadata": {}, "code": code.as_u16()});
+        event.response_status.code = code.as_u16();
         if let Some(error) = error {
-            status["status"] = "Failure".into();
-            for (field, text) in [("reason", &error.status().reason), ("message", &error.status().message)] {
-                if !text.is_empty() {
-                    status[field] = text.as_str().into();
-                }
-            }
+            event.response_status.status = Some("Failure");
+            event.response_status.reason.clone_from(&error.status().reason);
+            event.response_status.message.clone_from(&error.status().message);
         }
-        self.event["responseStatus"] = status;
-        for (key, value) in self.annotations.take() {
-            self.event["annotations"][key] = value.into();
-        }
+        let added = self.annotations.take();
+        event.annotations.extend(added.into_iter().map(|(key, value)| (key.into(), value.into())));
         if let Some(ObjectName(name)) = response.extensions().get::<ObjectName>()
             && !name.is_empty()
+            && let Some(object) = &mut event.object_ref
         {
-            self.event["objectRef"]["name"] = name.as_str().into();
+            object.name.clone_from(name);
         }
-        if self.event["verb"] == "watch" && code == StatusCode::OK {
-            self.stage("ResponseStarted");
-            log.write(&self.event);
-            let ended = Ended { log, trail: self };
+        if event.verb == "watch" && code == StatusCode::OK {
+            entry.write("ResponseStarted");
+            let ended = Ended(entry);
             return response.map(|body| {
                 Body::from_stream(body.into_data_stream().inspect(move |_| {
                     let _ = &ended;
                 }))
             });
         }
-        self.stage("ResponseComplete");
-        log.write(&self.event);
+        entry.write("ResponseComplete");
         response
     }
+}
 
-    fn stage(&mut self, stage: &str) {
-        self.event["stage"] = stage.into();
-        self.event["stageTimestamp"] = micro_time(Timestamp::now()).into();
+impl Entry {
+    /// Writes the line of this stage.
+    fn write(&mut self, stage: &'static str) {
+        self.event.stage = stage;
+        self.event.stage_timestamp = Timestamp::now();
+        self.log.write(&self.event);
     }
 }
 
 /// Writes the end of a watch when its body is gone.
-struct Ended {
-    log: Arc<AuditLog>,
-    trail: Trail,
-}
+struct Ended(Entry);
 
 impl Drop for Ended {
     fn drop(&mut self) {
-        self.trail.stage("ResponseComplete");
-        self.log.write(&self.trail.event);
+        self.0.write("ResponseComplete");
     }
-}
-
-/// RFC 3339 with microseconds, as `metav1.MicroTime`.
-fn micro_time(time: Timestamp) -> String {
-    time.strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string()
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]

@@ -20,6 +20,7 @@ use rustls::{
     pki_types::{CertificateDer, UnixTime, pem::PemObject as _},
     server::{WebPkiClientVerifier, danger::ClientCertVerifier},
 };
+use serde::Serialize;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
@@ -37,16 +38,20 @@ pub(crate) const ANONYMOUS: &str = "system:anonymous";
 /// The key of [`User::extra`] that names the credential.
 pub(crate) const CREDENTIAL_ID: &str = "authentication.kubernetes.io/credential-id";
 
-/// An authenticated user.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// An authenticated user. It is serialised as the `UserInfo` of `authentication.k8s.io/v1`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct User {
     /// Name, e.g. `system:admin`.
+    #[serde(rename = "username")]
     pub name: String,
     /// Identity across renaming, if the source of the user has one: the uid of a ServiceAccount.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub uid: String,
     /// Groups, `system:authenticated` among them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<String>,
     /// What else the credentials tell, e.g. `authentication.kubernetes.io/pod-name`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub extra: BTreeMap<String, Vec<String>>,
 }
 
@@ -73,19 +78,7 @@ impl User {
 
     /// The `UserInfo` of review answers and admission.
     pub(crate) fn user_info(&self) -> Value {
-        let mut info = json!({"username": self.name});
-        for (field, value) in [("uid", json!(self.uid)), ("groups", json!(self.groups)), ("extra", json!(self.extra))] {
-            let empty = match &value {
-                Value::String(text) => text.is_empty(),
-                Value::Array(items) => items.is_empty(),
-                Value::Object(entries) => entries.is_empty(),
-                _ => false,
-            };
-            if !empty {
-                info[field] = value;
-            }
-        }
-        info
+        json!(self)
     }
 
     /// The user as the access rules see them.

@@ -91,7 +91,8 @@ impl TrustedIssuers {
         let Ok(claimed) = claimed else { return Ok(None) };
         let url = claimed.get("iss").and_then(Value::as_str).unwrap_or_default();
         let Some(issuer) = self.issuers.iter().find(|issuer| issuer.url == url) else { return Ok(None) };
-        let claims = issuer.verify(token, now).await.map_err(|error| format!("oidc: verify token: {error}"))?;
+        let claims =
+            Box::pin(issuer.verify(token, now)).await.map_err(|error| format!("oidc: verify token: {error}"))?;
         let user = issuer.mapping.user(&claims)?;
         let mut verified = self.verified.lock().unwrap_or_else(PoisonError::into_inner);
         if verified.len() >= REMEMBERED {

@@ -4,6 +4,8 @@
 //! function of its own: decode ([`body`]), merge ([`patch`] or [`update`]), complete ([`object_completion`]: prune, default,
 //! metadata, strategy, ownership), admit ([`admission`]), validate, commit.
 
+use std::pin::pin;
+
 use axum::body::Body;
 use http::{Method, Request, Response, StatusCode, header, request::Parts};
 use jiff::Timestamp;
@@ -158,7 +160,7 @@ impl RequestContext<'_> {
 }
 
 /// Answers a request to any plane.
-pub(crate) async fn handle(server: Server, request: Request<Body>) -> Response<Body> {
+pub(crate) async fn handle(server: &Server, request: Request<Body>) -> Response<Body> {
     let path = request.uri().path().to_owned();
     let (plane, path) = match path.strip_prefix("/clusters/") {
         None => (Some(server.management()), path.as_str()),
@@ -277,7 +279,7 @@ async fn route(
             };
             let resolved = Resolved { served, namespace, name, subresource, rest, verb };
             let answer =
-                resource_request(plane, user, parts, query, resolved, body, now, warnings, trail.annotations());
+                pin!(resource_request(plane, user, parts, query, resolved, body, now, warnings, trail.annotations()));
             let answer = flow_control::in_time(plane.server.flow_control().limits(), answer).await;
             (verb, answer.map(|response| permit.attach(response)))
         }
@@ -404,19 +406,20 @@ async fn resource_request(
         audit_annotations,
         served,
     };
+    // The states of these are large; in boxes they are not moved about with every get.
     let result = match &subresource {
-        Some(subresource) => subresources::handle(&mut context, subresource, verb, body).await,
+        Some(subresource) => Box::pin(subresources::handle(&mut context, subresource, verb, body)).await,
         None if context.served.is_core("componentstatuses") => component_statuses::read(&context),
         None if context.served.resource.group == resource_metrics::GROUP => resource_metrics::read(&context),
         None => match verb {
             "get" => get::get(&context).await,
-            "list" => list::list(&context).await,
-            "watch" => watch::watch(&context).await,
-            "create" => create::create(&mut context, body).await,
-            "update" => update::update(&mut context, body).await,
-            "patch" => patch::patch(&mut context, body).await,
-            "delete" => delete::delete(&mut context, body).await,
-            "deletecollection" => delete::delete_collection(&mut context, body).await,
+            "list" => Box::pin(list::list(&context)).await,
+            "watch" => Box::pin(watch::watch(&context)).await,
+            "create" => Box::pin(create::create(&mut context, body)).await,
+            "update" => Box::pin(update::update(&mut context, body)).await,
+            "patch" => Box::pin(patch::patch(&mut context, body)).await,
+            "delete" => Box::pin(delete::delete(&mut context, body)).await,
+            "deletecollection" => Box::pin(delete::delete_collection(&mut context, body)).await,
             _ => Err(ApiError::method_not_supported(&context.served.resource.group_resource(), verb)),
         },
     };

@@ -131,13 +131,15 @@ pub(crate) async fn settle(plane: &Plane, looked_at: bool) -> Result<(), ApiErro
     }
     rules
         .settled
-        .get_or_try_init(|| async {
-            let objects = bootstrap::objects();
-            pipeline::create_all_as(plane, objects.to_vec(), bootstrap::MANAGER).await?;
-            for expected in objects {
-                bootstrap::reconcile(plane, expected).await?;
-            }
-            Ok(())
+        .get_or_try_init(|| {
+            Box::pin(async {
+                let objects = bootstrap::objects();
+                pipeline::create_all_as(plane, objects.to_vec(), bootstrap::MANAGER).await?;
+                for expected in objects {
+                    bootstrap::reconcile(plane, expected).await?;
+                }
+                Ok(())
+            })
         })
         .await
         .copied()

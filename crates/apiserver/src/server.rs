@@ -7,8 +7,9 @@ use std::{
     time::SystemTime,
 };
 
-use axum::{Extension, Router, extract::State};
+use axum::body::Body;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use http::{Request, Response};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -375,12 +376,10 @@ impl Server {
         Ok(())
     }
 
-    /// All planes as one router, for any transport. Requests without the server's own connection information are
+    /// Answers a request to any plane, from any transport. Requests without the server's own connection information are
     /// anonymous.
-    pub fn router(&self) -> Router {
-        Router::new()
-            .fallback(|State(server): State<Server>, request: axum::extract::Request| pipeline::handle(server, request))
-            .with_state(self.clone())
+    pub async fn answer(&self, request: Request<Body>) -> Response<Body> {
+        pipeline::handle(self, request).await
     }
 
     /// Serves all planes with TLS until `shutdown`; then watches end and other requests may finish for some seconds.
@@ -389,8 +388,13 @@ impl Server {
     /// If the serving certificate is not usable.
     pub async fn serve(&self, listener: TcpListener, shutdown: CancellationToken) -> Result<(), ServeError> {
         let config = tls::server_config(&self.state.certificates.serving)?;
-        let router = self.router().layer(Extension(ListenerShutdown(shutdown.clone())));
-        tls::serve(listener, config, router, self.state.options.limits.header_bytes, shutdown).await;
+        let (server, ending) = (self.clone(), ListenerShutdown(shutdown.clone()));
+        let answer = move |mut request: Request<Body>| {
+            request.extensions_mut().insert(ending.clone());
+            let server = server.clone();
+            async move { server.answer(request).await }
+        };
+        tls::serve(listener, config, answer, self.state.options.limits.header_bytes, shutdown).await;
         Ok(())
     }
 

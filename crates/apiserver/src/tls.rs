@@ -1,8 +1,10 @@
 //! The TLS listener: HTTP/1.1 and HTTP/2 by ALPN, client certificates asked for and passed on to authentication.
 
-use std::{sync::Arc, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
-use axum::Router;
+use axum::body::Body;
+use futures::FutureExt as _;
+use http::{Request, Response};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
@@ -17,7 +19,6 @@ use rustls::{
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tower::Service as _;
 
 use crate::{
     audit::Peer,
@@ -107,15 +108,18 @@ pub(crate) fn server_config(serving: &CertificateAndKey) -> Result<ServerConfig,
     Ok(config)
 }
 
-/// Serves `router` until `shutdown`, then lets open requests finish for a few seconds. Watches end at `shutdown` by
+/// Answers requests until `shutdown`, then lets open requests finish for a few seconds. Watches end at `shutdown` by
 /// themselves, as they hold the same token.
-pub(crate) async fn serve(
+pub(crate) async fn serve<A, F>(
     listener: TcpListener,
     config: ServerConfig,
-    router: Router,
+    answer: A,
     header_bytes: u32,
     shutdown: CancellationToken,
-) {
+) where
+    A: Fn(Request<Body>) -> F + Clone + Send + 'static,
+    F: Future<Output = Response<Body>> + Send + 'static,
+{
     let acceptor = TlsAcceptor::from(Arc::new(config));
     let connections = TaskTracker::new();
     let abort = CancellationToken::new();
@@ -134,8 +138,8 @@ pub(crate) async fn serve(
         };
         let _ = stream.set_nodelay(true);
         let stream = WriteTimeout::new(stream, WRITE_TIMEOUT);
-        let router = router.clone().layer(axum::Extension(Peer(address)));
-        let connection = serve_connection(stream, acceptor.clone(), router, header_bytes, shutdown.clone());
+        let connection =
+            serve_connection(stream, Peer(address), acceptor.clone(), answer.clone(), header_bytes, shutdown.clone());
         connections.spawn(abort.clone().run_until_cancelled_owned(connection));
     }
     drop(listener);
@@ -147,23 +151,31 @@ pub(crate) async fn serve(
     }
 }
 
-async fn serve_connection(
+async fn serve_connection<A, F>(
     stream: WriteTimeout<tokio::net::TcpStream>,
+    peer: Peer,
     acceptor: TlsAcceptor,
-    router: Router,
+    answer: A,
     header_bytes: u32,
     shutdown: CancellationToken,
-) {
+) where
+    A: Fn(Request<Body>) -> F + Send + 'static,
+    F: Future<Output = Response<Body>> + Send + 'static,
+{
     let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await else { return };
     let caller = stream.get_ref().1.peer_certificates().map(|chain| {
         let chain = chain.iter().map(|certificate| certificate.clone().into_owned()).collect();
         Caller::Certificate(Arc::new(PresentedChain::new(chain)))
     });
-    let service = hyper::service::service_fn(move |mut request: http::Request<hyper::body::Incoming>| {
+    let service = hyper::service::service_fn(move |request: Request<hyper::body::Incoming>| {
+        let mut request = request.map(Body::new);
+        let extensions = request.extensions_mut();
+        extensions.insert(peer);
         if let Some(caller) = &caller {
-            request.extensions_mut().insert(caller.clone());
+            extensions.insert(caller.clone());
         }
-        router.clone().call(request)
+        // In a box, as the state of a connection is moved several times for every request.
+        Box::pin(answer(request).map(Ok::<_, Infallible>))
     });
     let mut builder = auto::Builder::new(TokioExecutor::new());
     // No header timeout: it would also close connections kept alive, which clients can notice too late.

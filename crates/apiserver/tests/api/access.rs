@@ -164,9 +164,8 @@ async fn nobody_grants_what_they_do_not_have() {
 
 /// A request to a plane with a bearer token, as it comes over the listener.
 async fn with_token(server: &Server, path: &str, token: &str) -> u16 {
-    use tower::ServiceExt as _;
     let request = http::Request::get(path).header("authorization", format!("Bearer {token}"));
-    server.router().oneshot(request.body(axum::body::Body::empty()).unwrap()).await.unwrap().status().as_u16()
+    server.answer(request.body(axum::body::Body::empty()).unwrap()).await.status().as_u16()
 }
 
 #[tokio::test]
@@ -265,12 +264,11 @@ async fn a_token_is_good_on_its_own_plane_while_what_it_is_bound_to_exists() {
 
 /// A request with a bearer token and headers; code and message.
 async fn ask(server: &Server, token: &str, headers: &[(&str, &str)], path: &str) -> String {
-    use tower::ServiceExt as _;
     let mut request = http::Request::get(path).header("authorization", format!("Bearer {token}"));
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    let response = server.router().oneshot(request.body(axum::body::Body::empty()).unwrap()).await.unwrap();
+    let response = server.answer(request.body(axum::body::Body::empty()).unwrap()).await;
     let code = response.status().as_u16();
     let body = axum::body::to_bytes(response.into_body(), 1_000_000).await.unwrap();
     let body: Value = serde_json::from_slice(&body).unwrap_or_default();
