@@ -145,7 +145,7 @@ impl<'a> Cells<'a> {
     fn row(&self, object: &Value, now: i64) -> Vec<Value> {
         let mut cells = Vec::with_capacity(self.columns.len() + 1);
         if !names_itself(&self.columns) {
-            cells.push(object.pointer("/metadata/name").cloned().unwrap_or_default());
+            cells.push(object["metadata"]["name"].clone());
         }
         if let Some(computed) = self.resource.cells {
             cells.extend(computed(object, now));

@@ -1,11 +1,13 @@
 //! Tables of objects as they are serialised. Most of an object's bytes are in fields that no cell shows, and its metadata
 //! go into the row as they are: so only what cells look at is parsed.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::num::NonZero;
 use std::panic::resume_unwind;
 use std::thread;
 
+use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
@@ -86,15 +88,22 @@ impl Rows<'_> {
             if index > 0 {
                 bytes.push(b',');
             }
-            let mut deserializer = serde_json::Deserializer::from_slice(object.as_ref());
+            // Once for the whole object is faster than for each of its strings.
+            let text = str::from_utf8(object.as_ref()).map_err(serde::de::Error::custom)?;
+            let mut deserializer = serde_json::Deserializer::from_str(text);
             let parts = deserializer.deserialize_map(ObjectParts { fields: self.fields.as_deref() })?;
             bytes.extend_from_slice(b"{\"cells\":");
             serde_json::to_writer(&mut *bytes, &self.cells.row(&parts.shown, self.now))?;
             bytes.extend_from_slice(b",\"object\":");
             if self.with_metadata {
                 bytes.extend_from_slice(head.as_bytes());
-                bytes.extend_from_slice(parts.metadata.map_or("{}", RawValue::get).as_bytes());
-                bytes.push(b'}');
+                for (index, (Key(name), value)) in parts.metadata.iter().enumerate() {
+                    bytes.push(if index == 0 { b'{' } else { b',' });
+                    serde_json::to_writer(&mut *bytes, name)?;
+                    bytes.push(b':');
+                    bytes.extend_from_slice(value.get().as_bytes());
+                }
+                bytes.extend_from_slice(if parts.metadata.is_empty() { b"{}}" } else { b"}}" });
             } else {
                 bytes.extend_from_slice(b"null");
             }
@@ -106,10 +115,14 @@ impl Rows<'_> {
 
 /// What is read of an object.
 struct Parts<'de> {
-    metadata: Option<&'de RawValue>,
+    metadata: Vec<(Key<'de>, &'de RawValue)>,
     /// The object with what cells may look at.
     shown: Value,
 }
+
+/// A name, copied only where it has escapes.
+#[derive(Deserialize)]
+struct Key<'k>(#[serde(borrow)] Cow<'k, str>);
 
 struct ObjectParts<'f> {
     /// The fields to parse beside `metadata`; absent for all.
@@ -124,16 +137,18 @@ impl<'de> Visitor<'de> for ObjectParts<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Parts<'de>, A::Error> {
-        let mut metadata = None;
+        let mut metadata = Vec::new();
         let mut shown = Map::new();
-        while let Some(key) = map.next_key::<String>()? {
+        while let Some(Key(key)) = map.next_key()? {
             if key == "metadata" {
-                let raw: &'de RawValue = map.next_value()?;
-                let parsed = ShownMetadata.deserialize(&mut serde_json::Deserializer::from_str(raw.get()));
-                shown.insert(key, parsed.map_err(serde::de::Error::custom)?);
-                metadata = Some(raw);
-            } else if self.fields.is_none_or(|fields| fields.contains(&key.as_str())) {
-                shown.insert(key, map.next_value()?);
+                metadata = map.next_value_seed(Members)?;
+                // Ownership is long, and no cell shows it.
+                let looked_at = metadata.iter().filter(|(Key(name), _)| name != "managedFields");
+                let parsed = looked_at.map(|(Key(name), raw)| Ok((name.to_string(), serde_json::from_str(raw.get())?)));
+                let parsed: serde_json::Result<Map<_, _>> = parsed.collect();
+                shown.insert(key.into_owned(), parsed.map_err(serde::de::Error::custom)?.into());
+            } else if self.fields.is_none_or(|fields| fields.contains(&&*key)) {
+                shown.insert(key.into_owned(), map.next_value()?);
             } else {
                 map.next_value::<IgnoredAny>()?;
             }
@@ -142,34 +157,30 @@ impl<'de> Visitor<'de> for ObjectParts<'_> {
     }
 }
 
-/// Parses metadata without ownership, which is long and which no cell shows.
-struct ShownMetadata;
+/// Reads the members of a map, their values as they stand.
+struct Members;
 
-impl<'de> DeserializeSeed<'de> for ShownMetadata {
-    type Value = Value;
+impl<'de> DeserializeSeed<'de> for Members {
+    type Value = Vec<(Key<'de>, &'de RawValue)>;
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
         deserializer.deserialize_map(self)
     }
 }
 
-impl<'de> Visitor<'de> for ShownMetadata {
-    type Value = Value;
+impl<'de> Visitor<'de> for Members {
+    type Value = Vec<(Key<'de>, &'de RawValue)>;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("metadata")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
-        let mut shown = Map::new();
-        while let Some(key) = map.next_key::<String>()? {
-            if key == "managedFields" {
-                map.next_value::<IgnoredAny>()?;
-            } else {
-                shown.insert(key, map.next_value()?);
-            }
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut members = Vec::with_capacity(8);
+        while let Some(member) = map.next_entry()? {
+            members.push(member);
         }
-        Ok(Value::Object(shown))
+        Ok(members)
     }
 }
 

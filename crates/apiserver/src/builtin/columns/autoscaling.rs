@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{super::autoscaler_conversion, Printer, age, first_of, integer, list, scalar, text};
+use super::{super::autoscaler_conversion, Printer, age, at, first_of, integer, list, scalar, text};
 
 pub(super) fn printer(group: &str, plural: &str) -> Option<Printer> {
     Some(match (group, plural) {
@@ -12,7 +12,7 @@ pub(super) fn printer(group: &str, plural: &str) -> Option<Printer> {
         ("policy", "poddisruptionbudgets") => Printer {
             columns: &["Min Available", "Max Unavailable", "#Allowed Disruptions", "Age"],
             cells: |object, now| {
-                let bound = |pointer: &str| scalar(object.pointer(pointer)).unwrap_or_else(|| "N/A".to_owned());
+                let bound = |pointer: &str| scalar(at(object, pointer)).unwrap_or_else(|| "N/A".to_owned());
                 vec![
                     bound("/spec/minAvailable").into(),
                     bound("/spec/maxUnavailable").into(),
@@ -39,7 +39,7 @@ fn autoscaler(object: &Value, now: i64) -> Vec<Value> {
     vec![
         format!("{}/{}", text(object, "/spec/scaleTargetRef/kind"), text(object, "/spec/scaleTargetRef/name")).into(),
         first_of(&targets, 2, ", ", "<none>").into(),
-        scalar(object.pointer("/spec/minReplicas")).unwrap_or_else(|| "<unset>".to_owned()).into(),
+        scalar(at(object, "/spec/minReplicas")).unwrap_or_else(|| "<unset>".to_owned()).into(),
         integer(object, "/spec/maxReplicas").into(),
         integer(object, "/status/currentReplicas").into(),
         age(object, now),
@@ -56,9 +56,8 @@ fn target(metric: &Value, current: Option<&Value>) -> String {
         "ContainerResource" => ("containerResource", true),
         _ => return "<unknown type>".to_owned(),
     };
-    let wanted = |field: &str| scalar(metric.pointer(&format!("/{source}/target/{field}")));
-    let measured =
-        |field: &str| scalar(current.and_then(|current| current.pointer(&format!("/{source}/current/{field}"))));
+    let wanted = |field: &str| scalar(at(metric, &format!("/{source}/target/{field}")));
+    let measured = |field: &str| scalar(current.and_then(|current| at(current, &format!("/{source}/current/{field}"))));
     let unknown = || "<unknown>".to_owned();
     let percent = |value: String| format!("{value}%");
     let prefix = if named { format!("{}: ", text(metric, &format!("/{source}/name"))) } else { String::new() };
@@ -75,8 +74,8 @@ fn target(metric: &Value, current: Option<&Value>) -> String {
 
 fn quota(object: &Value, now: i64) -> Vec<Value> {
     let (mut requests, mut limits) = (Vec::new(), Vec::new());
-    for (resource, hard) in object.pointer("/status/hard").and_then(Value::as_object).into_iter().flatten() {
-        let used = object.pointer("/status/used").and_then(|used| used.get(resource));
+    for (resource, hard) in at(object, "/status/hard").and_then(Value::as_object).into_iter().flatten() {
+        let used = at(object, "/status/used").and_then(|used| used.get(resource));
         let zero = || "0".to_owned();
         let line =
             format!("{resource}: {}/{}", scalar(used).unwrap_or_else(zero), scalar(Some(hard)).unwrap_or_else(zero));

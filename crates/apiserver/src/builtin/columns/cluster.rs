@@ -3,7 +3,7 @@
 use kogge_machinery::table::human_duration;
 use serde_json::{Value, json};
 
-use super::{Printer, age, boolean, condition, count, integer, list, scalar, since, text, text_or};
+use super::{Printer, age, at, boolean, condition, count, integer, list, scalar, since, text, text_or};
 
 pub(super) fn printer(group: &str, plural: &str) -> Option<Printer> {
     Some(match (group, plural) {
@@ -93,7 +93,7 @@ pub(super) fn printer(group: &str, plural: &str) -> Option<Printer> {
         ("apiregistration.k8s.io", "apiservices") => Printer {
             columns: &["Service", "Available", "Age"],
             cells: |object, now| {
-                let service = match object.pointer("/spec/service").filter(|service| !service.is_null()) {
+                let service = match at(object, "/spec/service").filter(|service| !service.is_null()) {
                     Some(service) => format!("{}/{}", text(service, "/namespace"), text(service, "/name")),
                     None => "Local".to_owned(),
                 };
@@ -122,7 +122,7 @@ pub(super) fn printer(group: &str, plural: &str) -> Option<Printer> {
         ("flowcontrol.apiserver.k8s.io", "prioritylevelconfigurations") => Printer {
             columns: &["Type", "NominalConcurrencyShares", "Queues", "HandSize", "QueueLengthLimit", "Age"],
             cells: |object, now| {
-                let number = |pointer: &str| object.pointer(pointer).cloned().unwrap_or_else(|| json!("<none>"));
+                let number = |pointer: &str| at(object, pointer).cloned().unwrap_or_else(|| json!("<none>"));
                 vec![
                     text(object, "/spec/type").into(),
                     number("/spec/limited/nominalConcurrencyShares"),
@@ -222,7 +222,7 @@ fn certificate_signing_request(object: &Value, now: i64) -> Vec<Value> {
     if !text(object, "/status/certificate").is_empty() {
         state.push_str(",Issued");
     }
-    let duration = object.pointer("/spec/expirationSeconds").and_then(Value::as_i64);
+    let duration = at(object, "/spec/expirationSeconds").and_then(Value::as_i64);
     vec![
         age(object, now),
         text_or(object, "/spec/signerName", "<none>").into(),
@@ -233,7 +233,7 @@ fn certificate_signing_request(object: &Value, now: i64) -> Vec<Value> {
 }
 
 fn policy(object: &Value, rules: &str, now: i64) -> Vec<Value> {
-    let parameters = match object.pointer("/spec/paramKind").filter(|kind| !kind.is_null()) {
+    let parameters = match at(object, "/spec/paramKind").filter(|kind| !kind.is_null()) {
         Some(kind) => format!("{}/{}", text(kind, "/apiVersion"), text(kind, "/kind")),
         None => "<unset>".to_owned(),
     };
@@ -241,7 +241,7 @@ fn policy(object: &Value, rules: &str, now: i64) -> Vec<Value> {
 }
 
 fn policy_binding(object: &Value, now: i64) -> Vec<Value> {
-    let parameters = match object.pointer("/spec/paramRef").filter(|given| !given.is_null()) {
+    let parameters = match at(object, "/spec/paramRef").filter(|given| !given.is_null()) {
         None => "<unset>".to_owned(),
         Some(given) => match (text(given, "/namespace"), text(given, "/name")) {
             (_, "") => scalar(given.get("selector")).unwrap_or_else(|| super::selector(given, "/selector")),

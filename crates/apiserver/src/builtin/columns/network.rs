@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::{Printer, age, first_of, integer, joined, labels, list, scalar, selector, text, text_or};
+use super::{Printer, age, at, first_of, integer, joined, labels, list, scalar, selector, text, text_or};
 
 pub(super) fn printer(group: &str, plural: &str) -> Option<Printer> {
     Some(match (group, plural) {
@@ -24,7 +24,7 @@ pub(super) fn printer(group: &str, plural: &str) -> Option<Printer> {
         ("networking.k8s.io", "ingressclasses") => Printer {
             columns: &["Name", "Controller", "Parameters", "Age"],
             cells: |object, now| {
-                let parameters = match object.pointer("/spec/parameters").filter(|given| !given.is_null()) {
+                let parameters = match at(object, "/spec/parameters").filter(|given| !given.is_null()) {
                     None => "<none>".to_owned(),
                     Some(given) => {
                         let group = text(given, "/apiGroup");
@@ -54,7 +54,7 @@ pub(super) fn printer(group: &str, plural: &str) -> Option<Printer> {
         ("networking.k8s.io", "ipaddresses") => Printer {
             columns: &["ParentRef", "Age"],
             cells: |object, now| {
-                let parent = match object.pointer("/spec/parentRef").filter(|parent| !parent.is_null()) {
+                let parent = match at(object, "/spec/parentRef").filter(|parent| !parent.is_null()) {
                     None => "<none>".to_owned(),
                     Some(parent) => ["/resource", "/namespace", "/name"]
                         .map(|field| text(parent, field))
@@ -73,11 +73,9 @@ pub(super) fn printer(group: &str, plural: &str) -> Option<Printer> {
 /// The name, marked where an annotation makes the object its kind's default.
 pub(super) fn name_or_default(object: &Value, annotation: &str) -> String {
     let name = text(object, "/metadata/name");
-    let default = object
-        .pointer("/metadata/annotations")
-        .and_then(|annotations| annotations.get(annotation))
-        .and_then(Value::as_str)
-        == Some("true");
+    let default =
+        at(object, "/metadata/annotations").and_then(|annotations| annotations.get(annotation)).and_then(Value::as_str)
+            == Some("true");
     if default { format!("{name} (default)") } else { name.to_owned() }
 }
 

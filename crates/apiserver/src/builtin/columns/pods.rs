@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::{
-    Printer, age, boolean, condition, containers, has_condition, integer, is_being_deleted, labels, list, since, text,
-    text_or,
+    Printer, age, at, boolean, condition, containers, has_condition, integer, is_being_deleted, labels, list, since,
+    text, text_or,
 };
 
 pub(super) fn printer(group: &str, plural: &str) -> Option<Printer> {
@@ -83,7 +83,7 @@ fn summarise_init(pod: &Value, summary: &mut PodSummary, sidecars: &mut PodSumma
             sidecars.restarts += integer(status, "/restartCount");
             sidecars.last_restart = later(&sidecars.last_restart, finished).to_owned();
         }
-        let terminated = status.pointer("/state/terminated").filter(|state| !state.is_null());
+        let terminated = at(status, "/state/terminated").filter(|state| !state.is_null());
         if terminated.is_some_and(|state| integer(state, "/exitCode") == 0) {
             continue;
         }
@@ -126,7 +126,7 @@ fn summarise(pod: &Value) -> PodSummary {
             let latest = later(&summary.last_restart, finished).to_owned();
             summary.last_restart = latest;
             let waiting = text(status, "/state/waiting/reason");
-            let state = |name: &str| status.pointer(name).filter(|state| !state.is_null());
+            let state = |name: &str| at(status, name).filter(|state| !state.is_null());
             if !waiting.is_empty() {
                 waiting.clone_into(&mut summary.reason);
             } else if let Some(terminated) = state("/state/terminated") {
@@ -196,8 +196,7 @@ fn node(node: &Value, now: i64) -> Vec<Value> {
     if boolean(node, "/spec/unschedulable") {
         status.push_str(",SchedulingDisabled");
     }
-    let mut roles: Vec<&str> = node
-        .pointer("/metadata/labels")
+    let mut roles: Vec<&str> = at(node, "/metadata/labels")
         .and_then(Value::as_object)
         .into_iter()
         .flatten()

@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::{Printer, age, boolean, is_being_deleted, joined, list, network::name_or_default, scalar, text, text_or};
+use super::{
+    Printer, age, at, boolean, is_being_deleted, joined, list, network::name_or_default, scalar, text, text_or,
+};
 
 pub(super) fn printer(group: &str, plural: &str) -> Option<Printer> {
     Some(match (group, plural) {
@@ -114,12 +116,12 @@ fn phase(object: &Value) -> &str {
 }
 
 fn volume(object: &Value, now: i64) -> Vec<Value> {
-    let claim = match object.pointer("/spec/claimRef").filter(|claim| !claim.is_null()) {
+    let claim = match at(object, "/spec/claimRef").filter(|claim| !claim.is_null()) {
         Some(claim) => format!("{}/{}", text(claim, "/namespace"), text(claim, "/name")),
         None => String::new(),
     };
     vec![
-        scalar(object.pointer("/spec/capacity/storage")).unwrap_or_else(|| "0".to_owned()).into(),
+        scalar(at(object, "/spec/capacity/storage")).unwrap_or_else(|| "0".to_owned()).into(),
         access_modes(object, "/spec/accessModes").into(),
         text(object, "/spec/persistentVolumeReclaimPolicy").into(),
         phase(object).into(),
@@ -134,7 +136,7 @@ fn volume(object: &Value, now: i64) -> Vec<Value> {
 
 fn claim(object: &Value, now: i64) -> Vec<Value> {
     let bound = !text(object, "/spec/volumeName").is_empty();
-    let capacity = scalar(object.pointer("/status/capacity/storage")).unwrap_or_else(|| "0".to_owned());
+    let capacity = scalar(at(object, "/status/capacity/storage")).unwrap_or_else(|| "0".to_owned());
     vec![
         phase(object).into(),
         text(object, "/spec/volumeName").into(),
@@ -149,12 +151,12 @@ fn claim(object: &Value, now: i64) -> Vec<Value> {
 
 fn driver(object: &Value, now: i64) -> Vec<Value> {
     let modes = joined(list(object, "/spec/volumeLifecycleModes"), |mode| mode.as_str().unwrap_or_default());
-    let requests = match object.pointer("/spec/tokenRequests").and_then(Value::as_array) {
+    let requests = match at(object, "/spec/tokenRequests").and_then(Value::as_array) {
         Some(requests) => joined(requests, |request| text(request, "/audience")),
         None => "<unset>".to_owned(),
     };
     vec![
-        object.pointer("/spec/attachRequired").and_then(Value::as_bool).unwrap_or(true).into(),
+        at(object, "/spec/attachRequired").and_then(Value::as_bool).unwrap_or(true).into(),
         boolean(object, "/spec/podInfoOnMount").into(),
         boolean(object, "/spec/storageCapacity").into(),
         requests.into(),

@@ -4,8 +4,8 @@ use kogge_machinery::table::human_duration;
 use serde_json::{Value, json};
 
 use super::{
-    Printer, age, boolean, containers, has_condition, integer, is_being_deleted, labels, list, selector, since, text,
-    text_or,
+    Printer, age, at, boolean, containers, has_condition, integer, is_being_deleted, labels, list, selector, since,
+    text, text_or,
 };
 
 const CONTAINERS: &str = "/spec/template/spec/containers";
@@ -124,7 +124,7 @@ fn replicas(object: &Value, now: i64, plain_selector: bool) -> Vec<Value> {
 fn job(object: &Value, now: i64) -> Vec<Value> {
     let succeeded = integer(object, "/status/succeeded");
     let parallelism = integer(object, "/spec/parallelism");
-    let completions = match object.pointer("/spec/completions").and_then(Value::as_i64) {
+    let completions = match at(object, "/spec/completions").and_then(Value::as_i64) {
         Some(wanted) => format!("{succeeded}/{wanted}"),
         None if parallelism > 1 => format!("{succeeded}/1 of {parallelism}"),
         None => format!("{succeeded}/1"),
@@ -152,7 +152,7 @@ fn job(object: &Value, now: i64) -> Vec<Value> {
 }
 
 fn cron_job(object: &Value, now: i64) -> Vec<Value> {
-    let suspend = match object.pointer("/spec/suspend").and_then(Value::as_bool) {
+    let suspend = match at(object, "/spec/suspend").and_then(Value::as_bool) {
         Some(true) => "True",
         Some(false) => "False",
         None => "<unset>",
