@@ -282,12 +282,14 @@ impl Plane {
         if !about_access.is_empty() {
             self.state.access_rules.notice(self.store(), &about_access);
         }
-        for (write, written) in writes.iter().zip(&written) {
+        for (index, (write, written)) in writes.iter().zip(&written).enumerate() {
             let object = match &write.change {
                 Change::Put(object) => Some(object),
                 Change::Delete(_) => None,
             };
             match &*write.key.resource.group {
+                // What a later write of the transaction replaces is nothing to take notice of.
+                "apiextensions.k8s.io" if writes[index + 1..].iter().any(|later| later.key == write.key) => {}
                 // Boxed, as it ends in another write.
                 "apiextensions.k8s.io" => Box::pin(self.notice_definition(written, object)).await,
                 "admissionregistration.k8s.io" => {

@@ -10,7 +10,7 @@ use super::{
     RequestContext,
     admission::{Review, admit},
     answer::Document,
-    body, builtin_admission, certificate_request, escalation,
+    body, builtin_admission, certificate_request, definition_write, escalation,
     get::object_response,
     object_completion::{begin_create, canonicalize, clean_fields, finish_create},
     object_decoding::decode_resource,
@@ -188,7 +188,12 @@ pub(crate) async fn create_object(
             return Ok(Written { object: Document::Value(object), code: StatusCode::CREATED });
         }
         let object = convert_to_stored(served, object).await?;
-        match context.plane.write(key, Change::Put(object), Expected::Absent).await {
+        let written = if definition_write::is_definition(served) {
+            definition_write::create(context.plane, served, key, object, &writer.now).await
+        } else {
+            context.plane.write(key, Change::Put(object), Expected::Absent).await
+        };
+        match written {
             Ok(written) => {
                 let object = present(served, &written.json, written.revision).await?;
                 return Ok(Written { object, code: StatusCode::CREATED });

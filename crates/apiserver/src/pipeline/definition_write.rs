@@ -1,6 +1,6 @@
 //! Writes of CustomResourceDefinitions. A definition is stored as it was sent; its names and conditions are settled by a
 //! second write, as kube-apiserver's controllers do, but before the first is answered: whoever reads next finds it
-//! Established.
+//! Established. With a create, both are one transaction, so a crash leaves none that is not settled.
 
 use kogge_machinery::{custom_resource_definition, resource::GroupResource, status_error::ApiError};
 use serde_json::{Value, json};
@@ -13,7 +13,7 @@ use super::{
 use crate::{
     plane::{Plane, list_error},
     registry::ServedResource,
-    store::{Change, Expected, ObjectKey, Scope},
+    store::{Change, Expected, ObjectKey, Scope, StoredObject, Write, WriteError},
 };
 
 /// The finalizer that keeps a definition until its objects are gone.
@@ -54,6 +54,28 @@ pub(crate) fn settle_at_once(plane: &Plane, definition: &mut Value, now: &str) {
     if let Some(status) = settled_status(plane, definition, now) {
         definition["status"] = status;
     }
+}
+
+/// Stores a new definition and settles it, in one transaction where admission has no say in the second write. Returns what
+/// the first one stored.
+///
+/// # Errors
+/// As [`Plane::write`].
+pub(crate) async fn create(
+    plane: &Plane,
+    served: &ServedResource,
+    key: ObjectKey,
+    definition: Value,
+    now: &str,
+) -> Result<StoredObject, WriteError> {
+    let settled = match settled_status(plane, &definition, now) {
+        Some(status) => with_status(plane, served, &definition, status, now).await,
+        None => None,
+    };
+    let mut writes = vec![Write { key: key.clone(), change: Change::Put(definition), expected: Expected::Absent }];
+    writes.extend(settled.map(|settled| Write { key, change: Change::Put(settled), expected: Expected::Present }));
+    let written = plane.write_many(&writes).await.map_err(|(_, error)| error)?;
+    written.into_iter().next().ok_or_else(|| WriteError::Storage("the writer gave no answer".to_owned()))
 }
 
 /// Settles a definition, stored at `revision`, by a write of its own, if there is anything to settle.

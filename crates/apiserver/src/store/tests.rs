@@ -74,7 +74,9 @@ async fn a_transaction_is_all_or_nothing_and_sees_its_own_writes() {
     let refused = plane.write_many(&[write("x", Expected::Absent), write("x", Expected::Absent)]).await;
     assert_eq!(refused, Err(TransactionError { index: 1, source: WriteError::Exists }));
     assert_eq!((plane.get(&key("ships", "a", "x")).unwrap(), plane.revision()), (None, 1));
-    let written = plane.write_many(&[write("x", Expected::Absent), write("x", Expected::Revision(2))]).await;
+    let refused = plane.write_many(&[write("x", Expected::Present), write("x", Expected::Absent)]).await;
+    assert_eq!(refused.unwrap_err().source, WriteError::Missing);
+    let written = plane.write_many(&[write("x", Expected::Absent), write("x", Expected::Present)]).await;
     assert_eq!(written.unwrap().iter().map(|object| object.revision).collect::<Vec<_>>(), [2, 3]);
 }
 

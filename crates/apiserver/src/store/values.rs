@@ -98,6 +98,8 @@ pub enum Expected {
     Absent,
     /// The object's last change has this revision (update, delete).
     Revision(u64),
+    /// An object is there: for what an earlier write of the same transaction made, whose revision nobody knows yet.
+    Present,
 }
 
 /// One write of a transaction.

@@ -192,9 +192,9 @@ impl<'txn> Tables<'txn> {
 
 fn check_one(expected: Expected, current: Option<u64>) -> Result<(), WriteError> {
     match (expected, current) {
-        (Expected::Absent, None) => Ok(()),
+        (Expected::Absent, None) | (Expected::Present, Some(_)) => Ok(()),
         (Expected::Absent, Some(_)) => Err(WriteError::Exists),
-        (Expected::Revision(_), None) => Err(WriteError::Missing),
+        (Expected::Revision(_) | Expected::Present, None) => Err(WriteError::Missing),
         (Expected::Revision(expected), Some(current)) if expected == current => Ok(()),
         (Expected::Revision(expected), Some(current)) => Err(WriteError::Conflict { expected, current }),
     }
