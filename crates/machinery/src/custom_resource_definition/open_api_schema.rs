@@ -51,30 +51,22 @@ const UNSUPPORTED: [&str; 6] = ["id", "additionalItems", "patternProperties", "d
 /// Whether there are keywords anywhere that have no structural form.
 pub(super) fn has_unsupported_keywords(schema: &Value) -> bool {
     let Some(fields) = schema.as_object() else { return false };
-    let is_set = |keyword: &str| {
-        fields.get(keyword).is_some_and(|value| match value {
-            Value::Null => false,
-            Value::String(text) => !text.is_empty(),
-            Value::Object(entries) => keyword == "additionalItems" || !entries.is_empty(),
-            _ => true,
-        })
+    let is_set = |keyword: &str, value: &Value| match value {
+        Value::Null => false,
+        Value::String(text) => !text.is_empty(),
+        Value::Object(entries) => keyword == "additionalItems" || !entries.is_empty(),
+        _ => true,
     };
-    UNSUPPORTED.iter().any(|keyword| is_set(keyword))
-        || is_set("$schema")
-        || fields.get("items").is_some_and(Value::is_array)
-        || ["items", "additionalProperties", "not"]
-            .iter()
-            .filter_map(|keyword| fields.get(*keyword))
-            .any(has_unsupported_keywords)
-        || ["allOf", "anyOf", "oneOf"]
-            .iter()
-            .filter_map(|keyword| fields.get(*keyword)?.as_array())
-            .flatten()
-            .any(has_unsupported_keywords)
-        || fields
-            .get("properties")
-            .and_then(Value::as_object)
-            .is_some_and(|all| all.values().any(has_unsupported_keywords))
+    // A schema has few of the keywords there are, so they are gone through instead of looked up.
+    fields.iter().any(|(keyword, value)| match keyword.as_str() {
+        "items" => value.is_array() || has_unsupported_keywords(value),
+        "additionalProperties" | "not" => has_unsupported_keywords(value),
+        "allOf" | "anyOf" | "oneOf" => {
+            value.as_array().is_some_and(|schemas| schemas.iter().any(has_unsupported_keywords))
+        }
+        "properties" => value.as_object().is_some_and(|all| all.values().any(has_unsupported_keywords)),
+        keyword => (keyword == "$schema" || UNSUPPORTED.contains(&keyword)) && is_set(keyword, value),
+    })
 }
 
 /// Adds the formats in a schema that nothing checks for the type they stand with.

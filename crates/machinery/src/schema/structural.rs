@@ -44,11 +44,13 @@ fn depth_exceeds(schema: &Value, limit: usize) -> bool {
         return true;
     }
     let below = |child: &Value| depth_exceeds(child, limit - 1);
-    ["items", "additionalProperties", "not"].iter().filter_map(|keyword| fields.get(*keyword)).any(below)
-        || fields.get("properties").and_then(Value::as_object).is_some_and(|children| children.values().any(below))
-        || ["allOf", "anyOf", "oneOf"]
-            .iter()
-            .any(|keyword| fields.get(*keyword).and_then(Value::as_array).is_some_and(|list| list.iter().any(below)))
+    // A schema has few of the keywords there are, so they are gone through instead of looked up.
+    fields.iter().any(|(keyword, value)| match keyword.as_str() {
+        "items" | "additionalProperties" | "not" => below(value),
+        "properties" => value.as_object().is_some_and(|children| children.values().any(below)),
+        "allOf" | "anyOf" | "oneOf" => value.as_array().is_some_and(|list| list.iter().any(below)),
+        _ => false,
+    })
 }
 
 /// A text keyword; absent is empty.

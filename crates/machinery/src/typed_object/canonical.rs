@@ -31,22 +31,20 @@ pub(super) struct Walk {
 impl Walk {
     /// The members of a struct.
     pub(super) fn fields(&mut self, id: StructId, members: &mut Map<String, Value>) {
-        let fields = table().fields(id);
-        let mut expected = fields.iter().peekable();
+        let mut expected = table().fields(id);
         let mut dropped: Vec<String> = Vec::new();
         let mut missing: Vec<&Field> = Vec::new();
         // both are sorted by name
         for (name, value) in members.iter_mut() {
-            while let Some(field) = expected.next_if(|field| field.name < name.as_str()) {
-                if !field.omitted {
-                    missing.push(field);
-                }
-            }
-            let Some(field) = expected.next_if(|field| field.name == name) else {
+            let (before, rest) = expected.split_at(expected.partition_point(|field| field.name < name.as_str()));
+            missing.extend(before.iter().filter(|field| !field.omitted));
+            expected = rest;
+            let Some((field, rest)) = expected.split_first().filter(|(field, _)| field.name == name) else {
                 self.unknown = true;
                 dropped.push(name.clone());
                 continue;
             };
+            expected = rest;
             // an empty list resets ownership, which absent managedFields do not
             let resets = !self.is_last && field.name == "managedFields" && value.is_array();
             let stays = resets || self.keeps_omitted && (value.is_array() || value.is_object());
@@ -54,7 +52,7 @@ impl Walk {
                 dropped.push(name.clone());
             }
         }
-        missing.extend(expected.filter(|field| !field.omitted));
+        missing.extend(expected.iter().filter(|field| !field.omitted));
         for name in &dropped {
             members.remove(name);
         }
