@@ -7,7 +7,10 @@
 //! Every plane serves all of them. A workload cluster needs Pods and Nodes, and users of a management plane expect
 //! `kubectl get nodes` to answer with an empty list, not with an unknown resource.
 
-use std::sync::{Arc, LazyLock};
+use std::{
+    cell::LazyCell,
+    sync::{Arc, LazyLock},
+};
 
 use kogge_machinery::{
     resource::{ResourceType, ScalePaths, SharedResourceType, SubresourceType},
@@ -75,6 +78,18 @@ static RESOURCE_TYPES: LazyLock<Vec<SharedResourceType>> = LazyLock::new(|| {
 /// is compiled when a request first needs it.
 pub fn resource_types() -> &'static [SharedResourceType] {
     &RESOURCE_TYPES
+}
+
+/// Compiles the schemas of the kinds that every plane has objects of from the start, together: their definitions, which are
+/// in one group version, are unpacked once.
+pub(crate) fn compile_first_kinds() {
+    const GROUP_VERSION: &str = "v1";
+    let definitions = LazyCell::new(|| schemas::compilable(GROUP_VERSION));
+    for plural in ["configmaps", "namespaces", "serviceaccounts", "services"] {
+        let Some(resource) = resource_type_of("", plural) else { continue };
+        let definition = format!("io.k8s.api.core.{GROUP_VERSION}.{}", resource.kind);
+        resource.schema.get_or_compile(|| schemas::compile_from(definitions.as_ref()?, &definition));
+    }
 }
 
 /// The built-in kind of a group and plural resource name, in the version it is stored in.

@@ -17,7 +17,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use crate::{
     audit::AuditLog,
     authentication_configuration::AuthenticationConfiguration,
-    background,
+    background, builtin,
     certificates::{CertificateError, ServerCertificates},
     custom_resource_definition_controller, namespace_content,
     open_id_connect::TrustedIssuers,
@@ -240,9 +240,10 @@ impl Server {
     /// # Errors
     /// See [`OpenError`].
     pub async fn open(options: ServerOptions) -> Result<Self, OpenError> {
+        // Meanwhile the disk is waited for.
+        let compiling = tokio::task::spawn_blocking(builtin::compile_first_kinds);
         let opening = options.clone();
-        let opened = tokio::task::spawn_blocking(move || open_data(&opening)).await;
-        let (store, certificates) = opened.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?;
+        let (store, certificates) = joined(tokio::task::spawn_blocking(move || open_data(&opening))).await?;
         let webhook_clients = Arc::new(WebhookClients::new(options.webhook_services.clone()));
         let mut planes = BTreeMap::new();
         for plane in store.planes() {
@@ -277,6 +278,7 @@ impl Server {
             client_ca_key_pem: Some(server.state.certificates.client_authority.key_pem.clone()),
             service_network: None,
         };
+        joined(compiling).await;
         server.prepare_plane(&PlaneName::default(), &management).await?;
         custom_resource_definition_controller::resume(&server).await;
         background::start(&server, &background);
@@ -512,6 +514,11 @@ impl WeakServer {
     pub(crate) fn upgrade(&self) -> Option<Server> {
         self.0.upgrade().map(|state| Server { state })
     }
+}
+
+/// What a blocking task made; its panic goes on here.
+async fn joined<T>(task: tokio::task::JoinHandle<T>) -> T {
+    task.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
 }
 
 fn open_data(options: &ServerOptions) -> Result<(Store, ServerCertificates), OpenError> {

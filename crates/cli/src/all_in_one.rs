@@ -9,17 +9,20 @@ use std::sync::Arc;
 
 use crate::managers::Managers;
 use crate::memory;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kogge_api::provider_profile::{ProviderProfile, simulation};
 pub use kogge_apiserver::authentication_configuration::AuthenticationConfiguration;
 pub use kogge_apiserver::server::ServerOptions;
 use kogge_apiserver::server::{Server, Storage};
+use kogge_portal::PortalOptions;
 use kogge_simulator::SimulatorOptions;
 use kogge_simulator::clock::Speed;
 use kogge_simulator::fault::FaultSpec;
+use kogge_stacks::catalogue::StackCatalogue;
 use kube::Client;
 use kube::api::{Api, Patch, PatchParams};
 use tokio::net::TcpListener;
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 /// Kubernetes version the embedded API says it is.
@@ -107,6 +110,8 @@ impl AllInOne {
         let portal_address = address(&portal_listener, options.portal_address);
         let api_url = format!("https://{api_address}");
 
+        // What only the processor is needed for is made while the server waits for its disk.
+        let definitions = tokio::task::spawn_blocking(kogge_api::crd::all);
         let server = Server::open(ServerOptions {
             data: options.data.map_or(Storage::Memory, Storage::Directory),
             kubernetes_version: KUBERNETES_VERSION.into(),
@@ -122,7 +127,9 @@ impl AllInOne {
         .map_err(AllInOneError::OpenServer)?;
         let client = server.management().client();
         let simulator = options.simulator && !options.managers.as_ref().is_some_and(Managers::own_cluster_api);
-        install(&client, simulator).await?;
+        let definitions = joined(definitions).await;
+        let catalogue = tokio::task::spawn_blocking(StackCatalogue::default);
+        install(&client, definitions, simulator).await?;
         if let Some(managers) = &options.managers {
             let failed = |source| AllInOneError::Install { what: "the managers", source: Box::new(source) };
             managers.install(&client).await.map_err(failed)?;
@@ -135,7 +142,9 @@ impl AllInOne {
             tasks.spawn(async move { ended("the Kubernetes-style API", server.serve(api_listener, shutdown).await) });
         }
         {
-            let router = kogge_portal::router(kogge_portal::PortalOptions::new(client.clone(), options.token));
+            let catalogue = joined(catalogue).await;
+            let router =
+                kogge_portal::router(PortalOptions { client: client.clone(), token: options.token, catalogue });
             let shutdown = shutdown.clone();
             tasks.spawn(
                 async move { ended("the REST API", kogge_portal::serve(portal_listener, router, shutdown).await) },
@@ -211,20 +220,30 @@ impl AllInOne {
     }
 }
 
+/// What a blocking task made; its panic goes on here.
+async fn joined<T>(task: JoinHandle<T>) -> T {
+    task.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
+}
+
 fn ended<E: std::fmt::Display>(part: &'static str, result: Result<(), E>) -> Result<(), AllInOneError> {
     result.map_err(|error| AllInOneError::Stopped { part, message: error.to_string() })
 }
 
 /// Installs our object types, those of Cluster API that the simulator plays, and the profile `sim` unless there is one:
 /// a profile the user has changed stays as it is.
-async fn install(client: &Client, simulator: bool) -> Result<(), AllInOneError> {
+async fn install(
+    client: &Client,
+    definitions: Vec<CustomResourceDefinition>,
+    simulator: bool,
+) -> Result<(), AllInOneError> {
     fn failed<E>(what: &'static str) -> impl FnOnce(E) -> AllInOneError
     where
         E: std::error::Error + Send + Sync + 'static,
     {
         move |error| AllInOneError::Install { what, source: Box::new(error) }
     }
-    kogge_operator::install_custom_resource_definitions(client).await.map_err(failed("Kogge's object types"))?;
+    let installed = kogge_operator::install_custom_resource_definitions(client, definitions).await;
+    installed.map_err(failed("Kogge's object types"))?;
     if !simulator {
         return Ok(());
     }

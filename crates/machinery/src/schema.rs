@@ -290,7 +290,12 @@ impl LazySchema {
 
     /// The schema, compiled now if it was not yet.
     pub fn get(&self) -> Option<Arc<Schema>> {
-        self.inner.cell.get_or_init(|| (self.inner.compile)()).clone()
+        self.get_or_compile(|| (self.inner.compile)())
+    }
+
+    /// As [`LazySchema::get`], where the caller has a quicker way to compile the same schema.
+    pub fn get_or_compile(&self, compile: impl FnOnce() -> Option<Arc<Schema>>) -> Option<Arc<Schema>> {
+        self.inner.cell.get_or_init(compile).clone()
     }
 
     /// The OpenAPI schema.

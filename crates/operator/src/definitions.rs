@@ -27,14 +27,17 @@ pub enum InstallError {
     NotEstablished(String),
 }
 
-/// Installs or updates the definitions of `KubernetesCluster` and `ProviderProfile` by server-side apply, and waits until
-/// they are served. Repeating it changes nothing.
+/// Installs or updates `definitions`, those of `KubernetesCluster` and `ProviderProfile` ([`kogge_api::crd::all`], which takes
+/// some milliseconds), by server-side apply, and waits until they are served. Repeating it changes nothing.
 ///
 /// # Errors
 /// When the API server refuses a definition or does not establish it within 30 s.
-pub async fn install_custom_resource_definitions(client: &Client) -> Result<(), InstallError> {
+pub async fn install_custom_resource_definitions(
+    client: &Client,
+    definitions: Vec<CustomResourceDefinition>,
+) -> Result<(), InstallError> {
     let api: Api<CustomResourceDefinition> = Api::all(client.clone());
-    for definition in kogge_api::crd::all() {
+    for definition in definitions {
         install(&api, definition).await?;
     }
     Ok(())

@@ -46,13 +46,6 @@ pub struct PortalOptions {
     pub catalogue: StackCatalogue,
 }
 
-impl PortalOptions {
-    /// With the built-in stacks.
-    pub fn new(client: Client, token: String) -> Self {
-        Self { client, token, catalogue: StackCatalogue::default() }
-    }
-}
-
 /// The routes, for any transport.
 pub fn router(options: PortalOptions) -> Router {
     let service = Service::new(options.client, options.catalogue);

@@ -1,12 +1,12 @@
 //! Which stack releases there are, and which one a cluster gets.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use crate::release::StackRelease;
 
 /// The stack releases that are part of the binary.
-static BUILT_IN: LazyLock<Vec<StackRelease>> = LazyLock::new(|| {
-    vec![
+static BUILT_IN: LazyLock<StackCatalogue> = LazyLock::new(|| {
+    let releases = vec![
         StackRelease::from_files([
             ("stack.yaml", include_str!("../stacks/sim-scs/v1/stack.yaml")),
             ("cluster-class.yaml", include_str!("../stacks/sim-scs/v1/cluster-class.yaml")),
@@ -20,13 +20,14 @@ static BUILT_IN: LazyLock<Vec<StackRelease>> = LazyLock::new(|| {
             ("worker-bootstrap-template.yaml", include_str!("../stacks/sim-scs/v1/worker-bootstrap-template.yaml")),
         ])
         .expect("the embedded stack release is read by the tests of this crate"),
-    ]
+    ];
+    StackCatalogue { releases: Arc::new(releases) }
 });
 
-/// A set of stack releases to choose from.
+/// A set of stack releases to choose from. Clones share them.
 #[derive(Clone, Debug)]
 pub struct StackCatalogue {
-    releases: Vec<StackRelease>,
+    releases: Arc<Vec<StackRelease>>,
 }
 
 /// No release of the catalogue fits.
@@ -64,15 +65,16 @@ pub enum ChooseReleaseError {
 
 impl Default for StackCatalogue {
     fn default() -> Self {
-        Self { releases: BUILT_IN.clone() }
+        BUILT_IN.clone()
     }
 }
 
 impl StackCatalogue {
     /// Adds a release; one of the same stack and number is replaced.
     pub fn add(&mut self, release: StackRelease) {
-        self.releases.retain(|known| (&known.name, &known.release) != (&release.name, &release.release));
-        self.releases.push(release);
+        let releases = Arc::make_mut(&mut self.releases);
+        releases.retain(|known| (&known.name, &known.release) != (&release.name, &release.release));
+        releases.push(release);
     }
 
     /// All releases.

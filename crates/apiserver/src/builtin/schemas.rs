@@ -87,6 +87,16 @@ fn references(value: &Value, found: &mut Vec<String>) {
 
 /// Compiles one kind's schema for pruning, ownership, patches and validation.
 pub(crate) fn compile(group_version: &str, definition: &str) -> Option<Arc<Schema>> {
+    compile_from(&compilable(group_version)?, definition)
+}
+
+/// Compiles one kind's schema from what [`compilable`] gives.
+pub(super) fn compile_from(definitions: &Value, definition: &str) -> Option<Arc<Schema>> {
+    Schema::compile_definition(definitions, definition).map(Arc::new)
+}
+
+/// The definitions of a group version in the form that is compiled. To make it takes longer than to compile a kind.
+pub(super) fn compilable(group_version: &str) -> Option<Value> {
     let mut all = definitions(group_version)?;
     let reported = reached_from(&all, |name| name.ends_with("Status") || name.ends_with(".Event"));
     let specified = reached_from(&all, |name| name.ends_with("Spec") || name.ends_with("Template"));
@@ -94,7 +104,7 @@ pub(crate) fn compile(group_version: &str, definition: &str) -> Option<Arc<Schem
         normalise(schema, reported.contains(name) && !specified.contains(name));
         refine(name, schema);
     }
-    Schema::compile_definition(&Value::Object(all), definition).map(Arc::new)
+    Some(Value::Object(all))
 }
 
 /// The definitions that are `wanted` or referred to from one that is.
