@@ -33,18 +33,18 @@ pub(crate) async fn give_back_at_rest(server: Server, shutdown: CancellationToke
 struct Rest {
     /// Requests answered at the last look.
     answered: u64,
-    /// Requests answered when the last rest began.
-    begun: u64,
+    /// Requests answered when the last rest began; absent before the first, as the start is work too.
+    begun: Option<u64>,
 }
 
 impl Rest {
     /// Whether rest begins now that so many requests were answered.
     fn begins(&mut self, answered: u64) -> bool {
         let lately = answered - std::mem::replace(&mut self.answered, answered);
-        if lately > AT_REST || answered - self.begun < WORK {
+        if lately > AT_REST || self.begun.is_some_and(|begun| answered - begun < WORK) {
             return false;
         }
-        self.begun = answered;
+        self.begun = Some(answered);
         true
     }
 }
@@ -66,8 +66,8 @@ mod tests {
     #[test]
     fn rest_begins_once_after_work() {
         let mut rest = Rest::default();
-        let looks = [0, 300, 900, 905, 910, 915, 920, 925, 1000, 1001, 1002];
+        let looks = [40, 45, 50, 300, 900, 905, 910, 915, 920, 925, 1000, 1001, 1002];
         let begins: Vec<u64> = looks.into_iter().filter(|answered| rest.begins(*answered)).collect();
-        assert_eq!(begins, [905, 925, 1001]);
+        assert_eq!(begins, [45, 905, 925, 1001]);
     }
 }
