@@ -198,10 +198,14 @@ struct ObjectReference {
     subresource: String,
 }
 
+/// Empty, as no list is answered with a `Status`.
+#[derive(Default, Serialize)]
+struct ListMeta {}
+
 /// What of the `Status` of an answer tells no contents.
 #[derive(Default, Serialize)]
 struct ResponseStatus {
-    metadata: BTreeMap<(), ()>,
+    metadata: ListMeta,
     #[serde(skip_serializing_if = "Option::is_none")]
     status: Option<&'static str>,
     #[serde(skip_serializing_if = "String::is_empty")]

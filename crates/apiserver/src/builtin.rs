@@ -135,6 +135,7 @@ fn resource_type(group_version: &str, entry: CatalogueResource) -> ResourceType 
         subresources,
         columns,
         cells: Some(cells),
+        counted: columns::counted(group, &entry.name),
         selectable_fields: selectable_fields(group, &entry.name).iter().map(|field| format!(".{field}")).collect(),
         custom: false,
         has_generation: has_generation(group, &entry.name),

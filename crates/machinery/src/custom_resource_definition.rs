@@ -242,6 +242,7 @@ fn resource_type(definition: &Value, spec: &Value, version: &Value, storage_vers
         subresources: Vec::new(),
         columns: columns(version),
         cells: None,
+        counted: &[],
         selectable_fields: version
             .get("selectableFields")
             .and_then(Value::as_array)

@@ -127,10 +127,13 @@ pub struct ResourceType {
     /// Computes the cells of a table row, for built-in kinds whose columns are more than a path (`READY 1/2`).
     /// None: cells come from the columns' JSONPaths.
     pub cells: Option<RowCells>,
+    /// Fields beside `metadata` of which `cells` only counts the members: their values are not read for a table.
+    pub counted: &'static [&'static str],
 }
 
 /// The cells of one object, one for each of [`ResourceType::columns`] in order (not for the name, which the table itself
-/// puts first unless the columns have one named `Name` of format `name`). `now` is in seconds since the epoch.
+/// puts first unless the columns have one named `Name` of format `name`). `now` is in seconds since the epoch. Of the
+/// object's metadata, `uid`, `resourceVersion`, `generation` and `managedFields` may be absent.
 pub type RowCells = fn(object: &Value, now: i64) -> Vec<Value>;
 
 impl ResourceType {

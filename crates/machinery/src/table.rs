@@ -156,6 +156,16 @@ impl<'a> Cells<'a> {
         cells
     }
 
+    /// Whether cells may look at this member of an object's metadata.
+    fn reads_metadata(&self, name: &str) -> bool {
+        match name {
+            // Long, and no column has ever shown it.
+            "managedFields" => false,
+            "generation" | "resourceVersion" | "uid" => self.resource.cells.is_none(),
+            _ => true,
+        }
+    }
+
     /// The fields of an object the cells are made of, beside `metadata`; absent where it may be any.
     fn fields(&self) -> Option<Vec<&str>> {
         if self.resource.cells.is_some() {

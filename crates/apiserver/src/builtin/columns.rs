@@ -34,6 +34,14 @@ pub(super) fn of(group: &str, plural: &str, kind: &str) -> (Vec<PrinterColumn>, 
     (printer.columns.iter().map(|column| definition(column, kind)).collect(), printer.cells)
 }
 
+/// The fields of a kind that can be long and of which its cells only show how many members they have.
+pub(super) fn counted(group: &str, plural: &str) -> &'static [&'static str] {
+    match (group, plural) {
+        ("", "configmaps" | "secrets") => &["binaryData", "data"],
+        _ => &[],
+    }
+}
+
 fn definition(column: &str, kind: &str) -> PrinterColumn {
     let wide = column.starts_with('+');
     let column = column.trim_start_matches('+');

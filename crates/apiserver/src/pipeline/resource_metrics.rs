@@ -66,6 +66,7 @@ fn resource_type(kind: &str, plural: &str, namespaced: bool) -> Arc<ServedResour
         deprecation_warning: None,
         schema: LazySchema::none(),
         cells: None,
+        counted: &[],
     };
     Arc::new(ServedResource {
         stored_as: resource.group_resource(),

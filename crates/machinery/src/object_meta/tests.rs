@@ -28,6 +28,7 @@ pub(crate) fn resource(group: &str, kind: &str, custom: bool) -> ResourceType {
         deprecation_warning: None,
         schema: LazySchema::none(),
         cells: None,
+        counted: &[],
     }
 }
 

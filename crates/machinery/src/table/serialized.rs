@@ -2,6 +2,7 @@
 //! go into the row as they are: so only what cells look at is parsed.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::num::NonZero;
 use std::panic::resume_unwind;
@@ -91,7 +92,8 @@ impl Rows<'_> {
             // Once for the whole object is faster than for each of its strings.
             let text = str::from_utf8(object.as_ref()).map_err(serde::de::Error::custom)?;
             let mut deserializer = serde_json::Deserializer::from_str(text);
-            let parts = deserializer.deserialize_map(ObjectParts { fields: self.fields.as_deref() })?;
+            let parts =
+                deserializer.deserialize_map(ObjectParts { cells: self.cells, fields: self.fields.as_deref() })?;
             bytes.extend_from_slice(b"{\"cells\":");
             serde_json::to_writer(&mut *bytes, &self.cells.row(&parts.shown, self.now))?;
             bytes.extend_from_slice(b",\"object\":");
@@ -125,6 +127,7 @@ struct Parts<'de> {
 struct Key<'k>(#[serde(borrow)] Cow<'k, str>);
 
 struct ObjectParts<'f> {
+    cells: &'f Cells<'f>,
     /// The fields to parse beside `metadata`; absent for all.
     fields: Option<&'f [&'f str]>,
 }
@@ -142,11 +145,13 @@ impl<'de> Visitor<'de> for ObjectParts<'_> {
         while let Some(Key(key)) = map.next_key()? {
             if key == "metadata" {
                 metadata = map.next_value_seed(Members)?;
-                // Ownership is long, and no cell shows it.
-                let looked_at = metadata.iter().filter(|(Key(name), _)| name != "managedFields");
+                let looked_at = metadata.iter().filter(|(Key(name), _)| self.cells.reads_metadata(name));
                 let parsed = looked_at.map(|(Key(name), raw)| Ok((name.to_string(), serde_json::from_str(raw.get())?)));
                 let parsed: serde_json::Result<Map<_, _>> = parsed.collect();
                 shown.insert(key.into_owned(), parsed.map_err(serde::de::Error::custom)?.into());
+            } else if self.cells.resource.counted.contains(&&*key) {
+                let members: Counted = map.next_value()?;
+                shown.insert(key.into_owned(), members.0);
             } else if self.fields.is_none_or(|fields| fields.contains(&&*key)) {
                 shown.insert(key.into_owned(), map.next_value()?);
             } else {
@@ -154,6 +159,17 @@ impl<'de> Visitor<'de> for ObjectParts<'_> {
             }
         }
         Ok(Parts { metadata, shown: Value::Object(shown) })
+    }
+}
+
+/// A value whose members, if it is a map, are all null.
+struct Counted(Value);
+
+impl<'de> Deserialize<'de> for Counted {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let members = Option::<BTreeMap<String, IgnoredAny>>::deserialize(deserializer)?;
+        let empty = |members: BTreeMap<String, _>| members.into_keys().map(|name| (name, Value::Null)).collect();
+        Ok(Self(members.map_or(Value::Null, empty)))
     }
 }
 
@@ -229,7 +245,10 @@ mod tests {
         anywhere.columns.push(column("Deep", "..size"));
         let mut computed = plain.clone();
         computed.cells = Some(|object, now| vec![format!("{} {now}", object["spec"]["text"]).into()]);
-        for resource in [plain, with_columns, anywhere, computed] {
+        let mut counting = plain.clone();
+        counting.counted = &["spec"];
+        counting.cells = Some(|object, _| vec![object["spec"].as_object().map_or(0, Map::len).into()]);
+        for resource in [plain, with_columns, anywhere, computed, counting] {
             for (include, with_metadata) in [(IncludeObject::Metadata, true), (IncludeObject::None, false)] {
                 let metadata = json!({"resourceVersion": "7"});
                 let expected = table(&resource, &objects, metadata.clone(), include, true, "v1", 1_767_225_600);

@@ -107,7 +107,9 @@ fn access_modes(object: &Value, pointer: &str) -> String {
 
 /// The class of a volume or claim; an old annotation goes before the field.
 fn class(object: &Value) -> &str {
-    let annotation = text(object, "/metadata/annotations/volume.beta.kubernetes.io~1storage-class");
+    let annotation = at(object, "/metadata/annotations")
+        .and_then(|annotations| annotations.get("volume.beta.kubernetes.io/storage-class")?.as_str())
+        .unwrap_or_default();
     if annotation.is_empty() { text(object, "/spec/storageClassName") } else { annotation }
 }
 

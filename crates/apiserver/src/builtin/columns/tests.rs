@@ -1,4 +1,4 @@
-use kogge_machinery::table::{IncludeObject, table};
+use kogge_machinery::table::{IncludeObject, table, table_of_serialized};
 use serde_json::{Value, json};
 
 use crate::builtin::resource_type_of;
@@ -14,10 +14,14 @@ fn shown(group: &str, plural: &str, objects: &[Value]) -> String {
         .cloned()
         .map(|mut object| {
             object["metadata"]["creationTimestamp"] = json!("2026-01-01T00:00:00Z");
+            object["metadata"]["uid"] = json!("8c4c");
             object
         })
         .collect();
     let table = table(resource, &objects, json!({}), IncludeObject::None, true, "v1", NOW);
+    let serialized: Vec<Vec<u8>> = objects.iter().map(|object| serde_json::to_vec(object).unwrap()).collect();
+    let of_serialized = table_of_serialized(resource, &serialized, json!({}), false, "v1", NOW).unwrap();
+    assert_eq!(String::from_utf8(of_serialized).unwrap(), table.to_string(), "what cells read is read");
     let cell = |cell: &Value| cell.as_str().map_or_else(|| cell.to_string(), str::to_owned);
     let header = table["columnDefinitions"].as_array().unwrap().iter().map(|column| cell(&column["name"]));
     let mut lines = vec![header.collect::<Vec<_>>().join(" | ")];
@@ -143,10 +147,16 @@ fn workloads_and_services_show_what_kubectl_users_know() {
         shown(
             "",
             "persistentvolumeclaims",
-            &[json!({
-                "metadata": {"name": "data"}, "spec": {"volumeName": "pv-1", "storageClassName": "fast", "volumeMode": "Filesystem"},
-                "status": {"phase": "Bound", "accessModes": ["ReadWriteOnce"], "capacity": {"storage": "10Gi"}}
-            })],
+            &[
+                json!({
+                    "metadata": {"name": "data"}, "spec": {"volumeName": "pv-1", "storageClassName": "fast", "volumeMode": "Filesystem"},
+                    "status": {"phase": "Bound", "accessModes": ["ReadWriteOnce"], "capacity": {"storage": "10Gi"}}
+                }),
+                json!({
+                    "metadata": {"name": "old", "annotations": {"volume.beta.kubernetes.io/storage-class": "slow"}},
+                    "spec": {"storageClassName": "fast"}, "status": {"phase": "Pending"}
+                }),
+            ],
         ),
         shown(
             "storage.k8s.io",
