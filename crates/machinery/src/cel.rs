@@ -36,6 +36,31 @@ mod checker_test;
 
 pub use authorizer::Authorizer;
 
+/// Words that no variable and no declaration can be named by (the grammar of CEL and what it keeps for later).
+pub const RESERVED_WORDS: [&str; 21] = [
+    "as",
+    "break",
+    "const",
+    "continue",
+    "else",
+    "false",
+    "for",
+    "function",
+    "if",
+    "import",
+    "in",
+    "let",
+    "loop",
+    "package",
+    "namespace",
+    "null",
+    "return",
+    "true",
+    "var",
+    "void",
+    "while",
+];
+
 /// A compiled expression.
 pub struct Program {
     expression: Expression,

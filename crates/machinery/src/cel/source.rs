@@ -13,37 +13,13 @@ use kube_cel::cel::{
     parser::{ParseError, ParseErrors, Parser},
 };
 
-use super::expression_tree::for_each_child;
+use super::{RESERVED_WORDS, expression_tree::for_each_child};
 
 /// The longest expression that is compiled, in bytes. The real server bounds expressions by the size of the object only;
 /// the parser used here keeps more state than Go's.
 const MAXIMUM_LENGTH: usize = 64 * 1024;
 /// So many problems are told.
 const MAXIMUM_PROBLEMS: usize = 100;
-/// Words that can not be variables.
-const RESERVED: [&str; 21] = [
-    "as",
-    "break",
-    "const",
-    "continue",
-    "else",
-    "false",
-    "for",
-    "function",
-    "if",
-    "import",
-    "in",
-    "let",
-    "loop",
-    "package",
-    "namespace",
-    "null",
-    "return",
-    "true",
-    "var",
-    "void",
-    "while",
-];
 
 /// Something wrong with a part of an expression.
 #[derive(Debug)]
@@ -146,7 +122,7 @@ fn parsed(source: &str) -> Result<IdedExpr, Option<ParseErrors>> {
 
 fn find_reserved(expression: &IdedExpr, found: &mut Vec<Problem>) {
     if let Expr::Ident(name) = &expression.expr
-        && RESERVED.contains(&name.as_str())
+        && RESERVED_WORDS.contains(&name.as_str())
     {
         found.push(Problem { id: expression.id, message: format!("reserved identifier: {name}") });
     }

@@ -17,31 +17,7 @@ use super::{
     rule_projection::Projection,
     value_validation::Format,
 };
-
-/// Words that CEL keeps for itself.
-const RESERVED_WORDS: [&str; 21] = [
-    "true",
-    "false",
-    "null",
-    "in",
-    "as",
-    "break",
-    "const",
-    "continue",
-    "else",
-    "for",
-    "function",
-    "if",
-    "import",
-    "let",
-    "loop",
-    "package",
-    "namespace",
-    "return",
-    "var",
-    "void",
-    "while",
-];
+use crate::cel::RESERVED_WORDS;
 
 /// Converts the projected part of `value`.
 ///

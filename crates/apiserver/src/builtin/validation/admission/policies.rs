@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use kogge_machinery::object_meta::{dns_1035_messages, label_key_messages};
+use kogge_machinery::{
+    cel::RESERVED_WORDS,
+    object_meta::{dns_1035_messages, label_key_messages},
+};
 
 use super::{
     Change, Errors, Expressions, FAILURE_POLICIES, Field, Purpose, REINVOCATION_POLICIES, conditions, has_form,
@@ -15,30 +18,6 @@ const MAXIMUM_AUDIT_ANNOTATIONS: usize = 20;
 const MAXIMUM_VALUE_EXPRESSION_LENGTH: usize = 5 * 1024;
 /// There is nothing to mutate in a delete.
 const MUTATING_OPERATIONS: [&str; 4] = ["*", "CONNECT", "CREATE", "UPDATE"];
-/// Words that no variable can be named by.
-const RESERVED: [&str; 21] = [
-    "true",
-    "false",
-    "null",
-    "in",
-    "as",
-    "break",
-    "const",
-    "continue",
-    "else",
-    "for",
-    "function",
-    "if",
-    "import",
-    "let",
-    "loop",
-    "package",
-    "namespace",
-    "return",
-    "var",
-    "void",
-    "while",
-];
 
 /// A ValidatingAdmissionPolicy.
 pub(in super::super) fn validate_policy(change: &Change<'_>, errors: &mut Errors) {
@@ -180,7 +159,7 @@ fn is_identifier(name: &str) -> bool {
     let is_letter = |character: char| character.is_ascii_alphabetic() || character == '_';
     name.starts_with(is_letter)
         && name.chars().all(|character| is_letter(character) || character.is_ascii_digit())
-        && !RESERVED.contains(&name)
+        && !RESERVED_WORDS.contains(&name)
 }
 
 fn validate_validation(validation: &Field<'_>, expressions: &Expressions, errors: &mut Errors) {
