@@ -163,7 +163,9 @@ async fn stop(manager: Process) {
     for _ in 0..600 {
         if manager.has_ended() {
             let log = manager.log();
-            assert!(!log.contains(r#""level":"error""#), "{log}");
+            // Now and then controller-runtime notices that it gave its lease back only after it began to stop.
+            let is_error = |line: &&str| line.contains(r#""level":"error""#) && !line.contains("leader election lost");
+            assert_eq!(log.lines().find(is_error), None, "{log}");
             return;
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
