@@ -284,12 +284,12 @@ impl Plane {
         }
         for (index, (write, written)) in writes.iter().zip(&written).enumerate() {
             let object = match &write.change {
+                // What a later write of the transaction replaces is nothing to take notice of.
+                _ if writes[index + 1..].iter().any(|later| later.key == write.key) => continue,
                 Change::Put(object) => Some(object),
-                Change::Delete(_) => None,
+                Change::PutBefore(_) | Change::Delete(_) => None,
             };
             match &*write.key.resource.group {
-                // What a later write of the transaction replaces is nothing to take notice of.
-                "apiextensions.k8s.io" if writes[index + 1..].iter().any(|later| later.key == write.key) => {}
                 // Boxed, as it ends in another write.
                 "apiextensions.k8s.io" => Box::pin(self.notice_definition(written, object)).await,
                 "admissionregistration.k8s.io" => {

@@ -3,7 +3,7 @@
 //! Established. With a create, both are one transaction, so a crash leaves none that is not settled.
 
 use kogge_machinery::{custom_resource_definition, resource::GroupResource, status_error::ApiError};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::{
     controller_write::change_object,
@@ -65,15 +65,21 @@ pub(crate) async fn create(
     plane: &Plane,
     served: &ServedResource,
     key: ObjectKey,
-    definition: Value,
+    mut definition: Value,
     now: &str,
 ) -> Result<StoredObject, WriteError> {
-    let settled = match settled_status(plane, &definition, now) {
-        Some(status) => with_status(plane, served, &definition, status, now).await,
+    let before = match settled_status(plane, &definition, now) {
+        Some(status) => set_status(plane, served, &mut definition, status, now).await,
         None => None,
     };
-    let mut writes = vec![Write { key: key.clone(), change: Change::Put(definition), expected: Expected::Absent }];
-    writes.extend(settled.map(|settled| Write { key, change: Change::Put(settled), expected: Expected::Present }));
+    let put = Change::Put(definition);
+    let writes = match before {
+        None => vec![Write { key, change: put, expected: Expected::Absent }],
+        Some(before) => vec![
+            Write { key: key.clone(), change: Change::PutBefore(before), expected: Expected::Absent },
+            Write { key, change: put, expected: Expected::Present },
+        ],
+    };
     let written = plane.write_many(&writes).await.map_err(|(_, error)| error)?;
     written.into_iter().next().ok_or_else(|| WriteError::Storage("the writer gave no answer".to_owned()))
 }
@@ -85,11 +91,10 @@ pub(crate) async fn settle(plane: &Plane, definition: &Value, revision: u64, now
     let key = ObjectKey { resource: served.stored_as.clone(), namespace: String::new(), name };
     let now = timestamp(now);
     let Some(status) = settled_status(plane, definition, &now) else { return };
-    let written = match with_status(plane, &served, definition, status, &now).await {
-        Some(settled) => plane.write(key.clone(), Change::Put(settled), Expected::Revision(revision)).await.is_ok(),
-        None => false,
-    };
-    if written {
+    let mut settled = definition.clone();
+    if set_status(plane, &served, &mut settled, status, &now).await.is_some()
+        && plane.write(key.clone(), Change::Put(settled), Expected::Revision(revision)).await.is_ok()
+    {
         return;
     }
     // Webhooks want to see it, or somebody was faster.
@@ -108,26 +113,28 @@ pub(crate) async fn settle(plane: &Plane, definition: &Value, revision: u64, now
     }
 }
 
-/// A stored definition with another status, as an update of the status by the server makes it; none where admission has
-/// a say in it. The `spec`, nearly all of a definition, is neither looked at nor compared: it was judged when it was stored.
-async fn with_status(
+/// Gives a definition another status, as an update of the status by the server does. Returns its fields as they were
+/// before, without the `spec`: that is nearly all of a definition, and neither looked at nor copied. None, and nothing is
+/// done, where admission has a say in the write.
+async fn set_status(
     plane: &Plane,
     served: &ServedResource,
-    definition: &Value,
+    definition: &mut Value,
     status: Value,
     now: &str,
-) -> Option<Value> {
+) -> Option<Map<String, Value>> {
     if plane.admission().current().is_some() {
         return None;
     }
-    let mut settled = definition.clone();
-    let spec = settled["spec"].take();
-    let old = settled.clone();
-    settled["status"] = status;
+    let spec = definition["spec"].take();
+    let old = definition.clone();
+    definition["status"] = status;
     let writer = Writer { manager: MANAGER.to_owned(), now: now.to_owned(), requester: None };
-    track_update(plane, served, Some(&old), &mut settled, WriteScope::Status("status"), &writer).await;
-    settled["spec"] = spec;
-    Some(settled)
+    track_update(plane, served, Some(&old), definition, WriteScope::Status("status"), &writer).await;
+    definition["spec"] = spec;
+    let Value::Object(mut before) = old else { return None };
+    before.remove("spec");
+    Some(before)
 }
 
 /// All definitions of a plane with their revisions, read one by one as they are looked at.

@@ -136,8 +136,9 @@ fn take_empty_containers(served: &ServedResource, object: &mut Value) -> EmptyCo
         return EmptyContainers::default();
     }
     let found = EmptyContainers::of(object);
-    // Defaults of an autoscaler are for what is absent only.
-    if served.resource.group != "autoscaling" {
+    // Defaults of an autoscaler are for what is absent only; those of a definition take empty for absent, and it is large.
+    let defaults_tell = matches!(&*served.resource.group, "autoscaling" | "apiextensions.k8s.io");
+    if !found.is_empty() && !defaults_tell {
         canonicalize(served, object);
     }
     found

@@ -4,6 +4,7 @@
 //! `metadata.resourceVersion` whose place is remembered, and the commit only puts the digits there.
 
 use std::io::Write as _;
+use std::ops::Range;
 
 use bytes::Bytes;
 use serde_json::{Map, Value};
@@ -19,6 +20,7 @@ pub(super) struct SerializedObject {
     pub(super) facts: Facts,
 }
 
+const METADATA: &str = "metadata";
 /// Uids and the number of owners are bounded by the record layout; Kubernetes stays far below.
 const LONGEST_UID: usize = 1024;
 const MOST_OWNERS: usize = 10_000;
@@ -29,25 +31,53 @@ impl SerializedObject {
     /// # Errors
     /// A text if the value or its metadata is not a JSON object.
     pub(super) fn new(value: &Value) -> Result<Self, String> {
-        let object = value.as_object().ok_or("not a JSON object")?;
+        let fields = value.as_object().ok_or("not a JSON object")?;
+        let fields = fields.iter().map(|(name, value)| (name.as_str(), Field::Value(value)));
+        Self::of_fields(fields, |_, _| {})
+    }
+
+    /// Serialises an object, and one before it that has some fields in another state. What both have is serialised once.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub(super) fn with_one_before(before: &Map<String, Value>, value: &Value) -> Result<[Self; 2], String> {
+        let fields = value.as_object().ok_or("not a JSON object")?;
+        let mut places = Vec::with_capacity(fields.len());
+        let all = fields.iter().map(|(name, value)| (name.as_str(), Field::Value(value)));
+        let after = Self::of_fields(all, |name, place| places.push((name, place)))?;
+        let shared = places.into_iter().filter(|(name, _)| !before.contains_key(*name));
+        let mut all: Vec<_> = shared.map(|(name, place)| (name, Field::Json(&after.json[place]))).collect();
+        all.extend(before.iter().map(|(name, value)| (name.as_str(), Field::Value(value))));
+        all.sort_unstable_by_key(|(name, _)| *name);
+        Ok([Self::of_fields(all.into_iter(), |_, _| {})?, after])
+    }
+
+    /// Serialises an object of fields in sorted order, and tells where the value of each is.
+    fn of_fields<'a>(
+        fields: impl Iterator<Item = (&'a str, Field<'a>)> + Clone,
+        note: impl FnMut(&'a str, Range<usize>),
+    ) -> Result<Self, String> {
         let no_metadata = Map::new();
-        let metadata = match object.get("metadata") {
+        let metadata = match fields.clone().find(|(name, _)| *name == METADATA) {
             None => &no_metadata,
-            Some(metadata) => metadata.as_object().ok_or("metadata is not a JSON object")?,
+            Some((_, Field::Value(Value::Object(metadata)))) => metadata,
+            Some(_) => return Err("metadata is not a JSON object".to_owned()),
         };
         let facts = facts(metadata)?;
         let mut json = Vec::with_capacity(1024);
         let mut gap = 0;
+        let in_metadata = metadata.iter().map(|(name, value)| (name.as_str(), Field::Value(value)));
         // Sorted keys are what the maps have, so the two keys that are written by hand are put in their sorted place.
-        write_fields(&mut json, object, "metadata", |json| {
-            write_fields(json, metadata, "resourceVersion", |json| {
+        let write_metadata = |json: &mut Vec<u8>| {
+            let write_revision = |json: &mut Vec<u8>| {
                 json.push(b'"');
                 gap = json.len();
                 json.push(b'"');
                 Ok(())
-            })
-        })
-        .map_err(|error| error.to_string())?;
+            };
+            write_fields(json, in_metadata, ("resourceVersion", write_revision), |_, _| {})
+        };
+        write_fields(&mut json, fields, (METADATA, write_metadata), note).map_err(|error| error.to_string())?;
         Ok(SerializedObject { json, gap, facts })
     }
 
@@ -84,40 +114,54 @@ pub(super) fn event_line(kind: EventKind, length: usize, write: impl FnOnce(&mut
     (line, json)
 }
 
-/// Writes a JSON object whose field `special` is written by `write_special`, whether it is there or not.
-fn write_fields(
+/// What stands in a field.
+#[derive(Clone, Copy)]
+enum Field<'a> {
+    Value(&'a Value),
+    /// Serialised already.
+    Json(&'a [u8]),
+}
+
+/// Writes a JSON object of fields in sorted order. The one that is named `special` is written by a function, whether it is
+/// among them or not. `note` is told where the value of each of the others is.
+fn write_fields<'a>(
     json: &mut Vec<u8>,
-    fields: &Map<String, Value>,
-    special: &str,
-    write_special: impl FnOnce(&mut Vec<u8>) -> serde_json::Result<()>,
+    fields: impl Iterator<Item = (&'a str, Field<'a>)>,
+    (special, write_special): (&'a str, impl FnOnce(&mut Vec<u8>) -> serde_json::Result<()>),
+    mut note: impl FnMut(&'a str, Range<usize>),
 ) -> serde_json::Result<()> {
     let mut write_special = Some(write_special);
     json.push(b'{');
     let start = json.len();
-    let mut write = |json: &mut Vec<u8>, name: &str, value: Option<&Value>| {
+    let write_name = |json: &mut Vec<u8>, name: &str| {
         if json.len() > start {
             json.push(b',');
         }
         serde_json::to_writer(&mut *json, name)?;
         json.push(b':');
-        match (value, write_special.take_if(|_| value.is_none())) {
-            (Some(value), _) => serde_json::to_writer(json, value),
-            (None, Some(write_special)) => write_special(json),
-            (None, None) => Ok(()),
-        }
+        Ok::<(), serde_json::Error>(())
     };
-    let mut special_written = false;
-    for (name, value) in fields {
-        if !special_written && name.as_str() >= special {
-            write(json, special, None)?;
-            special_written = true;
+    for (name, field) in fields {
+        if name >= special
+            && let Some(write_special) = write_special.take()
+        {
+            write_name(json, special)?;
+            write_special(json)?;
         }
-        if name != special {
-            write(json, name, Some(value))?;
+        if name == special {
+            continue;
         }
+        write_name(json, name)?;
+        let begin = json.len();
+        match field {
+            Field::Value(value) => serde_json::to_writer(&mut *json, value)?,
+            Field::Json(bytes) => json.extend_from_slice(bytes),
+        }
+        note(name, begin..json.len());
     }
-    if !special_written {
-        write(json, special, None)?;
+    if let Some(write_special) = write_special {
+        write_name(json, special)?;
+        write_special(json)?;
     }
     json.push(b'}');
     Ok(())

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use jiff::Timestamp;
 use kogge_machinery::resource::GroupResource;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// A plane's name: empty for management, `NAMESPACE/NAME` for a workload cluster.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -87,6 +87,9 @@ pub struct StoredObject {
 pub enum Change {
     /// Stores this object; `metadata.resourceVersion` is overwritten by the commit.
     Put(Value),
+    /// Stores the object that the next write of the transaction puts at the same key, with these of its fields as they
+    /// are before that write: the two share what may be large.
+    PutBefore(Map<String, Value>),
     /// Removes the object. The value is its last state, told to watchers with the delete's revision.
     Delete(Value),
 }

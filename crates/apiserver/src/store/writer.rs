@@ -66,16 +66,27 @@ impl Request {
     /// Checks and serialises the writes.
     pub(super) fn prepare(plane: &Arc<PlaneState>, writes: &[Write]) -> Result<Self, TransactionError> {
         let mut prepared = Vec::with_capacity(writes.len());
+        let mut with_one_before = None;
         for (index, write) in writes.iter().enumerate() {
             let malformed = |text: String| TransactionError { index, source: WriteError::Malformed(text) };
             if !key::is_valid(&write.key) {
                 return Err(malformed(format!("the key {:?}", write.key.name)));
             }
-            let (value, delete) = match &write.change {
-                Change::Put(value) => (value, false),
-                Change::Delete(value) => (value, true),
+            let delete = matches!(write.change, Change::Delete(_));
+            let object = match (with_one_before.take(), &write.change) {
+                (Some(object), _) => Ok(object),
+                (None, Change::Put(value) | Change::Delete(value)) => SerializedObject::new(value),
+                (None, Change::PutBefore(before)) => match writes.get(index + 1) {
+                    Some(Write { key, change: Change::Put(value), .. }) if *key == write.key => {
+                        SerializedObject::with_one_before(before, value).map(|[object, next]| {
+                            with_one_before = Some(next);
+                            object
+                        })
+                    }
+                    _ => Err("no write follows that puts the same object".to_owned()),
+                },
             };
-            let object = SerializedObject::new(value).map_err(malformed)?;
+            let object = object.map_err(malformed)?;
             let local_key = key::encode_local(&write.key);
             prepared.push(PreparedWrite {
                 key: write.key.clone(),

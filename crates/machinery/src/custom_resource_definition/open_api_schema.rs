@@ -1,6 +1,8 @@
 //! What an `openAPIV3Schema` may say beyond being structural
 //! (apiextensions-apiserver, `ValidateCustomResourceDefinitionOpenAPISchema`).
 
+use std::rc::Rc;
+
 use serde_json::{Map, Value};
 
 use super::{internal_form, selectable_fields::resolve};
@@ -69,9 +71,55 @@ pub(super) fn has_unsupported_keywords(schema: &Value) -> bool {
     })
 }
 
+/// Whether schemas stand below a keyword.
+fn has_schemas(keyword: &str) -> bool {
+    matches!(
+        keyword,
+        "items"
+            | "additionalItems"
+            | "properties"
+            | "additionalProperties"
+            | "patternProperties"
+            | "definitions"
+            | "dependencies"
+            | "not"
+            | "allOf"
+            | "anyOf"
+            | "oneOf"
+    )
+}
+
+/// Whether a schema may use a keyword with any value, wherever it stands and whatever else it has.
+fn is_unconditional(keyword: &str) -> bool {
+    matches!(
+        keyword,
+        "description"
+            | "title"
+            | "format"
+            | "enum"
+            | "required"
+            | "nullable"
+            | "default"
+            | "example"
+            | "externalDocs"
+            | "pattern"
+            | "minLength"
+            | "maxLength"
+            | "minimum"
+            | "maximum"
+            | "minItems"
+            | "maxItems"
+            | "minProperties"
+            | "maxProperties"
+    )
+}
+
 /// Adds the formats in a schema that nothing checks for the type they stand with.
 pub(super) fn unrecognized_formats(schema: &Value, found: &mut Vec<String>) {
     let Some(fields) = schema.as_object() else { return };
+    if !fields.keys().any(|keyword| keyword == "format" || has_schemas(keyword)) {
+        return;
+    }
     let text = |keyword: &str| fields.get(keyword).and_then(Value::as_str).unwrap_or_default();
     let format = text("format");
     if !format.is_empty() && Format::of(text("type"), format).is_none() {
@@ -135,9 +183,9 @@ struct Scope {
     /// Below `apiVersion`, `kind` or `metadata` of a resource.
     inside_metadata: bool,
     /// Why no default may be set here.
-    no_defaults: Option<String>,
+    no_defaults: Option<Rc<str>>,
     /// The list or map above whose parts have no old counterpart.
-    uncorrelatable: Option<String>,
+    uncorrelatable: Option<Rc<str>>,
     /// Below a junctor: rules are not evaluated here.
     nested: bool,
 }
@@ -151,16 +199,26 @@ struct Walk {
 impl Walk {
     fn schema(&mut self, schema: &Value, path: &FieldPath<'_>, scope: &Scope) {
         let Some(fields) = schema.as_object() else { return };
-        self.keywords(fields, path, scope);
-        self.list_and_map_types(fields, path);
-        self.rules(schema, path, scope);
-        self.children(fields, path, scope);
+        // Few of the keywords there are stand in a schema, so these are gone through before any is looked up.
+        let is_plain = |(keyword, value): (&String, &Value)| match keyword.as_str() {
+            "type" => value.as_str().is_some_and(is_type),
+            "items" | "properties" => value.is_object(),
+            keyword => is_unconditional(keyword),
+        };
+        if scope.no_defaults.is_some() || !fields.iter().all(is_plain) {
+            self.keywords(fields, path, scope);
+            self.list_and_map_types(fields, path);
+            self.rules(schema, path, scope);
+        }
+        if fields.keys().any(|keyword| has_schemas(keyword)) {
+            self.children(fields, path, scope);
+        }
     }
 
     fn keywords(&mut self, schema: &Map<String, Value>, path: &FieldPath<'_>, scope: &Scope) {
         match schema.get("type") {
             None | Some(Value::Null) => {}
-            Some(Value::String(name)) if name.is_empty() || TYPES.contains(&name.as_str()) => {}
+            Some(Value::String(name)) if is_type(name) => {}
             Some(other) => {
                 let accepted: Vec<Value> = TYPES.iter().map(|name| Value::from(*name)).collect();
                 self.errors.push(messages::not_supported(path.field("type").to_field(), other, &accepted));
@@ -430,7 +488,7 @@ impl Walk {
         if let Some(values) = schema.get("additionalProperties").filter(|values| values.is_object()) {
             let mut scope = below.clone();
             if scope.inside_metadata {
-                scope.no_defaults = Some("inside additionalProperties applying to object metadata".to_owned());
+                scope.no_defaults = Some("inside additionalProperties applying to object metadata".into());
             }
             self.schema(values, &path.field("additionalProperties"), &scope);
         }
@@ -441,7 +499,7 @@ impl Walk {
             if is_resource && matches!(name.as_str(), "apiVersion" | "kind" | "metadata") {
                 scope_of_child.inside_metadata = true;
                 if scope.is_root {
-                    scope_of_child.no_defaults = Some(format!("in top-level {name}"));
+                    scope_of_child.no_defaults = Some(format!("in top-level {name}").into());
                 }
             }
             self.schema(child, &properties_path.key(name), &scope_of_child);
@@ -449,7 +507,7 @@ impl Walk {
         if let Some(items) = schema.get("items").filter(|items| items.is_object()) {
             let mut scope = below.clone();
             if schema.get("x-kubernetes-list-type").and_then(Value::as_str) != Some("map") {
-                scope.uncorrelatable.get_or_insert_with(|| path.to_string());
+                scope.uncorrelatable.get_or_insert_with(|| path.to_string().into());
             }
             self.schema(items, &path.field("items"), &scope);
         }
@@ -482,6 +540,11 @@ fn as_go_struct(rule: &Value) -> String {
         format!("\"{shown}\":{}", go_json(value))
     });
     format!("{{{}}}", shown.join(","))
+}
+
+/// Whether a name stands for a type, or for none.
+fn is_type(name: &str) -> bool {
+    name.is_empty() || TYPES.contains(&name)
 }
 
 fn is_true(schema: &Map<String, Value>, keyword: &str) -> bool {

@@ -70,9 +70,34 @@ fn schema_at<'a>(schema: &'a Map<String, Value>, keyword: &str) -> Option<&'a Va
     schema.get(keyword).filter(|child| child.is_object())
 }
 
+/// Whether [`invariants`] minds a keyword, beside the type.
+fn has_invariants(keyword: &str) -> bool {
+    matches!(
+        keyword,
+        "items"
+            | "properties"
+            | "additionalProperties"
+            | "not"
+            | "allOf"
+            | "anyOf"
+            | "oneOf"
+            | "pattern"
+            | "x-kubernetes-embedded-resource"
+            | "x-kubernetes-preserve-unknown-fields"
+            | "x-kubernetes-int-or-string"
+    )
+}
+
 fn invariants(schema: &Value, level: Level, path: &FieldPath<'_>, errors: &mut Vec<FieldError>) {
     let Some(schema) = schema.as_object() else { return };
     let schema_type = text(schema, "type");
+    // Few of the keywords there are stand in a schema, so these are gone through before any is looked up.
+    if level != Level::Root
+        && !matches!(schema_type, "" | "array")
+        && !schema.keys().any(|keyword| has_invariants(keyword))
+    {
+        return;
+    }
     let embedded = flag(schema, "x-kubernetes-embedded-resource");
     let preserve = flag(schema, "x-kubernetes-preserve-unknown-fields");
     let int_or_string = flag(schema, "x-kubernetes-int-or-string");

@@ -18,6 +18,12 @@ impl EmptyContainers {
         found
     }
 
+    /// Whether there are none: the object then has the form [`super::TypedKind::canonicalize`] gives it, if it has that of
+    /// [`super::TypedKind::canonicalize_sent`].
+    pub fn is_empty(&self) -> bool {
+        self.places.is_empty()
+    }
+
     fn note<'o>(&mut self, value: &'o Value, path: &mut Vec<Step<'o>>) {
         match value {
             Value::Array(items) if !items.is_empty() => {

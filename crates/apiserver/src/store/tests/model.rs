@@ -147,22 +147,29 @@ impl ModelPlane {
     /// Applies the writes to a copy; none if one finds what it does not expect.
     fn written(&self, writes: &[Write]) -> Option<ModelPlane> {
         let mut plane = self.clone();
-        for write in writes {
+        for (index, write) in writes.iter().enumerate() {
             let revision = plane.revision() + 1;
             let current = plane.objects.get(&write.key).cloned();
             let expected = current.as_ref().map_or(Expected::Absent, |(revision, _)| Expected::Revision(*revision));
-            if write.expected != expected {
+            if write.expected != expected && (write.expected != Expected::Present || current.is_none()) {
                 return None;
             }
-            let (Change::Put(value) | Change::Delete(value)) = &write.change;
-            let mut value = value.clone();
+            let mut value = match (&write.change, writes.get(index + 1).map(|next| &next.change)) {
+                (Change::Put(value) | Change::Delete(value), _) => value.clone(),
+                (Change::PutBefore(before), Some(Change::Put(value))) => {
+                    let mut value = value.clone();
+                    before.iter().for_each(|(name, before)| value[name] = before.clone());
+                    value
+                }
+                (Change::PutBefore(_), _) => unreachable!("a put follows"),
+            };
             value["metadata"]["resourceVersion"] = json!(revision.to_string());
             let json = value.to_string();
             let previous = current.map(|(_, json)| json);
             let kind = match (&write.change, &previous) {
                 (Change::Delete(_), _) => EventKind::Deleted,
-                (Change::Put(_), None) => EventKind::Added,
-                (Change::Put(_), Some(_)) => EventKind::Modified,
+                (Change::Put(_) | Change::PutBefore(_), None) => EventKind::Added,
+                (Change::Put(_) | Change::PutBefore(_), Some(_)) => EventKind::Modified,
             };
             if kind == EventKind::Deleted {
                 plane.objects.remove(&write.key);
@@ -233,10 +240,19 @@ fn writes(model: &ModelPlane, wanted: &[(usize, bool, bool)], counter: &mut u64)
             (None, false) => Expected::Revision(1),
         };
         let value = json!({"metadata": {"uid": object.name}, "value": *counter, "padding": "x".repeat(700)});
-        let change = if *delete && current.is_some() { Change::Delete(value) } else { Change::Put(value) };
-        let write = Write { key: object, change, expected };
-        ahead = ahead.written(std::slice::from_ref(&write)).unwrap_or(ahead);
-        writes.push(write);
+        let deletes = *delete && current.is_some();
+        let mut made = Vec::new();
+        if !deletes && *counter % 3 == 0 {
+            let before = json!({"metadata": {"uid": object.name, "labels": {"a": "b"}}, "status": *counter});
+            let change = Change::PutBefore(before.as_object().unwrap().clone());
+            made.push(Write { key: object.clone(), change, expected });
+            made.push(Write { key: object, change: Change::Put(value), expected: Expected::Present });
+        } else {
+            let change = if deletes { Change::Delete(value) } else { Change::Put(value) };
+            made.push(Write { key: object, change, expected });
+        }
+        ahead = ahead.written(&made).unwrap_or(ahead);
+        writes.append(&mut made);
     }
     writes
 }
