@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 use crate::json_path::JsonPath;
 use crate::resource::{PrinterColumn, ResourceType};
 
+mod compact_json;
 mod serialized;
 
 pub use serialized::table_of_serialized;
@@ -157,11 +158,11 @@ impl<'a> Cells<'a> {
     }
 
     /// Whether cells may look at this member of an object's metadata.
-    fn reads_metadata(&self, name: &str) -> bool {
+    fn reads_metadata(&self, name: &[u8]) -> bool {
         match name {
             // Long, and no column has ever shown it.
-            "managedFields" => false,
-            "generation" | "resourceVersion" | "uid" => self.resource.cells.is_none(),
+            b"managedFields" => false,
+            b"generation" | b"resourceVersion" | b"uid" => self.resource.cells.is_none(),
             _ => true,
         }
     }

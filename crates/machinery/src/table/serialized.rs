@@ -1,18 +1,13 @@
 //! Tables of objects as they are serialised. Most of an object's bytes are in fields that no cell shows, and its metadata
-//! go into the row as they are: so only what cells look at is parsed.
+//! go into the row as they are: so only what cells look at is parsed, and all else is passed over.
 
-use std::borrow::Cow;
-use std::collections::BTreeMap;
-use std::fmt;
 use std::num::NonZero;
 use std::panic::resume_unwind;
 use std::thread;
 
-use serde::Deserialize;
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
-use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
+use super::compact_json::Reader;
 use super::{Cells, IncludeObject, table};
 use crate::resource::ResourceType;
 
@@ -89,23 +84,14 @@ impl Rows<'_> {
             if index > 0 {
                 bytes.push(b',');
             }
-            // Once for the whole object is faster than for each of its strings.
-            let text = str::from_utf8(object.as_ref()).map_err(serde::de::Error::custom)?;
-            let mut deserializer = serde_json::Deserializer::from_str(text);
-            let parts =
-                deserializer.deserialize_map(ObjectParts { cells: self.cells, fields: self.fields.as_deref() })?;
+            let (metadata, shown) = self.read(object.as_ref())?;
             bytes.extend_from_slice(b"{\"cells\":");
-            serde_json::to_writer(&mut *bytes, &self.cells.row(&parts.shown, self.now))?;
+            serde_json::to_writer(&mut *bytes, &self.cells.row(&shown, self.now))?;
             bytes.extend_from_slice(b",\"object\":");
             if self.with_metadata {
                 bytes.extend_from_slice(head.as_bytes());
-                for (index, (Key(name), value)) in parts.metadata.iter().enumerate() {
-                    bytes.push(if index == 0 { b'{' } else { b',' });
-                    serde_json::to_writer(&mut *bytes, name)?;
-                    bytes.push(b':');
-                    bytes.extend_from_slice(value.get().as_bytes());
-                }
-                bytes.extend_from_slice(if parts.metadata.is_empty() { b"{}}" } else { b"}}" });
+                bytes.extend_from_slice(metadata.unwrap_or(b"{}"));
+                bytes.push(b'}');
             } else {
                 bytes.extend_from_slice(b"null");
             }
@@ -113,90 +99,51 @@ impl Rows<'_> {
         }
         Ok(())
     }
-}
 
-/// What is read of an object.
-struct Parts<'de> {
-    metadata: Vec<(Key<'de>, &'de RawValue)>,
-    /// The object with what cells may look at.
-    shown: Value,
-}
-
-/// A name, copied only where it has escapes.
-#[derive(Deserialize)]
-struct Key<'k>(#[serde(borrow)] Cow<'k, str>);
-
-struct ObjectParts<'f> {
-    cells: &'f Cells<'f>,
-    /// The fields to parse beside `metadata`; absent for all.
-    fields: Option<&'f [&'f str]>,
-}
-
-impl<'de> Visitor<'de> for ObjectParts<'_> {
-    type Value = Parts<'de>;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Parts<'de>, A::Error> {
-        let mut metadata = Vec::new();
+    /// The metadata of an object as they stand in it, and the object with what cells may look at.
+    fn read<'o>(&self, object: &'o [u8]) -> serde_json::Result<(Option<&'o [u8]>, Value)> {
+        let mut metadata = None;
         let mut shown = Map::new();
-        while let Some(Key(key)) = map.next_key()? {
-            if key == "metadata" {
-                metadata = map.next_value_seed(Members)?;
-                let looked_at = metadata.iter().filter(|(Key(name), _)| self.cells.reads_metadata(name));
-                let parsed = looked_at.map(|(Key(name), raw)| Ok((name.to_string(), serde_json::from_str(raw.get())?)));
-                let parsed: serde_json::Result<Map<_, _>> = parsed.collect();
-                shown.insert(key.into_owned(), parsed.map_err(serde::de::Error::custom)?.into());
-            } else if self.cells.resource.counted.contains(&&*key) {
-                let members: Counted = map.next_value()?;
-                shown.insert(key.into_owned(), members.0);
-            } else if self.fields.is_none_or(|fields| fields.contains(&&*key)) {
-                shown.insert(key.into_owned(), map.next_value()?);
+        let mut reader = Reader::new(object);
+        reader.object(|name, reader| {
+            let read = if name.is("metadata") {
+                let begin = *reader;
+                let read = self.metadata(reader)?;
+                metadata = Some(reader.since(begin));
+                read
+            } else if self.cells.resource.counted.iter().any(|counted| name.is(counted)) && reader.is_at_object() {
+                let mut counted = Map::new();
+                reader.object(|name, reader| {
+                    reader.value()?;
+                    counted.insert(name.text()?.into_owned(), Value::Null);
+                    Ok(())
+                })?;
+                counted.into()
             } else {
-                map.next_value::<IgnoredAny>()?;
+                let value = reader.value()?;
+                if self.fields.as_ref().is_some_and(|fields| !fields.iter().any(|field| name.is(field))) {
+                    return Ok(());
+                }
+                serde_json::from_slice(value)?
+            };
+            shown.insert(name.text()?.into_owned(), read);
+            Ok(())
+        })?;
+        reader.end()?;
+        Ok((metadata, shown.into()))
+    }
+
+    /// The metadata cells may look at.
+    fn metadata(&self, reader: &mut Reader<'_>) -> serde_json::Result<Value> {
+        let mut looked_at = Map::new();
+        reader.object(|name, reader| {
+            let value = reader.value()?;
+            if self.cells.reads_metadata(name.0) {
+                looked_at.insert(name.text()?.into_owned(), serde_json::from_slice(value)?);
             }
-        }
-        Ok(Parts { metadata, shown: Value::Object(shown) })
-    }
-}
-
-/// A value whose members, if it is a map, are all null.
-struct Counted(Value);
-
-impl<'de> Deserialize<'de> for Counted {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let members = Option::<BTreeMap<String, IgnoredAny>>::deserialize(deserializer)?;
-        let empty = |members: BTreeMap<String, _>| members.into_keys().map(|name| (name, Value::Null)).collect();
-        Ok(Self(members.map_or(Value::Null, empty)))
-    }
-}
-
-/// Reads the members of a map, their values as they stand.
-struct Members;
-
-impl<'de> DeserializeSeed<'de> for Members {
-    type Value = Vec<(Key<'de>, &'de RawValue)>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_map(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Members {
-    type Value = Vec<(Key<'de>, &'de RawValue)>;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("metadata")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut members = Vec::with_capacity(8);
-        while let Some(member) = map.next_entry()? {
-            members.push(member);
-        }
-        Ok(members)
+            Ok(())
+        })?;
+        Ok(looked_at.into())
     }
 }
 
@@ -268,8 +215,10 @@ mod tests {
         let resource = test_resource("example.com", "Widget", true);
         for count in [1, 3 * ROWS_PER_THREAD] {
             let mut objects = vec![b"{}".to_vec(); count];
-            objects[count / 2] = b"[]".to_vec();
-            assert!(table_of_serialized(&resource, &objects, json!({}), true, "v1", 0).is_err());
+            for damaged in ["[]", "", "{", "{\"a\"", "{\"metadata\":[]}", "{\"metadata\":{\"name\":\"a}}"] {
+                objects[count / 2] = damaged.as_bytes().to_vec();
+                assert!(table_of_serialized(&resource, &objects, json!({}), true, "v1", 0).is_err(), "{damaged}");
+            }
         }
     }
 }
