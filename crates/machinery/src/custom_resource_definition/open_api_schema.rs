@@ -5,21 +5,15 @@ use std::rc::Rc;
 
 use serde_json::{Map, Value};
 
-use super::{internal_form, selectable_fields::resolve};
+use super::internal_form;
 use crate::{
-    patch::go_json,
-    schema::{
-        messages,
-        path::FieldPath,
-        rule::{Expression, ValidationRule},
-        rule_types::{RuleNames, message_problem, rule_problem},
-        value_validation::Format,
-    },
-    status_error::{FieldError, FieldErrorKind},
+    schema::{messages, path::FieldPath, value_validation::Format},
+    status_error::FieldError,
 };
 
+mod rules;
+
 const TYPES: [&str; 6] = ["array", "boolean", "integer", "number", "object", "string"];
-const REASONS: [&str; 4] = ["FieldValueDuplicate", "FieldValueForbidden", "FieldValueInvalid", "FieldValueRequired"];
 
 /// Keywords that the root of a schema may use when there is a status subresource, as the real server lists them.
 const AT_ROOT_WITH_STATUS: [(&str, &str); 22] = [
@@ -389,100 +383,6 @@ impl Walk {
         }
     }
 
-    fn rules(&mut self, schema: &Value, path: &FieldPath<'_>, scope: &Scope) {
-        let Some(rules) = schema.get("x-kubernetes-validations").and_then(Value::as_array) else { return };
-        let rules_path = path.field("x-kubernetes-validations");
-        for (index, rule) in rules.iter().enumerate() {
-            let path = rules_path.index(index);
-            let before = self.errors.len();
-            self.rule_text(rule, schema, &path);
-            if self.errors.len() == before && self.check_rules && !scope.nested {
-                self.rule_programs(rule, schema, &path, scope);
-            }
-        }
-    }
-
-    fn rule_text(&mut self, rule: &Value, schema: &Value, path: &FieldPath<'_>) {
-        let text = |name: &str| rule.get(name).and_then(Value::as_str).unwrap_or_default();
-        let (expression, message) = (text("rule").trim(), text("message").trim());
-        let has_newline = |text: &str| text.contains(['\n', '\r']);
-        let shown = |name: &str| Value::from(text(name));
-        if expression.is_empty() {
-            self.errors.push(messages::required(path.field("rule").to_field(), "rule is not specified"));
-        } else if !text("message").is_empty() && message.is_empty() {
-            let detail = "must be non-empty if specified";
-            self.errors.push(messages::invalid(path.field("message").to_field(), &shown("message"), detail));
-        } else if has_newline(message) {
-            let detail = "must not contain line breaks";
-            self.errors.push(messages::invalid(path.field("message").to_field(), &shown("message"), detail));
-        } else if has_newline(expression) && message.is_empty() {
-            let detail = "message must be specified if rule contains line breaks";
-            self.errors.push(messages::required(path.field("message").to_field(), detail));
-        }
-        if !text("messageExpression").is_empty() && text("messageExpression").trim().is_empty() {
-            let detail = "messageExpression must be non-empty if specified";
-            self.errors.push(messages::required(path.field("messageExpression").to_field(), detail));
-        }
-        if let Some(reason) = rule.get("reason").filter(|reason| !reason.is_null())
-            && !reason.as_str().is_some_and(|reason| REASONS.contains(&reason))
-        {
-            let accepted: Vec<Value> = REASONS.iter().map(|reason| Value::from(*reason)).collect();
-            self.errors.push(messages::not_supported(path.field("reason").to_field(), reason, &accepted));
-        }
-        let field_path = text("fieldPath");
-        let mut refuse = |is_wrong: bool, detail: &str| {
-            if is_wrong {
-                let field = path.field("fieldPath").to_field();
-                self.errors.push(messages::invalid(field, &Value::from(field_path), detail));
-            }
-        };
-        if !field_path.is_empty() {
-            refuse(field_path.trim().is_empty(), "must be non-empty if specified");
-            refuse(has_newline(field_path), "must not contain line breaks");
-            refuse(resolve(field_path, schema).is_err(), "must be a valid path");
-        }
-    }
-
-    fn rule_programs(&mut self, rule: &Value, schema: &Value, path: &FieldPath<'_>, scope: &Scope) {
-        let Some(parsed) = ValidationRule::from_json(rule) else { return };
-        let names = RuleNames::of(schema, scope.is_root, parsed.optional_old_self == Some(true));
-        let mut refuse = |name: &str, problem: &str| {
-            let message = format!("Invalid value: {}: {problem}", as_go_struct(rule));
-            self.rule_errors.push(FieldError {
-                kind: FieldErrorKind::Invalid,
-                field: path.field(name).to_field(),
-                message,
-            });
-        };
-        // A message is looked at only where the rule itself is right.
-        let problem = rule_problem(&parsed.rule, &names);
-        let is_right = problem.is_none();
-        match (problem, &parsed.message_expression) {
-            (Some(problem), _) => refuse("rule", &problem),
-            (None, Some(message)) => {
-                if let Some(problem) = message_problem(message, &names) {
-                    refuse("messageExpression", &problem);
-                }
-            }
-            (None, None) => {}
-        }
-        let uses_old_self = is_right
-            && parsed.reads_old_self()
-            && Expression::shared(&parsed.rule).is_ok_and(|expression| expression.analysis.uses_old_self);
-        if uses_old_self {
-            if let Some(within) = &scope.uncorrelatable {
-                let detail =
-                    format!("oldSelf cannot be used on the uncorrelatable portion of the schema within {within}");
-                let field = path.field("rule").to_field();
-                self.rule_errors.push(messages::invalid(field, &Value::from(parsed.rule.as_str()), &detail));
-            }
-        } else if let Some(optional) = parsed.optional_old_self {
-            let detail = "may not be set if oldSelf is not used in rule";
-            let field = path.field("optionalOldSelf").to_field();
-            self.rule_errors.push(messages::invalid(field, &Value::Bool(optional), detail));
-        }
-    }
-
     fn children(&mut self, schema: &Map<String, Value>, path: &FieldPath<'_>, scope: &Scope) {
         let below = Scope { is_root: false, ..scope.clone() };
         if let Some(values) = schema.get("additionalProperties").filter(|values| values.is_object()) {
@@ -523,23 +423,6 @@ impl Walk {
             }
         }
     }
-}
-
-/// A rule as the real server shows it: its own type, member by member.
-fn as_go_struct(rule: &Value) -> String {
-    let members = [
-        ("Rule", "rule", Value::from("")),
-        ("Message", "message", Value::from("")),
-        ("MessageExpression", "messageExpression", Value::from("")),
-        ("Reason", "reason", Value::Null),
-        ("FieldPath", "fieldPath", Value::from("")),
-        ("OptionalOldSelf", "optionalOldSelf", Value::Null),
-    ];
-    let shown = members.map(|(shown, name, absent)| {
-        let value = rule.get(name).filter(|value| !value.is_null()).unwrap_or(&absent);
-        format!("\"{shown}\":{}", go_json(value))
-    });
-    format!("{{{}}}", shown.join(","))
 }
 
 /// Whether a name stands for a type, or for none.

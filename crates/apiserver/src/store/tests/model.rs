@@ -242,7 +242,7 @@ fn writes(model: &ModelPlane, wanted: &[(usize, bool, bool)], counter: &mut u64)
         let value = json!({"metadata": {"uid": object.name}, "value": *counter, "padding": "x".repeat(700)});
         let deletes = *delete && current.is_some();
         let mut made = Vec::new();
-        if !deletes && *counter % 3 == 0 {
+        if !deletes && counter.is_multiple_of(3) {
             let before = json!({"metadata": {"uid": object.name, "labels": {"a": "b"}}, "status": *counter});
             let change = Change::PutBefore(before.as_object().unwrap().clone());
             made.push(Write { key: object.clone(), change, expected });
