@@ -89,10 +89,30 @@ pub struct SchemaNode {
     pub additional_properties_forbidden: bool,
     /// Everything that restricts values without giving them structure; `None` when nothing does.
     pub value_validation: Option<Arc<ValueValidation>>,
+    /// Built-ins only: whether the default is Go's zero value, which nothing is filled with, but by which items of lists are
+    /// known that leave out their key.
+    pub(crate) defaults_to_zero: bool,
+    /// Built-ins only: whether any scalar is meant, and nothing else (quantities).
+    pub(crate) any_scalar: bool,
+    /// Built-ins only: whether this is a definition that refers to itself, or such a reference.
+    pub(crate) recursion: Recursion,
     /// `x-kubernetes-validations` of this node.
     pub(crate) rules: Arc<[rule::ValidationRule]>,
     /// What is somewhere in this subtree, so that walks can skip the rest.
     pub(crate) below: Below,
+}
+
+/// How a node takes part in a definition that refers to itself, as that of schemas within definitions of custom resources.
+/// Nodes form no circle, so that walks over schemas end; walks that have an object beside go on by [`SchemaNode::within`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Recursion {
+    /// Not at all.
+    #[default]
+    None,
+    /// Nodes below it stand for it.
+    Outer,
+    /// Stands for the nearest [`Recursion::Outer`] above it. Whoever does not look there takes it for anything.
+    Inner,
 }
 
 /// What a subtree of a schema holds (the node itself included).
@@ -112,6 +132,16 @@ impl SchemaNode {
     /// The schema of field `name`: its own, or that of the values of a map.
     pub fn child(&self, name: &str) -> Option<&Arc<SchemaNode>> {
         self.properties.get(name).or(self.additional_properties.as_ref())
+    }
+
+    /// The node this one stands for below `outer`, the nearest definition above it that refers to itself, and the nearest
+    /// one for the nodes below.
+    pub(crate) fn within<'s>(&'s self, outer: Option<&'s Self>) -> (&'s Self, Option<&'s Self>) {
+        match (self.recursion, outer) {
+            (Recursion::Inner, Some(outer)) => (outer, Some(outer)),
+            (Recursion::Outer, _) => (self, Some(self)),
+            _ => (self, outer),
+        }
     }
 }
 
@@ -175,7 +205,12 @@ impl Schema {
     ///
     /// A non-nullable null with a default becomes the default. Idempotent.
     pub fn apply_defaults(&self, object: &mut Value) {
-        defaulting::apply(&self.root, object);
+        defaulting::apply(&self.root, object, self.typed);
+    }
+
+    /// As [`Self::apply_defaults`], but nulls without a default stay.
+    pub fn fill_defaults(&self, object: &mut Value) {
+        defaulting::fill(&self.root, object);
     }
 
     /// Types, required, enum, format, pattern, bounds, list uniqueness, then `x-kubernetes-validations`; these only

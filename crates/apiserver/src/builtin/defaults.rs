@@ -139,6 +139,7 @@ fn core(plural: &str, object: &mut Value) {
             {
                 labels.insert("kubernetes.io/metadata.name".to_owned(), name.into());
             }
+            fill_empty(made(object, &["status"]), &[("phase", json!("Active"))]);
         }
         "secrets" => {
             merge_string_data(object);

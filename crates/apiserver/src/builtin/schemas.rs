@@ -125,7 +125,7 @@ fn reached_from(all: &Map<String, Value>, wanted: impl Fn(&str) -> bool) -> BTre
 ///
 /// The server decodes built-in kinds into Go values, where an absent number or boolean is its zero value, and checks the
 /// rest by hand; only what is both `required` and checked there stays required, which nothing in a status is (`lenient`).
-/// Zero defaults only describe that decoding, so they go too. A lone `allOf` reference is how OpenAPI gives a reference
+/// A lone `allOf` reference is how OpenAPI gives a reference
 /// a description.
 fn normalise(schema: &mut Value, lenient: bool) {
     let Value::Object(members) = schema else { return };
@@ -136,9 +136,6 @@ fn normalise(schema: &mut Value, lenient: bool) {
     {
         members.remove("allOf");
         members.extend(reference);
-    }
-    if members.get("default").is_some_and(is_zero) {
-        members.remove("default");
     }
     if lenient {
         members.remove("required");
@@ -166,17 +163,6 @@ fn normalise(schema: &mut Value, lenient: bool) {
     }
 }
 
-fn is_zero(value: &Value) -> bool {
-    match value {
-        Value::Null => true,
-        Value::Bool(value) => !value,
-        Value::Number(value) => value.as_f64() == Some(0.0),
-        Value::String(value) => value.is_empty(),
-        Value::Array(value) => value.is_empty(),
-        Value::Object(value) => value.is_empty(),
-    }
-}
-
 /// Types whose Go decoding differs from what their definition can say.
 fn refine(name: &str, schema: &mut Value) {
     let Value::Object(members) = schema else { return };
@@ -188,6 +174,7 @@ fn refine(name: &str, schema: &mut Value) {
             // A string or any number; written out as a canonical string.
             members.clear();
             members.insert("x-kubernetes-preserve-unknown-fields".to_owned(), Value::Bool(true));
+            members.insert("format".to_owned(), Value::String("quantity".to_owned()));
         }
         "IntOrString" => {
             members.clear();

@@ -89,10 +89,14 @@ pub(crate) fn unknown_fields(served: &ServedResource, object: &mut Value) -> Vec
     of_metadata.into_iter().chain(others).map(|path| format!("unknown field {}", quote(path))).collect()
 }
 
-/// The defaults of a kind: of its schema, and of its code.
-fn apply_defaults(served: &ServedResource, object: &mut Value) {
+/// The defaults of a kind: of its schema, and of its code. In custom resources nulls that were `applied` stay, and are refused.
+fn apply_defaults(served: &ServedResource, object: &mut Value, applied: bool) {
     if let Some(schema) = served.resource.schema.get() {
-        schema.apply_defaults(object);
+        if applied && served.resource.custom {
+            schema.fill_defaults(object);
+        } else {
+            schema.apply_defaults(object);
+        }
     }
     if definition_write::is_definition(served) {
         custom_resource_definition::apply_defaults(object);
@@ -114,7 +118,7 @@ pub(crate) async fn begin_create(
         Merged::Applied(object) => (object, true),
     };
     let empty = take_empty_containers(served, &mut object);
-    apply_defaults(served, &mut object);
+    apply_defaults(served, &mut object, tracked);
     if let Some(metadata) = object["metadata"].as_object_mut() {
         for field in ["uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"] {
             metadata.remove(field);
@@ -174,6 +178,10 @@ pub(crate) fn finish_create(
     }
     canonicalize_stored(served, &mut object);
     validate(served, (&object, empty), None, WriteScope::Main)?;
+    if (resource.group.as_str(), resource.plural.as_str()) == ("batch", "jobs") {
+        // What was generated for the template is a default of the job's own labels, as soon as it is read.
+        builtin::defaults::apply(resource, &mut object);
+    }
     Ok(object)
 }
 
@@ -218,20 +226,16 @@ async fn begin_update(
             None => _ = metadata.remove("namespace"),
         }
     }
-    apply_defaults(served, &mut object);
-    let given = strategy::given_template_generation(&served.resource, &object).filter(|_| !tracked);
-    prepare_update(plane, served, old, &mut object, scope, &writer.now)?;
+    apply_defaults(served, &mut object, tracked);
     canonicalize(served, &mut object);
+    // What the server puts back or adds is not what the writer changed.
     if !tracked {
-        let prepared = strategy::given_template_generation(&served.resource, &object);
-        if let Some(given) = given {
+        if let Some(given) = strategy::given_template_generation(&served.resource, &object) {
             strategy::set_template_generation(&mut object, given);
         }
         track_update(plane, served, Some(old), &mut object, scope, writer).await;
-        if let Some(prepared) = prepared {
-            strategy::set_template_generation(&mut object, prepared);
-        }
     }
+    prepare_update(plane, served, old, &mut object, scope, &writer.now)?;
     Ok((object, empty))
 }
 

@@ -5,7 +5,7 @@ use http::Response;
 use kogge_machinery::{
     apply,
     negotiation::{self, BodyEncoding},
-    object_meta, patch,
+    patch,
     resource::ResourceType,
     status_error::{ApiError, FieldError, quote},
     typed_object,
@@ -135,6 +135,9 @@ async fn merge(
         let patch = Patch { encoding, value, duplicates: &decoded.duplicates };
         let (mut new, found) = patch.decode_result(&served, new, validation, apply_patch)?;
         findings = found;
+        if new["metadata"]["name"].as_str().is_none_or(str::is_empty) {
+            return Err(nameless(old["metadata"]["name"].as_str().unwrap_or_default()));
+        }
         findings.extend(dedup_owners(&mut new, " after mutating admission happens"));
         Ok(Merged::Untracked(new))
     })
@@ -185,7 +188,6 @@ async fn server_side_apply(
     for finding in duplicate_fields(&decoded.duplicates, validation)? {
         context.warn(finding);
     }
-    restrict_to_scope(&context.served.resource, scope, &mut applied);
     let force = context.query.flag("force");
     let writer = Writer::of(context)?;
     let dry_run = context.query.dry_run()?;
@@ -301,28 +303,6 @@ fn check_applied_type(context: &RequestContext<'_>, applied: &Value) -> Result<(
         return Err(ApiError::bad_request(format!("invalid object type: {version}, Kind={kind}")));
     }
     Ok(())
-}
-
-/// Fields the endpoint does not write are not applied, so that nobody comes to own them through it.
-fn restrict_to_scope(resource: &ResourceType, scope: WriteScope, applied: &mut Value) {
-    let status_takes_metadata = object_meta::status_takes_metadata(resource);
-    let Some(fields) = applied.as_object_mut() else { return };
-    match scope {
-        WriteScope::Status(_) => {
-            fields.retain(|field, _| matches!(field.as_str(), "apiVersion" | "kind" | "metadata" | "status"));
-            if let Some(metadata) = fields.get_mut("metadata").and_then(Value::as_object_mut) {
-                metadata.retain(|field, _| match field.as_str() {
-                    "name" | "namespace" | "uid" | "resourceVersion" | "managedFields" => true,
-                    "labels" | "annotations" | "finalizers" => status_takes_metadata,
-                    _ => false,
-                });
-            }
-        }
-        WriteScope::Main if resource.status_subresource => {
-            fields.remove("status");
-        }
-        WriteScope::Main | WriteScope::Composed(_) => {}
-    }
 }
 
 fn invalid_options(error: FieldError) -> ApiError {

@@ -1,6 +1,8 @@
 //! What a patch made of an object: brought into the form of its kind, or refused with the patched object in the answer,
 //! as the real server does.
 
+use std::fmt::Write as _;
+
 use kogge_machinery::{
     negotiation::BodyEncoding,
     patch::{go_json, go_text, unknown_members},
@@ -36,6 +38,27 @@ fn text_problem(value: &Value) -> Option<&'static str> {
     }
 }
 
+/// A JSON pointer as errors write the place, without quotes; none where it leads nowhere.
+fn place_of(pointer: &str, object: &Value) -> Option<String> {
+    let mut place = String::new();
+    let mut at = object;
+    for token in pointer.split('/').skip(1) {
+        let token = token.replace("~1", "/").replace("~0", "~");
+        at = if let Value::Array(items) = at {
+            let index = if token == "-" { items.len().checked_sub(1)? } else { token.parse().ok()? };
+            let _ = write!(place, "[{index}]");
+            items.get(index)?
+        } else {
+            if !place.is_empty() {
+                place.push('.');
+            }
+            place.push_str(quote(&token).trim_matches('"'));
+            at.get(&token)?
+        };
+    }
+    Some(place)
+}
+
 /// 422 with the patched object.
 fn invalid_patch(shown: &str, why: &str) -> ApiError {
     ApiError::invalid("", "", "", &[FieldError::invalid("patch", &Value::from(shown), why)])
@@ -54,7 +77,7 @@ impl Patch<'_> {
         validation: FieldValidation,
         patch_again: impl Fn() -> Result<Value, ApiError>,
     ) -> Result<(Value, Vec<String>), ApiError> {
-        let findings = self.duplicate_findings(validation);
+        let findings = self.duplicate_findings(&patched, validation);
         let Some(typed) = typed_kind(served) else {
             return decode_custom(served, patched, findings, validation, patch_again);
         };
@@ -75,7 +98,7 @@ impl Patch<'_> {
         validation: FieldValidation,
         patch_again: impl Fn() -> Result<Value, ApiError>,
     ) -> Result<(Value, Vec<String>), ApiError> {
-        let findings = self.duplicate_findings(validation);
+        let findings = self.duplicate_findings(&patched, validation);
         match of.typed() {
             Some(typed) => {
                 let kind = (typed, of.api_version, of.kind);
@@ -89,7 +112,7 @@ impl Patch<'_> {
         }
     }
 
-    fn duplicate_findings(&self, validation: FieldValidation) -> Vec<String> {
+    fn duplicate_findings(&self, patched: &Value, validation: FieldValidation) -> Vec<String> {
         if validation == FieldValidation::Ignore {
             return Vec::new();
         }
@@ -99,7 +122,36 @@ impl Patch<'_> {
             BodyEncoding::JsonPatch => unknown_members(self.value),
             _ => Vec::new(),
         };
-        duplicates.chain(unknown.iter().map(|path| format!("{prefix}unknown field {}", quote(path)))).collect()
+        let unknown = unknown.iter().map(|path| format!("{prefix}unknown field {}", quote(path)));
+        duplicates.chain(unknown).chain(self.carried_duplicates(patched)).collect()
+    }
+
+    /// The duplicates of a JSON patch once more, where they are in the patched object: the real server's library puts values
+    /// there as they were sent.
+    fn carried_duplicates(&self, patched: &Value) -> Vec<String> {
+        if self.encoding != BodyEncoding::JsonPatch || self.duplicates.is_empty() {
+            return Vec::new();
+        }
+        let operations = self.value.as_array().map(Vec::as_slice).unwrap_or_default();
+        let carried = self.duplicates.iter().filter_map(|finding| {
+            let (index, below) = finding.strip_prefix("duplicate field \"[")?.split_once("].value")?;
+            let index: usize = index.parse().ok()?;
+            let (operation, later) = operations.get(index..)?.split_first()?;
+            let is_put = below.starts_with(['.', '[']) && matches!(operation["op"].as_str(), Some("add" | "replace"));
+            let path = operation["path"].as_str().filter(|path| is_put && path.starts_with('/'))?;
+            // What another operation went into or past was read, and written anew.
+            let is_within = |inner: &str, outer: &str| {
+                inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            };
+            let mut others = later.iter().flat_map(|other| ["path", "from"].map(|name| other[name].as_str()));
+            let is_read =
+                others.any(|other| other.is_some_and(|other| is_within(other, path) || is_within(path, other)));
+            if is_read {
+                return None;
+            }
+            Some(format!("duplicate field \"{}{below}", place_of(path, patched)?))
+        });
+        carried.collect()
     }
 
     fn decode_typed(

@@ -90,7 +90,7 @@ pub(crate) fn keep(old: &Value, service: &mut Value) {
             spec.insert("clusterIPs".to_owned(), json!([address]));
         }
         for field in ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"] {
-            if spec.get(field).is_none_or(is_empty) && !is_empty(&old[field]) {
+            if is_left_out(spec, field) && !is_empty(&old[field]) {
                 spec.insert(field.to_owned(), old[field].clone());
             }
         }
@@ -108,6 +108,7 @@ fn forget_of_other_type(old: &Value, spec: &mut Map<String, Value>) {
     if before == after {
         return;
     }
+    let keeps_policy = after == "ClusterIP" && spec.get("externalIPs").is_some_and(|addresses| !is_empty(addresses));
     let mut forget = |needs: &dyn Fn(&str) -> bool, fields: &[&str]| {
         if needs(&before)
             && !needs(&after)
@@ -123,7 +124,9 @@ fn forget_of_other_type(old: &Value, spec: &mut Map<String, Value>) {
     forget(&|kind| kind == "LoadBalancer", &["healthCheckNodePort"]);
     forget(&|kind| kind == "LoadBalancer", &["loadBalancerClass"]);
     forget(&|kind| kind == "LoadBalancer", &["allocateLoadBalancerNodePorts"]);
-    forget(&|kind| matches!(kind, "LoadBalancer" | "NodePort"), &["externalTrafficPolicy"]);
+    if !keeps_policy {
+        forget(&|kind| matches!(kind, "LoadBalancer" | "NodePort"), &["externalTrafficPolicy"]);
+    }
     let on_nodes = |kind: &str| matches!(kind, "LoadBalancer" | "NodePort");
     if on_nodes(&before) && !on_nodes(&after) {
         for port in spec.get_mut("ports").and_then(Value::as_array_mut).into_iter().flatten() {
@@ -208,13 +211,13 @@ pub(crate) fn allocate(plane: &Plane, old: Option<&Value>, service: &mut Value) 
         let without_pods = address == "None"
             && spec.get("selector").is_none_or(is_empty)
             && spec.get("ipFamilies").is_none_or(is_empty)
-            && spec.get("ipFamilyPolicy").is_none_or(is_empty);
+            && is_left_out(spec, "ipFamilyPolicy");
         for (field, value) in [
             ("clusterIPs", json!([address])),
             ("ipFamilies", if without_pods { json!(["IPv4", "IPv6"]) } else { json!([family]) }),
             ("ipFamilyPolicy", if without_pods { json!("RequireDualStack") } else { json!("SingleStack") }),
         ] {
-            if spec.get(field).is_none_or(is_empty) {
+            if is_left_out(spec, field) {
                 spec.insert(field.to_owned(), value);
             }
         }
@@ -271,6 +274,11 @@ fn keep_node_ports(old: &Value, spec: &mut Map<String, Value>) {
 
 fn is_external(spec: &Map<String, Value>) -> bool {
     spec.get("type").is_some_and(|kind| kind == "ExternalName")
+}
+
+/// Whether a Service says nothing of a field. An empty policy is one, which is refused.
+fn is_left_out(spec: &Map<String, Value>, field: &str) -> bool {
+    spec.get(field).is_none_or(|value| if field == "ipFamilyPolicy" { value.is_null() } else { is_empty(value) })
 }
 
 fn is_empty(value: &Value) -> bool {

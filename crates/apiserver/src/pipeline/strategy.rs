@@ -58,7 +58,6 @@ pub(crate) fn prepare_create(
             if shared {
                 object["metadata"]["labels"] = object["spec"]["template"]["metadata"]["labels"].clone();
             }
-            builtin::defaults::apply(resource, object);
         }
         ("storage.k8s.io", "csidrivers") => {
             // Counted from the first change only.

@@ -17,6 +17,8 @@ pub(super) struct Comparison {
     pub(super) modified: FieldSet,
     /// Only in the right object.
     pub(super) added: FieldSet,
+    /// A list that differs has items without their key.
+    pub(super) keyless: bool,
 }
 
 impl Comparison {
@@ -86,6 +88,7 @@ impl Walker {
                     self.lists(own, before, &keys_before, after, &keys_after);
                     return false;
                 }
+                self.found.keyless = true;
                 self.leaf(left, right);
                 true
             }

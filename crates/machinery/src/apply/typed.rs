@@ -31,6 +31,8 @@ pub(super) enum Type<'s> {
         preserve: bool,
         /// Whether this is a whole object, whose apiVersion, kind and metadata every kind declares.
         object: bool,
+        /// The nearest definition around it that refers to itself.
+        outer: Option<&'s SchemaNode>,
     },
 }
 
@@ -95,15 +97,16 @@ static METADATA: LazyLock<SchemaNode> = LazyLock::new(|| {
 static TEXT: LazyLock<SchemaNode> =
     LazyLock::new(|| SchemaNode { schema_type: "string".to_owned(), ..SchemaNode::default() });
 
-fn describe(node: &SchemaNode) -> Type<'_> {
-    Type::Node { node, preserve: node.preserve_unknown_fields, object: node.embedded_resource }
+fn describe<'s>(node: &'s SchemaNode, outer: Option<&'s SchemaNode>) -> Type<'s> {
+    let (node, outer) = node.within(outer);
+    Type::Node { node, preserve: node.preserve_unknown_fields, object: node.embedded_resource, outer }
 }
 
 impl<'s> Type<'s> {
     /// The type of whole objects of a kind.
     pub(super) fn root(schema: Option<&'s SchemaNode>) -> Self {
         match schema {
-            Some(node) => Self::Node { node, preserve: node.preserve_unknown_fields, object: true },
+            Some(node) => Self::Node { node, preserve: node.preserve_unknown_fields, object: true, outer: None },
             None => Self::Deduced,
         }
     }
@@ -115,7 +118,7 @@ impl<'s> Type<'s> {
             Self::Node { node, .. } => match node.schema_type.as_str() {
                 "object" => form == Form::Map,
                 "array" => form == Form::List,
-                "" => true,
+                "" if !node.any_scalar => true,
                 _ => form == Form::Scalar,
             },
         }
@@ -140,7 +143,7 @@ impl<'s> Type<'s> {
             Self::Node { node, .. } => match node.schema_type.as_str() {
                 "object" => Form::Map,
                 "array" => Form::List,
-                "" => Form::Any,
+                "" if !node.any_scalar => Form::Any,
                 _ => Form::Scalar,
             },
             Self::Undeclared | Self::Deduced | Self::Atomic => Form::Any,
@@ -175,15 +178,15 @@ impl<'s> Type<'s> {
 
     /// The type of a field the schema names.
     pub(super) fn declared_field(self, name: &str) -> Option<Self> {
-        let Self::Node { node: own, preserve, object } = self else { return None };
+        let Self::Node { node: own, preserve, object, outer } = self else { return None };
         if object {
             match name {
-                "metadata" => return Some(describe(&METADATA)),
-                "apiVersion" | "kind" => return Some(describe(&TEXT)),
+                "metadata" => return Some(describe(&METADATA, None)),
+                "apiVersion" | "kind" => return Some(describe(&TEXT, None)),
                 _ => {}
             }
         }
-        own.properties.get(name).map(|property| describe(property).inherit(preserve))
+        own.properties.get(name).map(|property| describe(property, outer).inherit(preserve))
     }
 
     /// The type of a map's member: its declared field's, or that of unknown fields.
@@ -195,8 +198,8 @@ impl<'s> Type<'s> {
             Self::Undeclared => Self::Undeclared,
             Self::Deduced => Self::Deduced,
             Self::Atomic => Self::Atomic,
-            Self::Node { node: own, preserve, .. } => match &own.additional_properties {
-                Some(additional) => describe(additional).inherit(preserve),
+            Self::Node { node: own, preserve, outer, .. } => match &own.additional_properties {
+                Some(additional) => describe(additional, outer).inherit(preserve),
                 None if preserve || own.properties.is_empty() => Self::Deduced,
                 None => Self::Undeclared,
             },
@@ -206,8 +209,8 @@ impl<'s> Type<'s> {
     /// The type of a list's items.
     pub(super) fn item(self) -> Self {
         match self {
-            Self::Node { node: own, preserve, .. } => match &own.items {
-                Some(items) => describe(items).inherit(preserve),
+            Self::Node { node: own, preserve, outer, .. } => match &own.items {
+                Some(items) => describe(items, outer).inherit(preserve),
                 None => Self::Atomic,
             },
             Self::Undeclared => Self::Undeclared,
@@ -215,9 +218,11 @@ impl<'s> Type<'s> {
         }
     }
 
-    fn inherit(self, outer: bool) -> Self {
+    fn inherit(self, around: bool) -> Self {
         match self {
-            Self::Node { node, preserve, object } => Self::Node { node, preserve: preserve || outer, object },
+            Self::Node { node, preserve, object, outer } => {
+                Self::Node { node, preserve: preserve || around, object, outer }
+            }
             other => other,
         }
     }
@@ -254,7 +259,14 @@ impl<'s> Type<'s> {
                     _ => return Err("associative list with keys may not have non-map elements".to_owned()),
                 };
                 let default_of = |key: &String| {
-                    own.items.as_ref()?.properties.get(key)?.default.clone().filter(|default| !default.is_null())
+                    let field = own.items.as_ref()?.properties.get(key)?;
+                    let zero = || match field.schema_type.as_str() {
+                        "string" => Value::from(""),
+                        "boolean" => Value::from(false),
+                        _ => Value::from(0),
+                    };
+                    let default = field.default.clone().filter(|default| !default.is_null());
+                    default.or_else(|| field.defaults_to_zero.then(zero))
                 };
                 let fields: Vec<(String, Value)> = keys
                     .iter()

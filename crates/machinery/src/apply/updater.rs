@@ -69,10 +69,13 @@ impl<'w> Updater<'w> {
     /// Records an update from `live` to `new`.
     ///
     /// # Errors
-    /// What the conversion into an entry's version fails with.
+    /// What the conversion into an entry's version fails with, and where items of a list say nothing of their key.
     pub(super) fn update(&self, live: &Value, new: &Value, managers: &mut Managers) -> Result<(), Refused> {
         self.reconcile(live, managers)?;
         let comparison = self.compare(live, new);
+        if comparison.keyless {
+            return Err(Refused::Conversion(failure("a list has items without key".to_owned())));
+        }
         // Forced, so without conflicts.
         self.settle(live, new, &comparison, managers, None, true)?;
         let mut fields = comparison.modified;

@@ -234,7 +234,7 @@ impl Walk {
                 self.errors.push(messages::forbidden(path.field(keyword).to_field(), &detail));
             }
         }
-        if schema.get("items").is_some_and(Value::is_array) {
+        if schema.get("items").and_then(Value::as_array).is_some_and(|schemas| !schemas.is_empty()) {
             let detail = "items must be a schema object and not an array";
             self.errors.push(messages::forbidden(path.field("items").to_field(), detail));
         }

@@ -6,8 +6,9 @@
 
 use serde_json::{Map, Value};
 
+use crate::go_types::{Shape, table};
 use crate::schema::{SchemaNode, messages::go_text};
-use crate::status_error::ApiError;
+use crate::status_error::{ApiError, quote};
 use crate::typed_object::json_kind;
 
 const DIRECTIVE: &str = "$patch";
@@ -41,7 +42,72 @@ pub(super) fn apply(object: &Value, patch: &Value, schema: &SchemaNode) -> Resul
         return Err(ApiError::bad_request("error decoding patch: a strategic merge patch is an object"));
     };
     let original = object.as_object().cloned().unwrap_or_default();
-    merge_map(original, patch.clone(), Some(schema)).map(Value::Object)
+    let text = |name: &str| object[name].as_str().unwrap_or_default();
+    let own = GoType(table().kind(text("apiVersion"), text("kind")).map(Shape::Struct));
+    merge_map(original, patch.clone(), Some(schema), own).map(Value::Object)
+}
+
+/// The Go type of a value, where it is known.
+#[derive(Clone, Copy)]
+struct GoType(Option<Shape>);
+
+impl GoType {
+    /// The type itself where this is a pointer to it.
+    fn pointed_to(self) -> Option<Shape> {
+        match self.0 {
+            Some(Shape::Pointer(inner)) => Some(table().shape(inner)),
+            other => other,
+        }
+    }
+
+    /// Of a member.
+    fn member(self, name: &str) -> Self {
+        Self(match self.pointed_to() {
+            Some(Shape::Struct(id)) => table().field(id, name).map(|field| table().shape(field.value)),
+            Some(Shape::Map(entry)) => Some(table().shape(entry)),
+            _ => None,
+        })
+    }
+
+    /// Of the items of a list.
+    fn item(self) -> Self {
+        Self(match self.pointed_to() {
+            Some(Shape::List(item)) => Some(table().shape(item)),
+            _ => None,
+        })
+    }
+
+    /// Whether the library of the real server looks for the strategies of members here: it does so in structs only.
+    fn check_struct(self, name: &str) -> Result<(), ApiError> {
+        match self.pointed_to() {
+            Some(Shape::Map(_)) => {
+                Err(failed("merging an object in json but data type is not struct, instead is: map".to_owned()))
+            }
+            // A RawExtension is one without fields.
+            Some(Shape::Json) => {
+                let name = quote(name);
+                Err(failed(format!("unable to find api field in struct RawExtension for the json field {name}")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether it knows how to order a list of this name.
+    fn check_list(self, name: &str) -> Result<(), ApiError> {
+        self.check_struct(name)?;
+        let Some(Shape::Struct(id)) = self.pointed_to() else { return Ok(()) };
+        // Names that differ in case only are taken for the same there.
+        let found = table().fields(id).iter().find(|field| field.name.eq_ignore_ascii_case(name));
+        match found.map(|field| table().shape(field.value)) {
+            None => Err(failed(format!(
+                "unable to find api field in struct {} for the json field {}",
+                table().struct_name(id),
+                quote(name)
+            ))),
+            Some(Shape::List(_) | Shape::Strings | Shape::Bytes | Shape::Pointer(_)) => Ok(()),
+            Some(_) => Err(failed("expected slice or array type, but got: struct".to_owned())),
+        }
+    }
 }
 
 /// What the real server has no kind of error for, it answers with 500 and the library's words.
@@ -66,6 +132,7 @@ fn merge_map(
     mut original: Map<String, Value>,
     mut patch: Map<String, Value>,
     schema: Option<&SchemaNode>,
+    own: GoType,
 ) -> Result<Map<String, Value>, ApiError> {
     match patch.remove(DIRECTIVE) {
         None => {}
@@ -77,7 +144,7 @@ fn merge_map(
         }
     }
     retain_keys(&mut original, &mut patch)?;
-    merge_ordered_lists(&mut original, &mut patch, schema)?;
+    merge_ordered_lists(&mut original, &mut patch, schema, own)?;
     for (key, change) in patch {
         let (key, delete_list) = match key.strip_prefix(DELETE_FROM_LIST) {
             Some(list) => (list.to_owned(), true),
@@ -94,12 +161,22 @@ fn merge_map(
             }
             (current, _) if delete_list => current,
             (Some(Value::Object(current)), Value::Object(change)) => {
+                own.check_struct(&key)?;
                 let field = field(schema, &key, false);
-                Some(Value::Object(if field.replace { change } else { merge_map(current, change, field.schema)? }))
+                Some(Value::Object(if field.replace {
+                    change
+                } else {
+                    merge_map(current, change, field.schema, own.member(&key))?
+                }))
             }
             (Some(Value::Array(current)), Value::Array(change)) => {
+                own.check_struct(&key)?;
                 let field = field(schema, &key, true);
-                Some(Value::Array(if field.merge { merge_list(current, change, &field)? } else { change }))
+                Some(Value::Array(if field.merge {
+                    merge_list(current, change, &field, own.member(&key).item())?
+                } else {
+                    change
+                }))
             }
             (_, change) => without_directives(change),
         };
@@ -129,6 +206,7 @@ fn merge_ordered_lists(
     original: &mut Map<String, Value>,
     patch: &mut Map<String, Value>,
     schema: Option<&SchemaNode>,
+    own: GoType,
 ) -> Result<(), ApiError> {
     let directives: Vec<String> = patch.keys().filter(|key| key.starts_with(SET_ELEMENT_ORDER)).cloned().collect();
     for directive in directives {
@@ -136,7 +214,7 @@ fn merge_ordered_lists(
             Value::Array(order) => order,
             other => return Err(no_list(&other)),
         };
-        let key = directive.trim_start_matches(SET_ELEMENT_ORDER);
+        let key = directive.strip_prefix(SET_ELEMENT_ORDER).unwrap_or_default();
         let field = field(schema, key, true);
         let list = |value: Option<&Value>| match value {
             None => Ok(None),
@@ -144,6 +222,7 @@ fn merge_ordered_lists(
             Some(other) => Err(no_list(other)),
         };
         let (server, change) = (list(original.get(key))?, list(patch.get(key))?);
+        own.check_list(key)?;
         if let Some(change) = &change {
             check_order(change, &order, field.merge_key)?;
         }
@@ -153,7 +232,7 @@ fn merge_ordered_lists(
             (None, None) => continue,
             (Some(server), None) => server,
             (None, Some(change)) => without_directives(Value::Array(change)).and_then(into_list).unwrap_or_default(),
-            (Some(server), Some(change)) if field.merge => merge_list(server, change, &field)?,
+            (Some(server), Some(change)) if field.merge => merge_list(server, change, &field, own.member(key).item())?,
             (Some(_), Some(change)) => change,
         };
         patch.remove(key);
@@ -254,7 +333,13 @@ fn check_item_types(server: &[Value], change: &[Value]) -> Result<(), ApiError> 
     Ok(())
 }
 
-fn merge_list(server: Vec<Value>, change: Vec<Value>, field: &Field<'_>) -> Result<Vec<Value>, ApiError> {
+/// Merges two lists whose items are of `item_type`.
+fn merge_list(
+    server: Vec<Value>,
+    change: Vec<Value>,
+    field: &Field<'_>,
+    item_type: GoType,
+) -> Result<Vec<Value>, ApiError> {
     if server.is_empty() && change.is_empty() {
         return Ok(server);
     }
@@ -292,9 +377,10 @@ fn merge_list(server: Vec<Value>, change: Vec<Value>, field: &Field<'_>) -> Resu
         let Value::Object(change) = item else { continue };
         match merged.iter_mut().find(|other| other.get(key) == Some(own)) {
             Some(Value::Object(current)) => {
-                *current = merge_map(std::mem::take(current), change.clone(), field.schema)?;
+                *current = merge_map(std::mem::take(current), change.clone(), field.schema, item_type)?;
             }
-            _ => merged.extend(without_directives(item.clone())),
+            // As it is: its nulls become the zero values of their types.
+            _ => merged.push(item.clone()),
         }
     }
     if let Some(keyless) = merged.iter().find(|item| item.get(key).is_none()) {

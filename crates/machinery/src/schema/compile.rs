@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::{
-    Below, ListType, SchemaNode, ValueValidation,
+    Below, ListType, Recursion, SchemaNode, ValueValidation,
     rule::ValidationRule,
     value_validation::{Format, Pattern},
 };
@@ -68,6 +68,9 @@ pub(crate) fn node_with(
         patch_strategy: text(source, "x-kubernetes-patch-strategy").map(str::to_owned),
         additional_properties_forbidden,
         value_validation: value_validation(source, int_or_string, formats, child).map(Arc::new),
+        defaults_to_zero: false,
+        any_scalar: false,
+        recursion: Recursion::None,
         rules: rules(source),
         below: Below::default(),
     };

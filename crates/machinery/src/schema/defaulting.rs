@@ -4,9 +4,10 @@ use serde_json::Value;
 
 use super::SchemaNode;
 
-/// Drops non-nullable nulls without default, then fills defaults.
-pub(crate) fn apply(node: &SchemaNode, value: &mut Value) {
-    drop_nulls(Some(node), value);
+/// Drops non-nullable nulls without default, then fills defaults. In maps of `typed` kinds null is an empty entry, as it is
+/// in Go's.
+pub(crate) fn apply(node: &SchemaNode, value: &mut Value, typed: bool) {
+    drop_nulls(Some(node), value, typed);
     fill(node, value);
 }
 
@@ -14,13 +15,15 @@ fn is_misplaced_null(value: &Value, node: &SchemaNode) -> bool {
     value.is_null() && !node.nullable
 }
 
-fn drop_nulls(node: Option<&SchemaNode>, value: &mut Value) {
+fn drop_nulls(node: Option<&SchemaNode>, value: &mut Value, typed: bool) {
     match value {
         Value::Object(fields) => fields.retain(|name, field| {
             let schema = node.and_then(|node| node.child(name)).map(AsRef::as_ref);
-            let drop = schema.is_some_and(|schema| is_misplaced_null(field, schema) && schema.default.is_none());
+            let is_entry = || node.is_some_and(|node| !node.properties.contains_key(name));
+            let drop = schema.is_some_and(|schema| is_misplaced_null(field, schema) && schema.default.is_none())
+                && !(typed && is_entry());
             if !drop {
-                drop_nulls(schema, field);
+                drop_nulls(schema, field, typed);
             }
             !drop
         }),
@@ -28,7 +31,7 @@ fn drop_nulls(node: Option<&SchemaNode>, value: &mut Value) {
             let schema = node.and_then(|node| node.items.as_deref());
             if let Some(schema) = schema {
                 for item in items {
-                    drop_nulls(Some(schema), item);
+                    drop_nulls(Some(schema), item, typed);
                 }
             }
         }
@@ -36,7 +39,8 @@ fn drop_nulls(node: Option<&SchemaNode>, value: &mut Value) {
     }
 }
 
-fn fill(node: &SchemaNode, value: &mut Value) {
+/// Fills what is absent, or null where it may not be, with the defaults there are.
+pub(crate) fn fill(node: &SchemaNode, value: &mut Value) {
     match value {
         Value::Object(fields) => {
             for (name, schema) in &node.properties {

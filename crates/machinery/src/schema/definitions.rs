@@ -7,13 +7,14 @@ use std::{
 
 use serde_json::{Map, Value};
 
-use super::{SchemaNode, compile};
+use super::{Recursion, SchemaNode, compile};
 
 /// Compiles `definitions[name]`; `None` when there is no such definition.
 pub(crate) fn compile(definitions: &Value, name: &str) -> Option<Arc<SchemaNode>> {
     let definitions = definitions.as_object()?;
     definitions.get(name)?;
-    let mut compiler = Compiler { definitions, compiled: HashMap::new(), open: HashSet::new() };
+    let mut compiler =
+        Compiler { definitions, compiled: HashMap::new(), open: HashSet::new(), recursive: HashSet::new() };
     Some(compiler.definition(name))
 }
 
@@ -22,6 +23,8 @@ struct Compiler<'a> {
     compiled: HashMap<&'a str, Arc<SchemaNode>>,
     /// Definitions being compiled further up: reaching one of them again is a cycle.
     open: HashSet<&'a str>,
+    /// Those that were reached again.
+    recursive: HashSet<&'a str>,
 }
 
 impl<'a> Compiler<'a> {
@@ -31,10 +34,15 @@ impl<'a> Compiler<'a> {
             return Arc::clone(node);
         }
         if !self.open.insert(name) {
-            return anything();
+            self.recursive.insert(name);
+            let anything = SchemaNode::clone(&anything());
+            return Arc::new(SchemaNode { recursion: Recursion::Inner, ..anything });
         }
-        let node = self.schema(source);
+        let mut node = self.schema(source);
         self.open.remove(name.as_str());
+        if self.recursive.remove(name.as_str()) {
+            node = Arc::new(SchemaNode { recursion: Recursion::Outer, ..SchemaNode::clone(&node) });
+        }
         self.compiled.insert(name, Arc::clone(&node));
         node
     }
@@ -57,11 +65,13 @@ impl<'a> Compiler<'a> {
         let mut node = compile::node_with(source, compile::Formats::Known, &mut |child| {
             children.get(&std::ptr::from_ref(child)).map_or_else(anything, Arc::clone)
         });
+        node.defaults_to_zero = node.default.as_ref().is_some_and(is_zero);
         node.default = node.default.filter(|default| !is_zero(default));
         let text = |keyword: &str| source.get(keyword).and_then(Value::as_str).unwrap_or_default();
         if text("format") == "int-or-string" {
             node.int_or_string = true;
         }
+        node.any_scalar = text("format") == "quantity";
         if node.int_or_string {
             return Arc::new(node);
         }

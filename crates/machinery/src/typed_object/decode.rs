@@ -33,6 +33,19 @@ pub(super) fn read(id: StructId, data: &[u8]) -> Result<Read, String> {
     read_struct(id, data, 0).map_err(|misfit| misfit.to_string())
 }
 
+/// Checks that `data`, which is valid JSON, is a schema or what may stand in its place, which is of the type `id`.
+///
+/// # Errors
+/// Go's text for the first value that does not fit.
+pub(super) fn check_schema(id: TypeId, data: &[u8]) -> Result<(), String> {
+    if data.first() == Some(&b'{') {
+        return read(table().schema_props, data).map(drop);
+    }
+    let mut reader = Reader::of(data);
+    let misfit = reader.value(Target::Type(id), None).err().map(|misfit| reader.place(misfit));
+    misfit.or(reader.error).map_or(Ok(()), |misfit| Err(misfit.to_string()))
+}
+
 /// Reads `data`, which is valid JSON, whatever it is.
 ///
 /// # Errors

@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use super::{json_kind, time};
+use super::{decode, json_kind, time};
 use crate::{
     go_types::{Field, Shape, StructId, TypeId, table},
     quantity,
@@ -102,7 +102,11 @@ fn convert_to(id: TypeId, value: &mut Value) -> Result<(), String> {
         (Shape::String | Shape::IntOrString, Value::String(_))
         | (Shape::Bool, Value::Bool(_))
         | (Shape::Float64, Value::Number(_))
-        | (Shape::Json | Shape::SchemaOrBool | Shape::SchemaOrArray | Shape::SchemaOrStrings, _) => Ok(()),
+        | (Shape::Json, _) => Ok(()),
+        // These decode themselves.
+        (Shape::SchemaOrBool | Shape::SchemaOrArray | Shape::SchemaOrStrings, value) => {
+            decode::check_schema(id, value.to_string().as_bytes())
+        }
         (Shape::String, Value::Number(number)) if number.is_i64() => {
             Err(format!("cannot convert int64 to {}", table().go_name(id)))
         }
@@ -162,8 +166,9 @@ fn collect_unknown_below(id: TypeId, value: &Value, path: &str, found: &mut Vec<
             }
         }
         (Shape::Map(entry), Value::Object(members)) => {
-            for (name, value) in members {
-                collect_unknown_below(entry, value, &format!("{path}.{name}"), found);
+            // The names of entries are no part of the path in the real server's library.
+            for value in members.values() {
+                collect_unknown_below(entry, value, path, found);
             }
         }
         _ => {}

@@ -115,7 +115,7 @@ pub(super) fn job_spec(spec: &Field<'_>, errors: &mut Errors) {
     errors.known(&mode, &["NonIndexed", INDEXED]);
     if mode.text() == INDEXED {
         indexed(&parallelism, &completions, &per_index, &failed, errors);
-    } else if matches!(mode.text(), "" | "NonIndexed") {
+    } else if !mode.is_set() || mode.text() == "NonIndexed" {
         for field in [&per_index, &failed].into_iter().filter(|field| field.is_set()) {
             errors.invalid(field, "requires indexed completion mode");
         }

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use kogge_machinery::object_meta::{label_value_messages, subdomain_messages};
+use kogge_machinery::{
+    object_meta::{label_value_messages, subdomain_messages},
+    status_error::{FieldError, FieldErrorKind},
+};
 
 use super::{
     field::{Errors, Field},
@@ -155,7 +158,7 @@ pub(super) fn spread(constraints: &Field<'_>, errors: &mut Errors) {
         if all[index + 1..].iter().any(again) {
             let shown = format!("{{{}, {}}}", key.text(), action.text());
             let place = format!("{}.{{topologyKey, whenUnsatisfiable}}", constraint.path());
-            errors.push(kogge_machinery::status_error::FieldError::duplicate(place, &shown.into()));
+            errors.push(FieldError::duplicate(place, &shown.into()));
         }
         let domains = constraint.at("minDomains");
         if domains.is_set() {
@@ -213,7 +216,7 @@ pub(super) fn tolerations(list: &Field<'_>, errors: &mut Errors) {
 pub(super) fn taints(list: &Field<'_>, errors: &mut Errors) {
     let mut seen = BTreeSet::new();
     for taint in list.items() {
-        let [key, value, effect] = ["key", "value", "effect"].map(|name| taint.at(name));
+        let [key, value, effect, added] = ["key", "value", "effect", "timeAdded"].map(|name| taint.at(name));
         qualified_name(&key, errors);
         let messages = label_value_messages(value.text());
         if !messages.is_empty() {
@@ -221,13 +224,13 @@ pub(super) fn taints(list: &Field<'_>, errors: &mut Errors) {
         }
         errors.one_of(&effect, &EFFECTS);
         if !seen.insert((effect.text(), key.text())) {
-            let shown = serde_json::json!({
-                "Key": key.text(), "Value": value.text(), "Effect": effect.text(), "TimeAdded": taint.at("timeAdded").value
-            });
-            errors.push(kogge_machinery::status_error::FieldError::with_value(
-                kogge_machinery::status_error::FieldErrorKind::Duplicate,
+            let shown =
+                [("Key", key.value), ("Value", value.value), ("Effect", effect.value), ("TimeAdded", added.value)];
+            let shown = shown.map(|(name, value)| format!("\"{name}\":{value}")).join(",");
+            errors.push(FieldError::with_text(
+                FieldErrorKind::Duplicate,
                 taint.path(),
-                &shown,
+                &format!("{{{shown}}}"),
                 "taints must be unique by key and effect pair",
             ));
         }

@@ -343,13 +343,19 @@ pub(super) fn validate_class(change: &Change<'_>, errors: &mut Errors) {
     if !class.at("reclaimPolicy").is_empty() {
         errors.known(&class.at("reclaimPolicy"), &["Delete", "Retain"]);
     }
-    errors.one_of(&class.at("volumeBindingMode"), &["Immediate", "WaitForFirstConsumer"]);
+    let mode = class.at("volumeBindingMode");
+    if mode.is_set() {
+        errors.known(&mode, &["Immediate", "WaitForFirstConsumer"]);
+    } else {
+        errors.required(&mode, "");
+    }
     allowed_topologies(&class.at("allowedTopologies"), errors);
 }
 
 /// Topologies, each of which says something and none the same as another one.
 fn allowed_topologies(terms: &Field<'_>, errors: &mut Errors) {
-    let mut seen = BTreeSet::new();
+    // What the real server starts from are as many empty terms as there are terms.
+    let mut seen = vec![BTreeMap::new(); terms.items().count()];
     for term in terms.items() {
         let mut keys = BTreeSet::new();
         let mut wanted = BTreeMap::new();
@@ -365,9 +371,10 @@ fn allowed_topologies(terms: &Field<'_>, errors: &mut Errors) {
             }
             wanted.insert(key.text(), values.texts().collect::<BTreeSet<_>>());
         }
-        if wanted.is_empty() || !seen.insert(wanted) {
+        for _ in seen.iter().filter(|known| **known == wanted) {
             errors.show_duplicate(&term.at("matchLabelExpressions"), &"".into());
         }
+        seen.push(wanted);
     }
 }
 
@@ -412,7 +419,7 @@ pub(super) fn validate_attachment(change: &Change<'_>, errors: &mut Errors) {
 
 /// A CSINode.
 pub(super) fn validate_csi_node(change: &Change<'_>, errors: &mut Errors) {
-    const MAX_BYTES: usize = 192;
+    const MAX_BYTES: usize = 256;
     let drivers = change.new.at("spec.drivers");
     let mut names = BTreeSet::new();
     for driver in drivers.items() {

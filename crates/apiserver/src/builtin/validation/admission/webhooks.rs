@@ -176,9 +176,10 @@ fn no_url(text: &str) -> Option<String> {
 }
 
 fn validate_service(service: &Field<'_>, errors: &mut Errors) {
-    for name in ["name", "namespace"] {
+    // The real server takes the one for the other where it looks, so that it names the wrong one.
+    for (name, reported) in [("namespace", "name"), ("name", "namespace")] {
         if service.at(name).text().is_empty() {
-            errors.required(&service.at(name), "");
+            errors.required(&service.at(reported), "");
         }
     }
     let port = service.at("port");
