@@ -160,8 +160,12 @@ fn core(plural: &str, object: &mut Value) {
             );
             fill(at(object, &["spec", "hostPath"]), &[("type", json!(""))]);
             round_amounts(at(object, &["spec"]), "capacity");
+            fill_empty(made(object, &["status"]), &[("phase", json!("Pending"))]);
         }
-        "persistentvolumeclaims" => claim(object),
+        "persistentvolumeclaims" => {
+            claim(object);
+            fill_empty(made(object, &["status"]), &[("phase", json!("Pending"))]);
+        }
         "nodes" => {
             if let Some(spec) = at(object, &["spec"]) {
                 same_networks(spec);

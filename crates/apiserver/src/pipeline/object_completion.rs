@@ -230,6 +230,7 @@ async fn begin_update(
     canonicalize(served, &mut object);
     // What the server puts back or adds is not what the writer changed.
     if !tracked {
+        keep_notes(served, old, &mut object, scope);
         if let Some(given) = strategy::given_template_generation(&served.resource, &object) {
             strategy::set_template_generation(&mut object, given);
         }
@@ -237,6 +238,17 @@ async fn begin_update(
     }
     prepare_update(plane, served, old, &mut object, scope, &writer.now)?;
     Ok((object, empty))
+}
+
+/// Where the endpoint changes one part of an older autoscaler, it leaves the annotations that hold the other.
+fn keep_notes(served: &ServedResource, old: &Value, object: &mut Value, scope: WriteScope) {
+    if autoscaler_conversion::is_older(&served.resource) {
+        let kept = match scope {
+            WriteScope::Status(_) => autoscaler_conversion::OF_SPEC,
+            WriteScope::Main | WriteScope::Composed(_) => autoscaler_conversion::OF_STATUS,
+        };
+        autoscaler_conversion::keep_notes(Some(old), object, kept);
+    }
 }
 
 /// What the server adds to a changed object, and restores of what the endpoint does not change. May run again on an
@@ -264,14 +276,7 @@ fn prepare_update(
             }
         }
     }
-    if autoscaler_conversion::is_older(resource) {
-        // Where the endpoint changes one part of the object, it leaves the annotations that hold the other.
-        let kept = match scope {
-            WriteScope::Status(_) => autoscaler_conversion::OF_SPEC,
-            WriteScope::Main | WriteScope::Composed(_) => autoscaler_conversion::OF_STATUS,
-        };
-        autoscaler_conversion::keep_notes(Some(old), object, kept);
-    }
+    keep_notes(served, old, object, scope);
     if definition_write::is_definition(served) {
         if scope == WriteScope::Main {
             definition_write::prepare(object, Some(old));

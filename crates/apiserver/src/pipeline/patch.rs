@@ -167,8 +167,13 @@ async fn server_side_apply(
     if !is_whole || (scope == WriteScope::Main && applied.get("status").is_some()) {
         apply::check(&applied, root)?;
     }
-    let says_namespace = applied["metadata"]["namespace"].as_str().is_some_and(|namespace| !namespace.is_empty());
+    let namespace = applied["metadata"]["namespace"].as_str().unwrap_or_default().to_owned();
+    let says_namespace = !namespace.is_empty();
     place(&context.served, &context.namespace, &mut applied)?;
+    if says_namespace && !context.served.resource.namespaced {
+        // Applied it is, and with that something has changed, though nothing comes of it.
+        applied["metadata"]["namespace"] = namespace.into();
+    }
     let says_name = match applied["metadata"].get("name") {
         // What is there already has its name; only what is created must be told.
         None => {
@@ -221,6 +226,9 @@ async fn server_side_apply(
         if let Some(metadata) = created["metadata"].as_object_mut() {
             // There is nothing yet that could have another revision.
             metadata.remove("resourceVersion");
+            if !served.resource.namespaced {
+                metadata.remove("namespace");
+            }
         }
         match create_object(context, Merged::Applied(created), &writer).await {
             Err(error) if error.status().reason == "AlreadyExists" => {}

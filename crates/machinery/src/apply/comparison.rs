@@ -17,8 +17,8 @@ pub(super) struct Comparison {
     pub(super) modified: FieldSet,
     /// Only in the right object.
     pub(super) added: FieldSet,
-    /// A list that differs has items without their key.
-    pub(super) keyless: bool,
+    /// A value that differs is not of its type, or is a list with items that say nothing of their key.
+    pub(super) misfit: bool,
 }
 
 impl Comparison {
@@ -88,12 +88,13 @@ impl Walker {
                     self.lists(own, before, &keys_before, after, &keys_after);
                     return false;
                 }
-                self.found.keyless = true;
+                self.found.misfit = true;
                 self.leaf(left, right);
                 true
             }
             Form::Scalar | Form::Any => {
                 let scalar = |value: Option<&Value>| value.is_none_or(|value| !value.is_array() && !value.is_object());
+                self.found.misfit |= own.is_only(Form::Scalar) && !(scalar(left) && scalar(right));
                 if matches!(form, Form::Any) || scalar(left) || scalar(right) {
                     self.leaf(left, right);
                     return true;

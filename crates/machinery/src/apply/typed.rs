@@ -138,6 +138,11 @@ impl<'s> Type<'s> {
         }
     }
 
+    /// Whether no other form is of this type.
+    pub(super) fn is_only(self, form: Form) -> bool {
+        self.only_form() == form
+    }
+
     fn only_form(self) -> Form {
         match self {
             Self::Node { node, .. } => match node.schema_type.as_str() {

@@ -69,12 +69,12 @@ impl<'w> Updater<'w> {
     /// Records an update from `live` to `new`.
     ///
     /// # Errors
-    /// What the conversion into an entry's version fails with, and where items of a list say nothing of their key.
+    /// What the conversion into an entry's version fails with, and where a value is not of its type.
     pub(super) fn update(&self, live: &Value, new: &Value, managers: &mut Managers) -> Result<(), Refused> {
         self.reconcile(live, managers)?;
         let comparison = self.compare(live, new);
-        if comparison.keyless {
-            return Err(Refused::Conversion(failure("a list has items without key".to_owned())));
+        if comparison.misfit {
+            return Err(Refused::Conversion(failure("a value is not of its type".to_owned())));
         }
         // Forced, so without conflicts.
         self.settle(live, new, &comparison, managers, None, true)?;

@@ -13,6 +13,8 @@ const LABEL_KEY_RULE: &str = "must consist of alphanumeric characters, '-', '_' 
 enum NameRule {
     /// DNS-1123 subdomain of at most this many bytes.
     Subdomain(usize),
+    /// DNS-1123 subdomain to which jobs add 11 characters, and must themselves fit in 63.
+    OfJobs,
     /// DNS-1123 label.
     Label,
     /// Anything that can stand in a path.
@@ -27,8 +29,7 @@ fn rule(resource: &ResourceType) -> NameRule {
     }
     match (resource.group.as_str(), resource.kind.as_str()) {
         ("", "Namespace" | "Service") | ("apps", "StatefulSet") => NameRule::Label,
-        // a Job's name gets an 11 character suffix, and must itself fit in 63
-        ("batch", "CronJob") => NameRule::Subdomain(52),
+        ("batch", "CronJob") => NameRule::OfJobs,
         ("", "Event")
         | ("policy", "PodDisruptionBudget")
         | ("rbac.authorization.k8s.io" | "apiregistration.k8s.io" | "certificates.k8s.io", _) => NameRule::PathSegment,
@@ -183,6 +184,14 @@ pub(super) fn name_messages(resource: &ResourceType, name: &str, prefix: bool) -
     };
     match rule(resource) {
         NameRule::Subdomain(limit) => subdomain_messages(&masked, limit),
+        NameRule::OfJobs => {
+            const LIMIT: usize = 52;
+            let mut messages = subdomain_messages(&masked, 253);
+            if name.len() > LIMIT {
+                messages.push(format!("must be no more than {LIMIT} characters"));
+            }
+            messages
+        }
         NameRule::Label => dns_1123_label_messages(&masked),
         NameRule::PathSegment => path_segment_messages(name, prefix),
         NameRule::Own => Vec::new(),

@@ -291,9 +291,14 @@ fn validate_finalizers(finalizers: Option<&Value>, errors: &mut Vec<FieldError>)
     }
 }
 
-/// Kinds of admission look at their metadata as custom ones do.
+/// Some built-in kinds look at their metadata as custom ones do.
 fn wants_known_finalizers(resource: &ResourceType) -> bool {
-    !resource.custom && resource.group != crate::admission::GROUP && resource.group != "coordination.k8s.io"
+    let is_lenient = match resource.group.as_str() {
+        "coordination.k8s.io" | "node.k8s.io" | "policy" | "apiextensions.k8s.io" => true,
+        "" => resource.kind == "Event",
+        group => group == crate::admission::GROUP,
+    };
+    !(resource.custom || is_lenient)
 }
 
 /// Built-in kinds take no finalizer without a domain but those of Kubernetes itself.

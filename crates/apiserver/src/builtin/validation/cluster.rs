@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use kogge_machinery::status_error::{FieldError, FieldErrorKind};
 use serde_json::{Value, json};
 
 use super::{
@@ -9,7 +10,7 @@ use super::{
     field::{Errors, Field},
     resources,
     scheduling::{taints, tolerations},
-    text::{label, labels, network, qualified_name},
+    text::{label, labels, network, qualified_name, sloppy_network},
 };
 
 /// A Node.
@@ -28,7 +29,14 @@ pub(super) fn validate_node(change: &Change<'_>, errors: &mut Errors) {
     if change.subresource.is_empty() {
         networks.items().for_each(|item| network(&item, &[], errors));
         let families: Vec<bool> = networks.texts().map(|text| text.contains(':')).collect();
-        if families.len() > 2 || (families.len() == 2 && families[0] == families[1]) {
+        let wrong = networks.texts().enumerate().find(|(_, text)| sloppy_network(text).is_none());
+        if let Some((index, text)) = wrong {
+            let detail = format!(
+                "invalid PodCIDRs. failed to check with dual stack with error:invalid CIDR[{index}]: <nil> (invalid CIDR \
+                 address: {text})"
+            );
+            errors.push(FieldError::without_value(FieldErrorKind::Internal, networks.path(), &detail));
+        } else if families.len() > 2 || (families.len() == 2 && families[0] == families[1]) {
             errors.invalid(&networks, "may specify no more than one CIDR for each IP family");
         }
     }
@@ -54,8 +62,8 @@ pub(super) fn validate_node_status(change: &Change<'_>, errors: &mut Errors) {
     for address in change.new.at("status.addresses").items() {
         let (kind, text) = (address.at("type").text(), address.at("address").text());
         if !seen.insert((kind, text)) {
-            let shown = json!({"Type": kind, "Address": text});
-            errors.push(kogge_machinery::status_error::FieldError::duplicate(address.path(), &shown));
+            let shown = format!("{{\"Type\":{},\"Address\":{}}}", Value::from(kind), Value::from(text));
+            errors.push(FieldError::with_text(FieldErrorKind::Duplicate, address.path(), &shown, ""));
         }
     }
 }
@@ -399,7 +407,7 @@ pub(super) fn validate_budget(change: &Change<'_>, errors: &mut Errors) {
     let spec = change.new.at("spec");
     let (least, most) = (spec.at("minAvailable"), spec.at("maxUnavailable"));
     if least.is_set() && most.is_set() {
-        let mut error = kogge_machinery::status_error::FieldError::invalid("spec", &Value::Null, "");
+        let mut error = FieldError::invalid("spec", &Value::Null, "");
         // In the order of the real server's own type.
         error.message = format!(
             "Invalid value: {{\"MinAvailable\":{},\"Selector\":{},\"MaxUnavailable\":{},\"UnhealthyPodEvictionPolicy\":{}}}: \
