@@ -50,6 +50,8 @@ pub struct FieldManager<'a> {
     pub status_subresource: bool,
     /// Whether `/status` takes metadata as well (see [`crate::object_meta::status_takes_metadata`]).
     pub status_takes_metadata: bool,
+    /// Metadata it leaves nevertheless (see [`crate::object_meta::status_leaves_metadata`]).
+    pub status_leaves_metadata: &'static [&'static str],
     /// Whether nobody owns the spec, which the server writes and nobody changes.
     pub resets_spec: bool,
     /// RFC 3339, seconds.
@@ -90,6 +92,9 @@ impl FieldManager<'_> {
         if self.subresource == "status" && self.status_takes_metadata {
             let mut spec = FieldSet::default();
             spec.insert(&[PathElement::field("spec")]);
+            for name in self.status_leaves_metadata {
+                spec.insert(&[PathElement::field("metadata"), PathElement::field(*name)]);
+            }
             set.remove_recursively(&spec);
         } else if matches!(self.subresource, "status" | "approval") {
             set.retain_field("status");

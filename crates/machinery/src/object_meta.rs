@@ -328,6 +328,15 @@ pub fn status_takes_metadata(resource: &ResourceType) -> bool {
             || matches!(resource.plural.as_str(), "ingresses" | "customresourcedefinitions"))
 }
 
+/// The metadata `/status` of such a kind leaves as it is nevertheless.
+pub fn status_leaves_metadata(resource: &ResourceType) -> &'static [&'static str] {
+    match (resource.group.as_str(), resource.kind.as_str()) {
+        ("", "Pod") => &["deletionTimestamp", "ownerReferences"],
+        ("apps", "Deployment") => &["labels"],
+        _ => &[],
+    }
+}
+
 /// Prepares an update of `/status`: everything but status and managedFields comes from `old`; the generation stays.
 /// Some built-in kinds also take labels, annotations and finalizers, as upstream.
 ///
@@ -354,11 +363,8 @@ pub fn prepare_status_update(resource: &ResourceType, old: &Value, new: &mut Val
     }
     let old_metadata = metadata(old);
     if takes_metadata {
-        if (resource.group.as_str(), resource.kind.as_str()) == ("", "Pod") {
-            restore(&mut new_metadata, old_metadata, "ownerReferences");
-        }
-        if (resource.group.as_str(), resource.kind.as_str()) == ("apps", "Deployment") {
-            restore(&mut new_metadata, old_metadata, "labels");
+        for name in status_leaves_metadata(resource) {
+            restore(&mut new_metadata, old_metadata, name);
         }
         omit_empty(&mut new_metadata);
     } else {

@@ -85,6 +85,7 @@ impl Writer {
             status_subresource: served.resource.status_subresource,
             resets_spec: served.resource.group == certificate_signing::GROUP,
             status_takes_metadata: object_meta::status_takes_metadata(&served.resource),
+            status_leaves_metadata: object_meta::status_leaves_metadata(&served.resource),
             now: &self.now,
             empty: None,
             versions,

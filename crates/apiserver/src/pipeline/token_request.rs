@@ -134,6 +134,7 @@ async fn own(context: &RequestContext<'_>, request: &mut Value) -> Result<(), Ap
         status_subresource: false,
         resets_spec: false,
         status_takes_metadata: false,
+        status_leaves_metadata: &[],
         now: &writer.now,
         versions: &versions,
     };

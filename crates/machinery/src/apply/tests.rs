@@ -11,6 +11,7 @@ fn manager<'a>(name: &'a str, now: &'a str) -> FieldManager<'a> {
         subresource: "",
         status_subresource: true,
         status_takes_metadata: false,
+        status_leaves_metadata: &[],
         resets_spec: false,
         now,
         versions: &OnlyVersion,

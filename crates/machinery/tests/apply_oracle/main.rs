@@ -83,6 +83,7 @@ fn ours(subject: &Subject, status_subresource: bool, steps: &[Value]) -> Vec<Val
             status_subresource,
             resets_spec: false,
             status_takes_metadata: false,
+            status_leaves_metadata: &[],
             now: &now,
             versions: subject,
         };

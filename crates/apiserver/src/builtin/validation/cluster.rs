@@ -30,7 +30,7 @@ pub(super) fn validate_node(change: &Change<'_>, errors: &mut Errors) {
         networks.items().for_each(|item| network(&item, &[], errors));
         let families: Vec<bool> = networks.texts().map(|text| text.contains(':')).collect();
         let wrong = networks.texts().enumerate().find(|(_, text)| sloppy_network(text).is_none());
-        if let Some((index, text)) = wrong {
+        if let Some((index, text)) = wrong.filter(|_| families.len() > 1) {
             let detail = format!(
                 "invalid PodCIDRs. failed to check with dual stack with error:invalid CIDR[{index}]: <nil> (invalid CIDR \
                  address: {text})"
