@@ -37,6 +37,13 @@ pub fn page() -> String {
          \x20   WRONG_OBJECTS_ONLY='jobs.* update .*completions' cargo test -p kogge-conformance --test wrong_objects\n\n\
          The differences, with the requests in full, are in `wrong-objects.txt` below `target/tmp`. Those that are known and not mended\n\
          yet are in the snapshot of the test, which may only become shorter; those that are meant are among the accepted ones below.\n\n\
+         ## Ownership\n\n\
+         Server-side apply is held against Kubernetes' own field manager, in a small Go program, by sequences of writes: random\n\
+         schemas, objects, managers and versions, applies with and without force, updates in between. Object, owners and\n\
+         conflicts have to be the same after each step. Every test run compares 6,000 sequences, always the same ones; the long\n\
+         run compares 204,000 others, some minutes long:\n\n\
+         \x20   cargo test -p kogge-machinery --test apply_oracle\n\
+         \x20   APPLY_ORACLE_CASES=34000 APPLY_ORACLE_SEED=random cargo test --release -p kogge-machinery --test apply_oracle\n\n\
          ## Adding a scenario\n\n\
          Write the requests into a file of `crates/conformance/scenarios` (no expectations; the fields of a step are those of\n\
          `Step` in `crates/conformance/src/api/scenario.rs`), build the real server once with\n\

@@ -102,6 +102,34 @@ fn entries_of_a_version_that_is_not_served_are_dropped() {
 }
 
 #[test]
+fn parts_of_maps_that_became_whole_are_owned_as_a_whole_unless_their_values_are_untyped() {
+    let whole =
+        |values: Value| json!({"type": "object", "additionalProperties": values, "x-kubernetes-map-type": "atomic"});
+    let spec = json!({
+        "texts": whole(json!({"type": "string"})),
+        "bytes": whole(json!({"type": "string", "format": "byte"})),
+        "ports": whole(json!({"x-kubernetes-int-or-string": true})),
+        "times": whole(json!({"type": "string", "format": "date-time"})),
+        "objects": whole(json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true})),
+        "anything": {"type": "object", "x-kubernetes-preserve-unknown-fields": true, "x-kubernetes-map-type": "atomic"},
+    });
+    let names: Vec<String> = spec.as_object().unwrap().keys().cloned().collect();
+    let spec = json!({"type": "object", "properties": spec});
+    let schema = Schema::compile(&json!({"type": "object", "properties": {"spec": spec}})).unwrap();
+    let parts: Map<String, Value> = names.iter().map(|name| (format!("f:{name}"), json!({"f:k": {}}))).collect();
+    let mut object = widget(json!({}));
+    object["metadata"]["managedFields"] = json!([{
+        "apiVersion": "example.com/v1", "fieldsType": "FieldsV1", "manager": "old", "operation": "Apply",
+        "fieldsV1": {"f:spec": parts}, "time": "2026-01-01T00:00:00Z"
+    }]);
+    track_update(None, &mut object, Some(&schema.root), &manager("new", "2026-01-01T00:00:01Z")).unwrap();
+    let owned = object["metadata"]["managedFields"][0]["fieldsV1"]["f:spec"].as_object().unwrap();
+    let adapted: Vec<&str> =
+        owned.iter().filter(|(_, parts)| **parts == json!({})).map(|(name, _)| name.as_str()).collect();
+    assert_eq!(adapted, ["f:bytes", "f:objects", "f:texts"], "{owned:?}");
+}
+
+#[test]
 fn a_write_that_only_moves_times_is_no_write() {
     let first = widget(json!({"replicas": 1}));
     let one = apply(None, &first, None, &manager("one", "2026-01-01T00:00:00Z"), false).unwrap();

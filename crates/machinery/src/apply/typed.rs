@@ -232,11 +232,25 @@ impl<'s> Type<'s> {
         }
     }
 
-    /// Whether unknown fields are free form and no field is declared.
+    /// Whether no field is declared and unknown fields are free form or untyped scalars. structured-merge-diff never
+    /// adapts ownership to such maps, be they atomic or not.
     fn is_free_form(self) -> bool {
         match self {
             Self::Deduced => true,
-            Self::Node { node, .. } => node.properties.is_empty() && matches!(self.field(""), Self::Deduced),
+            Self::Node { node, .. } => node.properties.is_empty() && self.field("").is_untyped(),
+            Self::Atomic | Self::Undeclared => false,
+        }
+    }
+
+    /// Whether scalars of any type are of this type, as far as structured-merge-diff is concerned: it knows no formats.
+    fn is_untyped(self) -> bool {
+        match self {
+            Self::Deduced => true,
+            Self::Node { node, .. } => match node.schema_type.as_str() {
+                "" | "time" => true,
+                "string" => !is_plain_text(node),
+                _ => false,
+            },
             Self::Atomic | Self::Undeclared => false,
         }
     }

@@ -2,20 +2,23 @@
 //! owners and the same conflicts.
 //!
 //! The reference runs as a small Go program (`oracle/`). Without Go the test says so and passes, except in CI
-//! (`CI=true`), where it fails. `APPLY_ORACLE_CASES` sets the number of sequences for each schema.
+//! (`CI=true`), where it fails. Six tests compare 1,000 sequences each, always the same. `APPLY_ORACLE_CASES` is another
+//! number, `APPLY_ORACLE_SEED` (a number, or `random`) makes others. What runs at night compares more than 200,000:
+//!
+//!     APPLY_ORACLE_CASES=34000 APPLY_ORACLE_SEED=random cargo test --release -p kogge-machinery --test apply_oracle
 
 #![allow(clippy::print_stderr)] // a skipped oracle must be seen
 #![allow(clippy::cast_precision_loss)] // numbers of fields
 
 use std::cell::{Cell, RefCell};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use kogge_machinery::apply::{self, FieldManager, OtherVersions};
 use kogge_machinery::schema::{Schema, SchemaNode};
 use kogge_machinery::status_error::ApiError;
 use proptest::prelude::*;
-use proptest::test_runner::{Config, TestCaseError, TestRunner};
+use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
 use serde_json::{Map, Value, json};
 
 use reference::Oracle;
@@ -146,10 +149,41 @@ fn differences(path: &str, ours: &Value, theirs: &Value, found: &mut Vec<String>
     }
 }
 
-/// Number of sequences of a test: `APPLY_ORACLE_CASES`, else 1,000.
-fn cases() -> Config {
-    let cases = std::env::var("APPLY_ORACLE_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(1000);
-    Config { cases, failure_persistence: None, ..Config::default() }
+/// Number of sequences of a test, unless `APPLY_ORACLE_CASES` says another.
+const CASES: u32 = 1000;
+/// How many smaller sequences are tried to show a difference by; the default grows with the number of cases.
+const SHRINK_LIMIT: u32 = 2000;
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// The number that chooses the sequences.
+static SEED: LazyLock<u64> = LazyLock::new(|| match variable("APPLY_ORACLE_SEED").as_deref() {
+    None => 1,
+    Some("random") => rand_seed(),
+    Some(number) => number.parse().expect("APPLY_ORACLE_SEED is a number or `random`"),
+});
+
+/// A number that nobody chose.
+fn rand_seed() -> u64 {
+    use std::hash::{BuildHasher as _, RandomState};
+    RandomState::new().hash_one(())
+}
+
+/// Compares all sequences of a test.
+fn run<S: Strategy>(sequences: &S, compare: impl Fn(S::Value) -> Result<(), TestCaseError>) {
+    let cases =
+        variable("APPLY_ORACLE_CASES").map_or(CASES, |cases| cases.parse().expect("APPLY_ORACLE_CASES is a number"));
+    let config = Config { cases, failure_persistence: None, max_shrink_iters: SHRINK_LIMIT, ..Config::default() };
+    let mut seed = [0; 32];
+    seed[..8].copy_from_slice(&SEED.to_le_bytes());
+    let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &seed));
+    match runner.run(sequences, compare) {
+        Ok(()) => {}
+        Err(TestError::Fail(reason, _)) => panic!("APPLY_ORACLE_SEED={}: {reason}", *SEED),
+        Err(TestError::Abort(reason)) => panic!("APPLY_ORACLE_SEED={}: gave up: {reason}", *SEED),
+    }
 }
 
 /// Runs one sequence on both. `models` says whether the oracle still has to read the subject's.
@@ -183,21 +217,14 @@ fn compare_once(
     Ok(())
 }
 
-fn report<V: std::fmt::Debug>(outcome: Result<(), proptest::test_runner::TestError<V>>) {
-    if let Err(proptest::test_runner::TestError::Fail(reason, _)) = outcome {
-        panic!("{reason}");
-    }
-    outcome.unwrap();
-}
-
 fn compare(subject: &Subject) {
     let Some(oracle) = Oracle::start() else { return };
     let oracle = RefCell::new(oracle);
     let first = Cell::new(true);
     let sequences = (values::steps(subject), any::<bool>());
-    report(TestRunner::new(cases()).run(&sequences, |(steps, status_subresource)| {
+    run(&sequences, |(steps, status_subresource)| {
         compare_once(&mut oracle.borrow_mut(), subject, first.replace(false), &steps, status_subresource)
-    }));
+    });
 }
 
 /// A kind with two versions, the second a renaming of the first.
@@ -240,9 +267,15 @@ fn a_kind_of_any_schema_is_owned_as_kubernetes_owns_it() {
         let subject = two_versions(schema);
         (values::steps(&subject), Just(subject), any::<bool>())
     });
-    report(TestRunner::new(cases()).run(&sequences, |(steps, subject, status_subresource)| {
-        compare_once(&mut oracle.borrow_mut(), &subject, true, &steps, status_subresource)
-    }));
+    run(&sequences, |(steps, subject, status_subresource)| {
+        let same = compare_once(&mut oracle.borrow_mut(), &subject, true, &steps, status_subresource);
+        same.map_err(|error| match (error, &subject.versions[0].written) {
+            (TestCaseError::Fail(reason), Some(schema)) => {
+                TestCaseError::fail(format!("{reason}\nwith schema\n{schema}"))
+            }
+            (error, _) => error,
+        })
+    });
 }
 
 /// A definition with everything it refers to put in its place.

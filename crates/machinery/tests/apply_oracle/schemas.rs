@@ -112,6 +112,17 @@ pub(crate) fn random_schemas() -> BoxedStrategy<Value> {
         1 => Just(json!({"x-kubernetes-int-or-string": true})),
         1 => Just(json!({"type": "string", "nullable": true})),
         1 => Just(json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true})),
+        1 => prop_oneof![
+            Just(json!({"type": "string", "format": "date-time"})),
+            Just(json!({"type": "string", "format": "byte"})),
+            Just(json!({"type": "string", "format": "of-the-moon"})),
+            Just(json!({"type": "integer", "format": "int32"})),
+            Just(json!({"type": "number"})),
+            Just(json!({"x-kubernetes-preserve-unknown-fields": true})),
+            Just(json!({"type": "object"})),
+            Just(json!({"type": "object", "additionalProperties": true})),
+            Just(json!({"type": "array", "items": {"x-kubernetes-preserve-unknown-fields": true}})),
+        ],
     ];
     let key = prop_oneof![
         2 => Just((json!({"k": {"type": "string"}}), json!(["k"]), json!(["k"]))),

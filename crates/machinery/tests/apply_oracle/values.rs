@@ -51,6 +51,7 @@ pub(crate) fn values(schema: &Value) -> BoxedStrategy<Value> {
                     .boxed()
             }
             Some("object") => members(schema),
+            None => free(),
             _ => text(),
         }
     }
@@ -93,6 +94,9 @@ fn members(schema: &Value) -> BoxedStrategy<Value> {
             let with_null = prop_oneof![19 => values(property), 1 => Just(Value::Null)].boxed();
             strategy = add(strategy, name.clone(), with_null, odds);
         }
+    }
+    if schema["additionalProperties"] == json!(true) {
+        strategy = add(strategy, "k".to_owned(), free(), 0.4);
     }
     if schema["additionalProperties"].is_object() {
         for name in ["k", "l"] {
