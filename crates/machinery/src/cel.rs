@@ -19,12 +19,15 @@ use crate::schema::{
     rule_values::to_cel,
 };
 
+use source::with_stack;
+
 pub(crate) mod authorizer;
 mod checker;
 pub(crate) mod declarations;
 pub(crate) mod expression_tree;
 mod literals;
 pub(crate) mod macros;
+pub(crate) mod metering;
 pub(crate) mod object_literals;
 pub(crate) mod optionals;
 pub(crate) mod signatures;
@@ -33,6 +36,8 @@ pub(crate) mod types;
 
 #[cfg(test)]
 mod checker_test;
+#[cfg(test)]
+mod metering_test;
 
 pub use authorizer::Authorizer;
 
@@ -103,18 +108,22 @@ impl Program {
     /// Evaluates the expression.
     ///
     /// # Errors
-    /// In the words of cel-go, e.g. `no such key: spec`.
+    /// In the words of cel-go, e.g. `no such key: spec`. An evaluation that costs too much is given up.
     pub fn evaluate(&self, bindings: &Bindings) -> Result<Outcome, String> {
         with_library(|library| {
             // Expressions come from users and the interpreter is young: a panic in it fails the expression alone.
-            let result = catch_unwind(AssertUnwindSafe(|| {
+            let evaluate = AssertUnwindSafe(|| {
                 let mut scope = library.new_inner_scope();
                 for (name, value) in &bindings.values {
                     scope.add_variable_from_value(name.clone(), value.clone());
                 }
                 let tree = &self.expression.tree;
                 CelValue::resolve(tree, &scope).map_err(|error| underlying_error(tree, &scope, error))
-            }));
+            });
+            let evaluate = || with_stack(self.expression.depth, || catch_unwind(evaluate));
+            let Some(result) = metering::within(metering::LIMIT, evaluate) else {
+                return Err(metering::EXCEEDED.to_owned());
+            };
             match result {
                 Ok(Ok(value)) => Ok(Outcome(value)),
                 Ok(Err(ExecutionError::NoSuchOverload)) => Err("no such overload".to_owned()),

@@ -6,7 +6,7 @@ use super::{
     checker::Checker,
     literals,
     signatures::{Signature, signatures},
-    source::{parse, shown},
+    source::{depth, parse, shown, with_stack},
     types::Type,
 };
 
@@ -72,15 +72,17 @@ pub(crate) fn function(name: &str) -> Option<&'static [Signature]> {
 /// # Errors
 /// What is wrong with it, in the words of cel-go: each with its place and the line around it.
 pub(crate) fn check(source: &str, names: &dyn Names) -> Result<Type, String> {
-    let tree = parse(source)?;
-    let mut checker = Checker::new(names);
-    let result = checker.check(&tree);
-    let result = checker.settled(&result);
-    let (types, mut problems) = checker.finish();
-    if problems.is_empty() {
-        literals::find_problems(&tree, &types, &mut problems);
-    }
-    if problems.is_empty() { Ok(result) } else { Err(shown(source, &problems)) }
+    with_stack(depth(source), || {
+        let tree = parse(source)?;
+        let mut checker = Checker::new(names);
+        let result = checker.check(&tree);
+        let result = checker.settled(&result);
+        let (types, mut problems) = checker.finish();
+        if problems.is_empty() {
+            literals::find_problems(&tree, &types, &mut problems);
+        }
+        if problems.is_empty() { Ok(result) } else { Err(shown(source, &problems)) }
+    })
 }
 
 impl Declarations {

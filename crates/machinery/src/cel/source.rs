@@ -18,6 +18,10 @@ use super::{RESERVED_WORDS, expression_tree::for_each_child};
 /// The longest expression that is compiled, in bytes. The real server bounds expressions by the size of the object only;
 /// the parser used here keeps more state than Go's.
 const MAXIMUM_LENGTH: usize = 64 * 1024;
+/// The deepest expression that is compiled, by [`depth`]. The real server bounds the recursion of its parser.
+const MAXIMUM_DEPTH: usize = 500;
+/// What walking a level of an expression may take of the stack, in bytes.
+const STACK_OF_LEVEL: usize = if cfg!(debug_assertions) { 512 << 10 } else { 64 << 10 };
 /// So many problems are told.
 const MAXIMUM_PROBLEMS: usize = 100;
 
@@ -37,6 +41,9 @@ pub(crate) fn parse(source: &str) -> Result<IdedExpr, String> {
     if source.len() > MAXIMUM_LENGTH {
         return Err(format!("the expression is longer than {MAXIMUM_LENGTH} bytes"));
     }
+    if depth(source) > MAXIMUM_DEPTH {
+        return Err(format!("expression recursion limit exceeded: {MAXIMUM_DEPTH}"));
+    }
     let tree = match parsed(&without_double_negations(source)) {
         Ok(tree) => tree,
         Err(Some(errors)) => return Err(syntax_problems(source, &errors)),
@@ -45,6 +52,48 @@ pub(crate) fn parse(source: &str) -> Result<IdedExpr, String> {
     let mut reserved = Vec::new();
     find_reserved(&tree, &mut reserved);
     if reserved.is_empty() { Ok(tree) } else { Err(shown(source, &reserved)) }
+}
+
+/// A bound of how deep the tree of an expression is: the brackets around a place, and what is chained before each of them.
+/// (The parser balances what is joined by `&&` and `||`.)
+pub(crate) fn depth(source: &str) -> usize {
+    let (mut around, mut chained, mut outer, mut deepest) = (Vec::new(), 0_usize, 0_usize, 0_usize);
+    let mut rest = source;
+    while let Some(first) = rest.chars().next() {
+        let mut length = first.len_utf8();
+        match first {
+            '\'' | '"' => {
+                let before = &source[..source.len() - rest.len()];
+                let quote = &rest[..1];
+                let quote = if rest.starts_with(&quote.repeat(3)) { quote.repeat(3) } else { quote.to_owned() };
+                length = text_length(rest, &quote, before.ends_with(['r', 'R']));
+            }
+            '/' if rest.starts_with("//") => length = rest.find('\n').unwrap_or(rest.len()),
+            '(' | '[' | '{' => {
+                around.push(chained + 1);
+                outer += chained + 1;
+                chained = 0;
+            }
+            ')' | ']' | '}' => {
+                chained = around.pop().unwrap_or_default();
+                outer -= chained;
+            }
+            ',' | '&' | '|' => chained = 0,
+            '.' | '+' | '-' | '*' | '/' | '%' | '<' | '>' | '=' | '!' | '?' => chained += 1,
+            // The operator `in`.
+            'i' if rest[1..].starts_with("n ") => chained += 1,
+            _ => {}
+        }
+        deepest = deepest.max(outer + chained);
+        rest = &rest[length..];
+    }
+    deepest
+}
+
+/// Runs what walks an expression of this depth, with more stack where the thread has not enough.
+pub(crate) fn with_stack<T>(depth: usize, walk: impl FnOnce() -> T) -> T {
+    let needed = (depth.min(MAXIMUM_DEPTH) + 8) * STACK_OF_LEVEL;
+    stacker::maybe_grow(needed, needed, walk)
 }
 
 /// The text with blanks in the place of `!!`, which the parser takes for one negation. Texts and comments stay.

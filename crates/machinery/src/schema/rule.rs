@@ -10,7 +10,12 @@ use super::{
     rule_library::unfold_optionals,
     rule_projection::{Analysis, analyse},
 };
-use crate::cel::{macros::expand, object_literals::lower, source::parse};
+use crate::cel::{
+    macros::expand,
+    metering::lace,
+    object_literals::lower,
+    source::{depth, parse, with_stack},
+};
 
 /// A rule as written, and what became of it.
 #[derive(Debug)]
@@ -34,6 +39,8 @@ pub(crate) struct CompiledRule {
 pub(crate) struct Expression {
     pub(crate) tree: IdedExpr,
     pub(crate) analysis: Analysis,
+    /// See [`depth`].
+    pub(crate) depth: usize,
 }
 
 impl std::fmt::Debug for CompiledRule {
@@ -113,11 +120,15 @@ impl Expression {
     /// # Errors
     /// Why it does not compile.
     pub(crate) fn compile(source: &str) -> Result<Self, String> {
-        let mut tree = parse(source)?;
-        expand(&mut tree);
-        lower(&mut tree);
-        unfold_optionals(&mut tree);
-        let analysis = analyse(&tree);
-        Ok(Self { tree, analysis })
+        let depth = depth(source);
+        with_stack(depth, || {
+            let mut tree = parse(source)?;
+            expand(&mut tree);
+            lower(&mut tree);
+            unfold_optionals(&mut tree);
+            let analysis = analyse(&tree);
+            lace(&mut tree);
+            Ok(Self { tree, analysis, depth })
+        })
     }
 }

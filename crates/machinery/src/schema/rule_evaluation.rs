@@ -21,6 +21,7 @@ use super::{
     rule_projection::Sizes,
     rule_values::to_cel,
 };
+use crate::cel::{metering, source::with_stack};
 use crate::status_error::{FieldError, FieldErrorKind};
 
 /// Steps that the rules of one object may take together (`RuntimeCELCostBudget` of the real server).
@@ -154,6 +155,15 @@ impl Evaluation<'_> {
                 )));
                 return;
             }
+            Err(Failure::CostLimit) => {
+                self.budget = None;
+                self.errors.push(refuse(&format!(
+                    "'{}': no further validation rules will be run due to call cost exceeds limit for rule: {}",
+                    metering::EXCEEDED,
+                    rule.name()
+                )));
+                return;
+            }
             Err(Failure::Other(reason)) => {
                 self.errors.push(refuse(&format!("{reason} evaluating rule: {}", rule.name())));
                 return;
@@ -181,7 +191,7 @@ impl Evaluation<'_> {
 
     fn run(&self, expression: &Expression, subject: &Subject<'_>) -> Result<CelValue, Failure> {
         // Rules come from users and the interpreter is young: a panic in it fails the rule, not the server.
-        let result = catch_unwind(AssertUnwindSafe(|| {
+        let evaluate = AssertUnwindSafe(|| {
             let analysis = &expression.analysis;
             let mut scope = self.library.new_inner_scope();
             scope.add_variable_from_value(
@@ -193,7 +203,11 @@ impl Evaluation<'_> {
             }
             CelValue::resolve(&expression.tree, &scope)
                 .map_err(|error| underlying_error(&expression.tree, &scope, error))
-        }));
+        });
+        let evaluate = || with_stack(expression.depth, || catch_unwind(evaluate));
+        let Some(result) = metering::within(metering::LIMIT, evaluate) else {
+            return Err(Failure::CostLimit);
+        };
         match result {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(ExecutionError::NoSuchOverload)) => Err(Failure::NoSuchOverload),
@@ -228,6 +242,8 @@ impl Subject<'_> {
 
 enum Failure {
     NoSuchOverload,
+    /// It would have cost more than it may.
+    CostLimit,
     Other(String),
 }
 

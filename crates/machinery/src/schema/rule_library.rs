@@ -9,7 +9,7 @@ use kube_cel::{
 };
 
 use super::messages;
-use crate::cel::{authorizer, expression_tree::for_each_child_mut, macros, optionals};
+use crate::cel::{authorizer, expression_tree::for_each_child_mut, macros, metering, optionals};
 
 /// Names of types, as `type(x)` gives them.
 pub(crate) const TYPE_NAMES: [&str; 9] =
@@ -35,11 +35,32 @@ fn library() -> Context<'static> {
     context.add_function("string", to_text);
     authorizer::add_functions(&mut context);
     macros::add_functions(&mut context);
+    metering::add_functions(&mut context);
     optionals::add_functions(&mut context);
     for name in TYPE_NAMES {
         context.add_variable_from_value(name, name.to_owned());
     }
     context
+}
+
+/// What a method of the library without our additions gives.
+pub(crate) fn call_base(name: &str, target: CelValue, arguments: &[CelValue]) -> Result<CelValue, ExecutionError> {
+    base_outcome(name, Some(target), arguments.to_vec())
+}
+
+fn base_outcome(name: &str, target: Option<CelValue>, arguments: Vec<CelValue>) -> Result<CelValue, ExecutionError> {
+    BASE.with(|base| {
+        let mut scope = base.new_inner_scope();
+        let mut bind = |name: String, value: CelValue| {
+            scope.add_variable_from_value(name.clone(), value);
+            IdedExpr { id: 0, expr: Expr::Ident(name) }
+        };
+        let target = target.map(|target| Box::new(bind("target".to_owned(), target)));
+        let args = arguments.into_iter().enumerate();
+        let args = args.map(|(index, argument)| bind(format!("argument{index}"), argument)).collect();
+        let call = CallExpr { func_name: name.to_owned(), target, args };
+        CelValue::resolve(&IdedExpr { id: 0, expr: Expr::Call(call) }, &scope)
+    })
 }
 
 pub(crate) fn type_name(value: &CelValue) -> String {
@@ -94,13 +115,7 @@ fn to_text(value: CelValue) -> Result<CelValue, ExecutionError> {
             format!("{sign}{}{point}{fraction}s", seconds.unsigned_abs())
         }
         other => {
-            return BASE.with(|base| {
-                let mut scope = base.new_inner_scope();
-                scope.add_variable_from_value("value", other);
-                let argument = IdedExpr { id: 0, expr: Expr::Ident("value".to_owned()) };
-                let call = CallExpr { func_name: "string".to_owned(), target: None, args: vec![argument] };
-                CelValue::resolve(&IdedExpr { id: 0, expr: Expr::Call(call) }, &scope)
-            });
+            return base_outcome("string", None, vec![other]);
         }
     };
     Ok(CelValue::String(text.into()))

@@ -9,6 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use kube_cel::cel::common::ast::{EntryExpr, Expr, IdedExpr, LiteralValue, operators};
 use serde_json::Value;
 
+use crate::cel::metering;
+
 /// The parts of a value that are read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Projection {
@@ -244,7 +246,7 @@ impl<'a> Sizes<'a> {
             Expr::List(list) => list.elements.len() as u64,
             Expr::Map(map) => map.entries.len() as u64,
             Expr::Comprehension(comprehension) => self.size(&comprehension.iter_range),
-            Expr::Call(call) if call.func_name == operators::ADD => {
+            Expr::Call(call) if [operators::ADD, metering::ADD, metering::SIZED].contains(&call.func_name.as_str()) => {
                 call.args.iter().fold(0_u64, |sum, list| sum.saturating_add(self.size(list)))
             }
             Expr::Call(call) if matches!(call.func_name.as_str(), "split" | "findAll") => self.largest().text,
