@@ -67,6 +67,12 @@ pub enum Command {
     /// Run a program and stop it when standard input ends
     #[command(hide = true)]
     Guard {
+        /// Lock this file first, waiting until no other guard has
+        #[arg(long, value_name = "FILE", conflicts_with = "bound_to")]
+        lock: Option<PathBuf>,
+        /// Become the program, killed when this parent process dies
+        #[arg(long, value_name = "PROCESS")]
+        bound_to: Option<u32>,
         /// The program
         #[arg(last = true, required = true, value_name = "PROGRAM")]
         command: Vec<std::ffi::OsString>,

@@ -34,7 +34,8 @@ pub fn run(arguments: Arguments) -> Result<(), CommandError> {
         Command::Conformance(ConformanceCommand::Run(run)) => runtime()?.block_on(commands::conformance_run::run(run)),
         Command::Completions { shell } => commands::completions::run(shell),
         Command::Import(import) => runtime()?.block_on(commands::import::run(&connection, import)),
-        Command::Guard { command } => managers::guard(&command),
+        Command::Guard { bound_to: Some(parent), command, .. } => managers::become_bound(&command, parent),
+        Command::Guard { lock, command, .. } => managers::guard(&command, lock.as_deref()),
         Command::Up(up) => runtime()?.block_on(commands::up::run(&connection, *up)),
         Command::Cluster(command) => runtime()?.block_on(async move {
             let client = rest_client::RestClient::connect(&connection)?;

@@ -23,7 +23,7 @@ pub mod manifests;
 mod process;
 
 pub use configuration::ManagerSpec;
-pub use guard::guard;
+pub use guard::{become_bound, guard};
 pub use installation::InstallError;
 use installation::{Installation, Surroundings};
 

@@ -57,7 +57,9 @@ pub(super) async fn run(installation: Installation, server: Server, server_url: 
 /// Starts the guard, which starts the manager.
 fn start(installation: &Installation) -> std::io::Result<Child> {
     Command::new(std::env::current_exe()?)
-        .args(["guard", "--"])
+        .args(["guard", "--lock"])
+        .arg(installation.directory.join("lock"))
+        .arg("--")
         .arg(&installation.spec.command)
         .args(installation.arguments())
         .envs(installation.environment())

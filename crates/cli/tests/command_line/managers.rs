@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use kogge_testkit::real;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 use crate::session::Session;
@@ -16,6 +17,8 @@ const LIMIT: Duration = Duration::from_mins(10);
 /// The managers' files, where they are built and kubectl is there.
 struct Built {
     managers: String,
+    /// The program of one of them.
+    control_plane: String,
     cluster_class: String,
 }
 
@@ -28,6 +31,7 @@ fn built() -> Option<Built> {
         "cluster-api/capd/clusterclass-in-memory.yaml",
     ];
     let [managers @ .., class] = real::files(names, "the life of a cluster under Cluster API's own managers")?;
+    let control_plane = managers[2].display().to_string();
     let managers: Vec<Value> = managers
         .iter()
         .map(|program| {
@@ -51,7 +55,7 @@ fn built() -> Option<Built> {
         object
     });
     let cluster_class = json!({"apiVersion": "v1", "kind": "List", "items": documents.collect::<Vec<_>>()}).to_string();
-    Some(Built { managers: json!({"managers": managers}).to_string(), cluster_class })
+    Some(Built { managers: json!({"managers": managers}).to_string(), control_plane, cluster_class })
 }
 
 /// Process ids of what runs with this path in its command line.
@@ -140,7 +144,15 @@ fn cluster_apis_own_managers_take_a_cluster_through_its_life() {
     let workers = json!([{"class": "default-worker", "name": "md-0", "replicas": 5}]);
     patch(json!({"spec": {"topology": {"workers": {"machineDeployments": workers}}}}));
     session.until("the workers are scaled", LIMIT, || is_settled(&session, 8, "v1.35.0"));
+    // In the middle of it one of them is killed; another one takes its place.
     patch(json!({"spec": {"topology": {"version": "v1.36.0"}}}));
+    session.until("the upgrade has begun", LIMIT, || {
+        let all = json_of(&session, &["get", "machines"]);
+        all["items"].as_array().unwrap().iter().any(|machine| machine["spec"]["version"] == "v1.36.0")
+    });
+    kill_process(process(&session, &[&built.control_plane]), Signal::KILL).unwrap();
+    session.until("it is started again", LIMIT, || session.log().matches(": ready").count() == 5);
+    assert!(session.log().contains("manager controlplane: ended with exit status: 1; starting it again in 1 s"));
     session.until("the cluster is upgraded", LIMIT, || is_settled(&session, 8, "v1.36.0"));
 
     // At rest nobody writes anything but events.
@@ -169,22 +181,78 @@ fn cluster_apis_own_managers_take_a_cluster_through_its_life() {
     assert_eq!(session.terminate(), 0);
     session.until("the managers have stopped", LIMIT, || running(&folder).is_empty());
     session.resume(&["--managers", &managers]);
-    session.until("the managers are ready again", LIMIT, || session.log().matches(": ready").count() == 8);
+    session.until("the managers are ready again", LIMIT, || session.log().matches(": ready").count() == 9);
     session.kill();
     session.until("the managers have been stopped", LIMIT, || running(&folder).is_empty());
 }
 
+/// A session with one small program as its manager, which says when it starts.
+fn supervised(name: &str, script: &str) -> (Session, String) {
+    let session = Session::prepared();
+    let program = session.file(name, script);
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let managers = json!({"managers": [{"command": program, "args": ["{kubeconfig}"], "flags": "none"}]});
+    let managers = session.file("managers.yaml", managers.to_string());
+    (session, managers)
+}
+
+/// The one process whose arguments begin with these.
+fn process(session: &Session, beginning: &[&str]) -> Pid {
+    let folder = session.data().join("managers");
+    let line = |id: &String| std::fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();
+    let arguments = |line: &[u8]| String::from_utf8_lossy(line).split('\0').map(str::to_owned).collect::<Vec<_>>();
+    let mut found = BTreeSet::new();
+    session.until("it runs", LIMIT, || {
+        found = running(&folder);
+        found.retain(|id| arguments(&line(id)).get(..beginning.len()).is_some_and(|head| head == beginning));
+        found.len() == 1
+    });
+    Pid::from_raw(found.first().unwrap().parse().unwrap()).unwrap()
+}
+
+#[test]
+fn a_killed_manager_is_started_again_once_and_none_outlives_its_guard_or_kogge() {
+    // It takes its time to stop, as managers do, and does not mind that nobody reads its output any more.
+    let script = "#!/bin/sh\ntrap '' PIPE\ntrap 'while [ ! -e $0.stops ]; do sleep 0.1; done; exit 0' TERM\necho started\n\
+                  while :; do sleep 0.1; done\n";
+    let (mut session, managers) = supervised("steady", script);
+    session.resume(&["--managers", &managers]);
+    let (kogge, program) = (env!("CARGO_BIN_EXE_kogge"), session.path("steady").display().to_string());
+    let starts = |session: &Session| session.log().matches("steady | started").count();
+    let folder = session.data().join("managers");
+    session.until("it is started", LIMIT, || starts(&session) == 1);
+
+    kill_process(process(&session, &["/bin/sh", &program]), Signal::KILL).unwrap();
+    session.until("it is started again", LIMIT, || starts(&session) == 2);
+    let log = session.log();
+    assert!(log.contains("the program ended with signal: 9 (SIGKILL)"), "{log}");
+    assert!(log.contains("manager steady: ended with exit status: 1; starting it again in 1 s"), "{log}");
+
+    let first = process(&session, &["/bin/sh", &program]);
+    kill_process(process(&session, &[kogge, "guard"]), Signal::KILL).unwrap();
+    session.until("it is started a third time", LIMIT, || starts(&session) == 3);
+    let log = session.log();
+    assert!(log.contains("manager steady: ended with signal: 9 (SIGKILL); starting it again in 2 s"), "{log}");
+    assert_ne!(process(&session, &["/bin/sh", &program]), first, "the one without a guard is gone");
+
+    // A kogge that follows at once starts it when the other has stopped.
+    session.kill();
+    session.resume(&["--managers", &managers]);
+    let waiting = "steady | waiting until the one of an earlier kogge has stopped";
+    session.until("the next kogge waits", LIMIT, || session.log().contains(waiting));
+    assert_eq!(starts(&session), 3);
+    session.file("steady.stops", "");
+    session.until("it is started by the next kogge", LIMIT, || starts(&session) == 4);
+    process(&session, &["/bin/sh", &program]);
+
+    assert_eq!(session.terminate(), 0);
+    session.until("it has stopped", LIMIT, || running(&folder).is_empty());
+}
+
 #[test]
 fn a_manager_that_ends_is_started_again_and_its_lines_carry_its_name() {
-    let session = {
-        let mut session = Session::prepared();
-        let program = session.file("unsteady", "#!/bin/sh\necho \"with $1 $KUBECONFIG\"\nexit 3\n");
-        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
-        let managers = json!({"managers": [{"command": program, "args": ["{kubeconfig}"], "flags": "none"}]});
-        let managers = session.file("managers.yaml", managers.to_string());
-        session.resume(&["--managers", &managers]);
-        session
-    };
+    let (mut session, managers) = supervised("unsteady", "#!/bin/sh\necho \"with $1 $KUBECONFIG\"\nexit 3\n");
+    session.resume(&["--managers", &managers]);
     let kubeconfig = session.data().join("managers/unsteady/kubeconfig").display().to_string();
     let line = format!("unsteady | with {kubeconfig} {kubeconfig}");
     session.until("it is started twice", LIMIT, || session.log().matches(&line).count() >= 2);
