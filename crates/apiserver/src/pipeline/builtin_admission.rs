@@ -2,6 +2,7 @@
 //! storage that is in use, taints of new nodes.
 
 use kogge_machinery::{
+    quantity::Quantity,
     resource::{GroupResource, ResourceType},
     status_error::ApiError,
 };
@@ -75,6 +76,48 @@ fn protect(object: &mut Value, finalizer: &str) {
     {
         finalizers.push(finalizer.into());
     }
+}
+
+/// Refuses to let a claim of a volume grow unless its class says that it can (`PersistentVolumeClaimResize`).
+///
+/// # Errors
+/// 403; errors of the store.
+pub(super) fn check_expansion(
+    plane: &Plane,
+    resource: &ResourceType,
+    old: &Value,
+    claim: &Value,
+) -> Result<(), ApiError> {
+    let size = |claim: &Value| Quantity::of(&claim["spec"]["resources"]["requests"]["storage"]);
+    if size(claim).is_none_or(|size_now| size(old).is_some_and(|before| size_now <= before)) {
+        return Ok(());
+    }
+    let forbidden = |why: &str| {
+        let name = claim["metadata"]["name"].as_str().unwrap_or_default();
+        Err(ApiError::forbidden(&resource.group_resource(), name, why))
+    };
+    if old["status"]["phase"] != "Bound" {
+        return forbidden("Only bound persistent volume claims can be expanded");
+    }
+    let class_of = |claim: &Value| {
+        let annotation = &claim["metadata"]["annotations"]["volume.beta.kubernetes.io/storage-class"];
+        let class = annotation.as_str().or_else(|| claim["spec"]["storageClassName"].as_str());
+        class.unwrap_or_default().to_owned()
+    };
+    let name = class_of(claim);
+    let class = if name.is_empty() || name != class_of(old) {
+        None
+    } else {
+        let resource = GroupResource { group: "storage.k8s.io".to_owned(), resource: "storageclasses".to_owned() };
+        plane.get(&ObjectKey { resource, namespace: String::new(), name })?
+    };
+    let class: Value = class.and_then(|stored| serde_json::from_slice(&stored.json).ok()).unwrap_or_default();
+    if class["allowVolumeExpansion"] == true {
+        return Ok(());
+    }
+    forbidden(
+        "only dynamically provisioned pvc can be resized and the storageclass that provisions the pvc must support resize",
+    )
 }
 
 /// The value and the preemption policy of a class.

@@ -322,6 +322,9 @@ pub(crate) async fn complete_update(
         object_meta::withdraw_generation(&served.resource, old, &mut object);
     }
     validate(served, (&object, &empty), Some(old), scope)?;
+    if scope == WriteScope::Main && served.is_core("persistentvolumeclaims") {
+        builtin_admission::check_expansion(plane, &served.resource, old, &object)?;
+    }
     if let Some(review) = review {
         review.validate(Some(old), &object).await?;
     }

@@ -15,6 +15,8 @@ enum NameRule {
     Subdomain(usize),
     /// DNS-1123 subdomain to which jobs add 11 characters, and must themselves fit in 63.
     OfJobs,
+    /// DNS-1123 subdomain, as the real server generates checks of it: with a text of their own for the length.
+    LongName,
     /// DNS-1123 label.
     Label,
     /// Anything that can stand in a path.
@@ -30,6 +32,7 @@ fn rule(resource: &ResourceType) -> NameRule {
     match (resource.group.as_str(), resource.kind.as_str()) {
         ("", "Namespace" | "Service") | ("apps", "StatefulSet") => NameRule::Label,
         ("batch", "CronJob") => NameRule::OfJobs,
+        ("", "ReplicationController") => NameRule::LongName,
         ("", "Event")
         | ("policy", "PodDisruptionBudget")
         | ("rbac.authorization.k8s.io" | "apiregistration.k8s.io" | "certificates.k8s.io", _) => NameRule::PathSegment,
@@ -191,6 +194,11 @@ pub(super) fn name_messages(resource: &ResourceType, name: &str, prefix: bool) -
                 messages.push(format!("must be no more than {LIMIT} characters"));
             }
             messages
+        }
+        NameRule::LongName => {
+            let of_length = "must be no more than 253 characters";
+            let messages = subdomain_messages(&masked, 253).into_iter();
+            messages.map(|message| if message == of_length { too_many_bytes(253) } else { message }).collect()
         }
         NameRule::Label => dns_1123_label_messages(&masked),
         NameRule::PathSegment => path_segment_messages(name, prefix),

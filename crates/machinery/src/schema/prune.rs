@@ -1,6 +1,6 @@
 //! Removal of unknown fields (apiextensions-apiserver, `apiserver/schema/pruning`).
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{SchemaNode, embedded_metadata, path::FieldPath};
 
@@ -60,6 +60,9 @@ fn prune_fields(
             let path_of_field = path.field(name);
             if is_resource && TYPE_AND_METADATA.contains(&name.as_str()) {
                 if !path.is_root() && name == "metadata" {
+                    if field.is_null() {
+                        *field = Value::Object(Map::new());
+                    }
                     embedded_metadata::prune(field, &path_of_field, unknown);
                 }
                 return true;

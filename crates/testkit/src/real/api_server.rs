@@ -91,6 +91,8 @@ impl RealApiServer {
                 ])
                 // There are no nodes that could use what this plugin adds to pods.
                 .args(["--service-cluster-ip-range=10.0.0.0/24", "--disable-admission-plugins=ServiceAccount"])
+                // As every installation has it.
+                .arg("--allow-privileged")
                 .arg("--profiling=false"),
             path("kube-apiserver.log"),
         );
