@@ -70,6 +70,9 @@ pub(crate) fn decode_object(
         if named.0.is_empty() && !wanted.custom { wanted.api_version } else { &named.0 }.to_owned(),
         if named.1.is_empty() && !wanted.custom { wanted.kind } else { &named.1 }.to_owned(),
     );
+    if wanted.custom && has_null_version(&decoded.value) {
+        return Err(refused(wanted, "", &kind, NULL_VERSION));
+    }
     if !wanted.custom
         && let Some(typed) = TypedKind::of(&api_version, &kind)
     {
@@ -174,6 +177,14 @@ pub(crate) fn decode_resource(
 pub(crate) fn typed_kind(served: &ServedResource) -> Option<TypedKind> {
     let resource = &served.resource;
     if resource.custom { None } else { TypedKind::of(&resource.api_version(), &resource.kind) }
+}
+
+/// What a custom object is told whose version is null.
+pub(super) const NULL_VERSION: &str = ".apiVersion accessor error: <nil> is of the type <nil>, expected string";
+
+/// Whether an object says that its version is null, which is not the same as saying nothing.
+pub(super) fn has_null_version(object: &Value) -> bool {
+    object.get("apiVersion").is_some_and(Value::is_null)
 }
 
 /// `apiVersion` and `kind` of a body, empty where absent; the error is that of Go's decoder.

@@ -16,7 +16,7 @@ use super::{
     RequestContext, body,
     create::{create_object, dedup_owners, place},
     get::object_response,
-    object_decoding::typed_kind,
+    object_decoding::{has_null_version, typed_kind},
     object_type::nameless,
     object_write::{Merged, WriteScope, Writer, Written, modified, update_object},
     other_versions::ServedVersions,
@@ -119,7 +119,8 @@ async fn merge(
         if encoding != BodyEncoding::StrategicMergePatch
             && matches!(&new["apiVersion"], Value::Null | Value::String(_))
             && new["apiVersion"].as_str().is_none_or(str::is_empty)
-            && (!served.resource.custom || new["kind"].as_str().is_some_and(|kind| !kind.is_empty()))
+            && (!served.resource.custom
+                || new["kind"].as_str().is_some_and(|kind| !kind.is_empty()) && !has_null_version(&new))
         {
             if served.resource.custom {
                 return Err(ApiError::internal("Object 'apiVersion' is missing in 'object has no apiVersion field'"));

@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::{
     object_completion::unknown_fields,
-    object_decoding::{BodyType, named_type, typed_kind},
+    object_decoding::{BodyType, NULL_VERSION, has_null_version, named_type, typed_kind},
     object_type::{conversion_problem, set_type},
     query::FieldValidation,
 };
@@ -171,14 +171,7 @@ impl Patch<'_> {
             patched["apiVersion"] = api_version.into();
             patched["kind"] = kind.into();
         }
-        let why = match named_type(&patched) {
-            Err(why) => Some(why),
-            Ok((named, _)) if named.matches('/').count() > 1 => {
-                Some(format!("unexpected GroupVersion string: {named}"))
-            }
-            Ok(_) => None,
-        };
-        if let Some(why) = why {
+        if let Some(why) = unreadable_type(&patched) {
             return Err(invalid_patch(&self.judge(typed, &patched).0, &why));
         }
         set_type(&mut patched, api_version, kind);
@@ -229,6 +222,15 @@ impl Patch<'_> {
     }
 }
 
+/// Why no type can be read from an object.
+fn unreadable_type(object: &Value) -> Option<String> {
+    match named_type(object) {
+        Err(why) => Some(why),
+        Ok((named, _)) if named.matches('/').count() > 1 => Some(format!("unexpected GroupVersion string: {named}")),
+        Ok(_) => None,
+    }
+}
+
 fn decode_custom(
     served: &ServedResource,
     mut patched: Value,
@@ -236,10 +238,16 @@ fn decode_custom(
     validation: FieldValidation,
     patch_again: impl Fn() -> Result<Value, ApiError>,
 ) -> Result<(Value, Vec<String>), ApiError> {
+    if let Some(why) = unreadable_type(&patched) {
+        return Err(invalid_patch(&go_json(&patched), &why));
+    }
     if patched["kind"].as_str().is_none_or(str::is_empty) {
         let shown = go_json(&patched);
         let why = format!("Object 'Kind' is missing in '{shown}'");
         return Err(invalid_patch(&shown, &why));
+    }
+    if has_null_version(&patched) {
+        return Err(invalid_patch(&go_json(&patched), NULL_VERSION));
     }
     let is_other_version = patched["apiVersion"] != served.resource.api_version().as_str();
     let unknown = if is_other_version {
