@@ -30,13 +30,15 @@ pub(super) fn validate_node(change: &Change<'_>, errors: &mut Errors) {
         networks.items().for_each(|item| network(&item, &[], errors));
         let families: Vec<bool> = networks.texts().map(|text| text.contains(':')).collect();
         let wrong = networks.texts().enumerate().find(|(_, text)| sloppy_network(text).is_none());
-        if let Some((index, text)) = wrong.filter(|_| families.len() > 1) {
+        let wrong = wrong.filter(|_| families.len() > 1);
+        if let Some((index, text)) = wrong {
             let detail = format!(
                 "invalid PodCIDRs. failed to check with dual stack with error:invalid CIDR[{index}]: <nil> (invalid CIDR \
                  address: {text})"
             );
             errors.push(FieldError::without_value(FieldErrorKind::Internal, networks.path(), &detail));
-        } else if families.len() > 2 || (families.len() == 2 && families[0] == families[1]) {
+        }
+        if wrong.is_some() || families.len() > 2 || (families.len() == 2 && families[0] == families[1]) {
             errors.invalid(&networks, "may specify no more than one CIDR for each IP family");
         }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use kogge_machinery::{object_meta::subdomain_messages, quantity::Quantity};
+use kogge_machinery::object_meta::subdomain_messages;
 use serde_json::Value;
 
 use super::{
@@ -150,8 +150,8 @@ pub(super) fn validate_claim_status(change: &Change<'_>, errors: &mut Errors) {
     let status = change.new.at("status");
     for list in ["capacity", "allocatedResources"] {
         for (_, value) in status.at(list).entries() {
-            if value.amount().is_some_and(Quantity::is_negative) {
-                errors.invalid(&value, "must be a valid resource quantity");
+            if let Some(amount) = value.amount().filter(|amount| amount.is_negative()) {
+                errors.show(&value, &amount.whole().into(), "must be a valid resource quantity");
             }
         }
     }
