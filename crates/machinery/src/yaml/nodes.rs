@@ -1,6 +1,6 @@
 //! Events of the parser as a tree of nodes, which is what aliases refer to.
 
-use std::{borrow::Cow, collections::HashMap};
+use std::{borrow::Cow, collections::HashMap, panic::catch_unwind};
 
 use libyaml_safer::{Encoding, Error, ErrorKind, Event, EventData, Parser};
 
@@ -125,6 +125,32 @@ impl Document {
     /// # Errors
     /// go-yaml's text for what is wrong.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
+        // The scanner panics where Go's goes on: at a block scalar whose last line has no end, and at who knows what else.
+        if let Ok(parsed) = catch_unwind(|| Self::read(text)) {
+            return parsed;
+        }
+        match catch_unwind(|| Self::read(&format!("{text}\n"))) {
+            Ok(Ok(mut document)) => {
+                document.take_last_line_end();
+                Ok(document)
+            }
+            Ok(Err(problem)) => Err(problem),
+            Err(_) => Err("did not find expected node content".to_owned()),
+        }
+    }
+
+    /// Takes the end of its last line from the last scalar.
+    fn take_last_line_end(&mut self) {
+        let last = self.nodes.iter_mut().rev().find_map(|node| match &mut node.content {
+            Content::Scalar { text, .. } => Some(text),
+            _ => None,
+        });
+        if let Some(text) = last.filter(|text| text.ends_with('\n')) {
+            text.pop();
+        }
+    }
+
+    fn read(text: &str) -> Result<Self, String> {
         // go-yaml reads nothing as an empty line
         let mut input = if text.is_empty() { b"\n".as_slice() } else { text.as_bytes() };
         let mut parser = Parser::new();

@@ -76,6 +76,24 @@ fn text_has_the_form_of_the_real_server() {
 }
 
 #[test]
+fn the_last_line_of_a_block_needs_no_end() {
+    for (body, text) in [
+        ("a: |\n  x", "x"),
+        ("a: |\n  x\n  y ", "x\ny "),
+        ("a: |+\n  x", "x"),
+        ("a: |-\n  x", "x"),
+        ("a: >\n  x\n  y", "x y"),
+        ("a: >+\n  x\"<: ", "x\"<: "),
+        ("a: |\n  x\n", "x\n"),
+        ("a: |\n  x\n  ", "x\n"),
+        ("a: |\n  x\n   ", "x\n "),
+        ("a: |+\n  x\n\n", "x\n\n"),
+    ] {
+        assert_eq!(decode(body.as_bytes()).map(|decoded| decoded.value), Ok(json!({"a": text})), "{body:?}");
+    }
+}
+
+#[test]
 fn depth_is_bounded_in_documents_and_in_what_aliases_make_of_them() {
     let lists = |count: usize| format!("{}{}", "[".repeat(count), "]".repeat(count));
     assert!(decode(lists(MAXIMUM_DEPTH).as_bytes()).is_ok());
