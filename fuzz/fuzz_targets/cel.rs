@@ -28,7 +28,6 @@ fuzz_target!(
     init: {
         // The interpreter's panics are caught where it is called; only those that are not caught count.
         let _ = std::panic::take_hook();
-        std::panic::set_hook(Box::new(|_| {}));
     },
     |input: (u8, &str)| {
         let (purpose, source) = input;
