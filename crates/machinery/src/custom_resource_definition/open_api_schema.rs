@@ -55,7 +55,7 @@ pub(super) fn has_unsupported_keywords(schema: &Value) -> bool {
     };
     // A schema has few of the keywords there are, so they are gone through instead of looked up.
     fields.iter().any(|(keyword, value)| match keyword.as_str() {
-        "items" => value.is_array() || has_unsupported_keywords(value),
+        "items" => value.as_array().is_some_and(|all| !all.is_empty()) || has_unsupported_keywords(value),
         "additionalProperties" | "not" => has_unsupported_keywords(value),
         "allOf" | "anyOf" | "oneOf" => {
             value.as_array().is_some_and(|schemas| schemas.iter().any(has_unsupported_keywords))

@@ -195,6 +195,8 @@ pub(super) fn name_messages(resource: &ResourceType, name: &str, prefix: bool) -
             }
             messages
         }
+        // Of such a kind only the name that comes of it is looked at.
+        NameRule::LongName if prefix => Vec::new(),
         NameRule::LongName => {
             let of_length = "must be no more than 253 characters";
             let messages = subdomain_messages(&masked, 253).into_iter();
