@@ -36,7 +36,10 @@ pub fn run(arguments: Arguments) -> Result<(), CommandError> {
         Command::Import(import) => runtime()?.block_on(commands::import::run(&connection, import)),
         Command::Guard { bound_to: Some(parent), command, .. } => managers::become_bound(&command, parent),
         Command::Guard { lock, command, .. } => managers::guard(&command, lock.as_deref()),
-        Command::Up(up) => runtime()?.block_on(commands::up::run(&connection, *up)),
+        Command::Up(up) => {
+            memory::share_arenas();
+            runtime()?.block_on(commands::up::run(&connection, *up))
+        }
         Command::Cluster(command) => runtime()?.block_on(async move {
             let client = rest_client::RestClient::connect(&connection)?;
             match command {

@@ -1,4 +1,4 @@
-//! Memory that was needed once is given back when nothing more is asked.
+//! Memory that was needed once is given back when nothing more is asked, and what is free is shared by the threads.
 //!
 //! The C library keeps what is freed for later: a server that was given definitions of some hundred kilobytes each, or brought up
 //! a fleet, holds the largest amount it ever needed. It gives free pages back when it is told to, which takes some
@@ -48,6 +48,23 @@ impl Rest {
         true
     }
 }
+
+/// Makes threads share as many heaps as there are processors. The C library gives each thread one of its own, up to eight for
+/// each processor, and what is free in one is of no use to the others. Has to come before threads are started.
+/// `MALLOC_ARENA_MAX` in the environment wins.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[expect(unsafe_code, reason = "there is no other way to ask the C library for it")]
+pub(crate) fn share_arenas() {
+    if std::env::var_os("MALLOC_ARENA_MAX").is_some() {
+        return;
+    }
+    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    // SAFETY: mallopt(3) takes two numbers, and no other thread is there yet.
+    unsafe { libc::mallopt(libc::M_ARENA_MAX, processors.try_into().unwrap_or(libc::c_int::MAX)) };
+}
+
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+pub(crate) fn share_arenas() {}
 
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 #[expect(unsafe_code, reason = "there is no other way to ask the C library for it")]
