@@ -240,9 +240,22 @@ impl<'de> Deserialize<'de> for Key {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use serde_json::json;
 
     use super::*;
+
+    proptest! {
+        #[test]
+        fn numbers_are_what_they_were_when_they_are_written_and_read_again(
+            number in prop_oneof![proptest::num::f64::NORMAL, Just(1.234_567_890_123_456_7e31)],
+        ) {
+            let body = serde_json::to_vec(&json!({"a": number})).unwrap();
+            let read = decode(&body, BodyEncoding::Json).unwrap().value;
+            prop_assert_eq!(read["a"].as_f64(), Some(number));
+            prop_assert_eq!(serde_json::to_vec(&read).unwrap(), body);
+        }
+    }
 
     #[test]
     fn duplicate_fields_are_named_with_their_path_and_the_last_one_counts() {
