@@ -37,7 +37,7 @@ pub fn run(arguments: Arguments) -> Result<(), CommandError> {
         Command::Guard { bound_to: Some(parent), command, .. } => managers::become_bound(&command, parent),
         Command::Guard { lock, command, .. } => managers::guard(&command, lock.as_deref()),
         Command::Up(up) => {
-            memory::share_arenas();
+            memory::share_heaps();
             runtime()?.block_on(commands::up::run(&connection, *up))
         }
         Command::Cluster(command) => runtime()?.block_on(async move {
