@@ -52,6 +52,7 @@ fn manager<'a>(name: &'a str, now: &'a str, subresource: &'a str) -> FieldManage
         subresource,
         status_subresource: true,
         status_takes_metadata: false,
+        status_leaves_metadata: &[],
         resets_spec: false,
         now,
         empty: None,
