@@ -22,11 +22,38 @@ pub enum Endpoint {
 /// Errors of a custom resource on create (`old` None) or update.
 pub fn errors(resource: &ResourceType, object: &Value, old: Option<&Value>, endpoint: Endpoint) -> Vec<FieldError> {
     let schema = resource.schema.get();
+    let of_kind = kind_error(resource, object);
+    let rounds = MetadataRounds { as_change: usize::from(of_kind.is_none()), as_whole: 0 };
     let mut errors = match old {
+        None if of_kind.is_some() => Vec::new(),
         None => validate_metadata(resource, object),
-        Some(old) => validate_changed_metadata(resource, object, old, MetadataRounds { as_change: 1, as_whole: 0 }),
+        Some(old) => validate_changed_metadata(resource, object, old, rounds),
     };
+    match of_kind {
+        Some(error) => errors.push(error),
+        None => errors.extend(value_errors(resource, object, old, endpoint)),
+    }
     if let Some(schema) = &schema {
+        if endpoint == Endpoint::Main {
+            errors.extend(schema.embedded_metadata_errors(object));
+        }
+        errors.extend(schema.list_errors(object, old));
+        schema.add_rule_errors(object, old, &mut errors);
+    }
+    errors
+}
+
+/// An object of another kind is not held against the schema, but against everything else.
+fn kind_error(resource: &ResourceType, object: &Value) -> Option<FieldError> {
+    let kind = object["kind"].as_str().unwrap_or_default();
+    let detail = || format!("must be {}", resource.kind);
+    (kind != resource.kind).then(|| FieldError::invalid("kind", &kind.into(), &detail()))
+}
+
+/// What does not fit the schema, and what scale does not find where it looks.
+fn value_errors(resource: &ResourceType, object: &Value, old: Option<&Value>, endpoint: Endpoint) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    if let Some(schema) = resource.schema.get() {
         errors.extend(match endpoint {
             Endpoint::Main => schema.value_errors(object, old),
             Endpoint::Status => schema.status_value_errors(object, old),
@@ -37,13 +64,6 @@ pub fn errors(resource: &ResourceType, object: &Value, old: Option<&Value>, endp
             errors.extend(replicas_error(&paths.spec_replicas_path, object));
         }
         errors.extend(scale_status_errors(paths, object));
-    }
-    if let Some(schema) = &schema {
-        if endpoint == Endpoint::Main {
-            errors.extend(schema.embedded_metadata_errors(object));
-        }
-        errors.extend(schema.list_errors(object, old));
-        schema.add_rule_errors(object, old, &mut errors);
     }
     errors
 }

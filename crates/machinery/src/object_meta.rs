@@ -122,7 +122,9 @@ pub fn prepare_create(resource: &ResourceType, object: &mut Value, uid: &str, no
     metadata.insert("uid".to_owned(), uid.into());
     metadata.insert("creationTimestamp".to_owned(), now.into());
     drop_empty_lists(metadata);
-    if resource.custom || resource.has_generation {
+    // Drivers are counted from the first change only, and from the number they bring.
+    let is_driver = (resource.group.as_str(), resource.plural.as_str()) == ("storage.k8s.io", "csidrivers");
+    if (resource.custom || resource.has_generation) && !is_driver {
         metadata.insert("generation".to_owned(), 1.into());
     }
     if resource.status_subresource

@@ -182,6 +182,13 @@ pub fn validate(
     of_types.chain(own).collect()
 }
 
+/// What is wrong with the addresses of a Service that is to have some, before it is given what is missing.
+pub fn address_errors(service: &Value, old: Option<&Value>) -> Vec<FieldError> {
+    let mut errors = Errors::of(TypedKind::of("v1", "Service"), EmptyContainers::default());
+    services::addresses(&Field::root(service), old.map(Field::root).as_ref(), &mut errors);
+    errors.into_inner()
+}
+
 /// How often a kind looks at the metadata of a changed object.
 pub fn metadata_rounds(resource: &ResourceType, subresource: &str) -> MetadataRounds {
     let rounds = |as_change, as_whole| MetadataRounds { as_change, as_whole };

@@ -1,11 +1,14 @@
 //! What is made of an object between decoding and committing: prune, default, metadata, strategy, ownership, admission.
 
+use std::sync::Arc;
+
 use kogge_machinery::{
     apply, custom_resource_definition, object_meta,
+    schema::Schema,
     status_error::{ApiError, quote},
     typed_object::{self, EmptyContainers, TypedKind},
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{
     admission::Review,
@@ -70,7 +73,7 @@ pub(crate) fn clean_fields(
     };
     findings.extend(unknown_fields(served, object));
     typed_object::canonicalize_metadata(&mut object["metadata"]).map_err(|why| refused(&why))?;
-    if let Some(error) = served.resource.schema.get().and_then(|schema| schema.embedded_type_error(object)) {
+    if let Some(error) = schema_of(served, object).and_then(|schema| schema.embedded_type_error(object)) {
         return Err(refused(&error.to_string()));
     }
     if validation == FieldValidation::Ignore {
@@ -82,16 +85,32 @@ pub(crate) fn clean_fields(
     Ok(())
 }
 
-/// Removes the unknown fields of a custom object, and says which they were: those of metadata first.
+/// The schema of an object: that of its resource, unless a custom object says that it is of another kind.
+pub(crate) fn schema_of(served: &ServedResource, object: &Value) -> Option<Arc<Schema>> {
+    let resource = &served.resource;
+    if resource.custom && object["kind"] != *resource.kind { None } else { resource.schema.get() }
+}
+
+/// Removes the unknown fields of a custom object, and says which they were: those of metadata first. Of an object of another
+/// kind nothing but its metadata is known.
 pub(crate) fn unknown_fields(served: &ServedResource, object: &mut Value) -> Vec<String> {
-    let unknown = served.resource.schema.get().map(|schema| schema.prune(object)).unwrap_or_default();
+    let unknown = if let Some(schema) = schema_of(served, object) {
+        schema.prune(object)
+    } else if let (Some(schema), Some(metadata)) = (served.resource.schema.get(), object.get_mut("metadata")) {
+        let mut alone = json!({"metadata": metadata.take()});
+        let unknown = schema.prune(&mut alone);
+        *metadata = alone["metadata"].take();
+        unknown
+    } else {
+        Vec::new()
+    };
     let (of_metadata, others): (Vec<_>, Vec<_>) = unknown.iter().partition(|path| path.starts_with("metadata."));
     of_metadata.into_iter().chain(others).map(|path| format!("unknown field {}", quote(path))).collect()
 }
 
 /// The defaults of a kind: of its schema, and of its code. In custom resources nulls that were `applied` stay, and are refused.
 fn apply_defaults(served: &ServedResource, object: &mut Value, applied: bool) {
-    if let Some(schema) = served.resource.schema.get() {
+    if let Some(schema) = schema_of(served, object) {
         if applied && served.resource.custom {
             schema.fill_defaults(object);
         } else {
@@ -234,7 +253,15 @@ async fn begin_update(
         if let Some(given) = strategy::given_template_generation(&served.resource, &object) {
             strategy::set_template_generation(&mut object, given);
         }
+        // Where empty amounts were sent, the default comes when the object is read again, so that nobody owns it.
+        let defaulted_later = served.is_core("nodes") && empty.restored("status.allocatable", &Value::Null).is_some();
+        if defaulted_later && let Some(status) = object["status"].as_object_mut() {
+            status.remove("allocatable");
+        }
         track_update(plane, served, Some(old), &mut object, scope, writer).await;
+        if defaulted_later {
+            apply_defaults(served, &mut object, tracked);
+        }
     }
     prepare_update(plane, served, old, &mut object, scope, &writer.now)?;
     Ok((object, empty))

@@ -58,27 +58,12 @@ pub(super) fn type_problem(
     })
 }
 
-/// Checks that an object is of the type its path names.
-///
-/// # Errors
-/// 400 where it is not an object, has no kind, or another one; 422 for a custom resource of another kind.
-pub(crate) fn check_type(served: &ServedResource, object: &Value) -> Result<(), ApiError> {
-    check_decoded_type(served, object)?;
-    let resource = &served.resource;
-    let kind = object["kind"].as_str().unwrap_or_default();
-    if kind != resource.kind && resource.custom {
-        let name = object["metadata"]["name"].as_str().unwrap_or_default();
-        let error = FieldError::invalid("kind", &kind.into(), &format!("must be {}", resource.kind));
-        return Err(ApiError::invalid(&resource.group, kind, name, &[error]));
-    }
-    Ok(())
-}
-
-/// As [`check_type`], as far as decoding goes: the kind of a custom resource is told with what else is wrong with it.
+/// Checks that an object is of the type its path names. The kind of a custom resource is told with what else is wrong with
+/// it.
 ///
 /// # Errors
 /// 400 where it is not an object, has no kind, or a built-in one another.
-pub(super) fn check_decoded_type(served: &ServedResource, object: &Value) -> Result<(), ApiError> {
+pub(crate) fn check_type(served: &ServedResource, object: &Value) -> Result<(), ApiError> {
     let resource = &served.resource;
     if !object.is_object() {
         return Err(ApiError::bad_request(format!("the request body is not an object of kind {}", resource.kind)));

@@ -56,5 +56,7 @@ pub(super) fn validate(
     }
     let name = object["metadata"]["name"].as_str().unwrap_or_default();
     let group = if resource.custom { &*resource.group } else { builtin::validation::reported_group(resource) };
-    Err(ApiError::invalid(group, &resource.kind, name, &errors))
+    // A custom resource is called what it calls itself.
+    let own_kind = object["kind"].as_str().filter(|_| resource.custom);
+    Err(ApiError::invalid(group, own_kind.unwrap_or(&resource.kind), name, &errors))
 }

@@ -12,7 +12,7 @@ use kogge_machinery::{
 use serde_json::Value;
 
 use super::{
-    object_completion::unknown_fields,
+    object_completion::{schema_of, unknown_fields},
     object_decoding::{BodyType, NULL_VERSION, has_null_version, named_type, typed_kind},
     object_type::{conversion_problem, set_type},
     query::FieldValidation,
@@ -264,7 +264,7 @@ fn decode_custom(
     if let Err(why) = typed_object::canonicalize_metadata(&mut patched["metadata"]) {
         return Err(invalid_patch(&go_json(&patch_again()?), &why));
     }
-    if let Some(error) = served.resource.schema.get().and_then(|schema| schema.embedded_type_error(&patched)) {
+    if let Some(error) = schema_of(served, &patched).and_then(|schema| schema.embedded_type_error(&patched)) {
         return Err(invalid_patch(&go_json(&patch_again()?), &error.to_string()));
     }
     if validation != FieldValidation::Ignore {

@@ -13,7 +13,7 @@ use super::{
     RequestContext,
     answer::{Document, document_response},
     authorization::{Attributes, decide},
-    object_completion::{canonicalize_stored, track_update},
+    object_completion::{canonicalize, track_update},
     object_write::{WriteScope, Writer, timestamp},
 };
 use crate::{
@@ -61,7 +61,7 @@ pub(crate) async fn answer(context: &RequestContext<'_>, review: &Value) -> Resu
             };
         }
     }
-    canonicalize_stored(&context.served, &mut answer);
+    canonicalize(&context.served, &mut answer);
     document_response(&context.answer, StatusCode::CREATED, Document::Value(answer))
 }
 

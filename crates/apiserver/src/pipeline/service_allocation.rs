@@ -15,6 +15,7 @@ use serde_json::{Map, Value, json};
 
 use super::strategy::made;
 use crate::{
+    builtin,
     plane::{Plane, list_error},
     store::Scope,
 };
@@ -150,6 +151,17 @@ pub(crate) fn allocate(plane: &Plane, old: Option<&Value>, service: &mut Value) 
     if is_external(spec) {
         return Ok(());
     }
+    if let Some(address) = spec.get("clusterIP").filter(|address| !is_empty(address)).cloned()
+        && is_left_out(spec, "clusterIPs")
+    {
+        spec.insert("clusterIPs".to_owned(), json!([address]));
+    }
+    // Who gives a Service its addresses looks at them before anybody looks at the rest.
+    let errors = builtin::validation::address_errors(service, old);
+    if !errors.is_empty() {
+        return Err(ApiError::invalid("", "Service", &name, &errors));
+    }
+    let Some(spec) = made(service, "spec") else { return Ok(()) };
     let wants_address = spec.get("clusterIP").is_none_or(is_empty);
     let asked: Option<IpAddr> = spec
         .get("clusterIP")

@@ -59,12 +59,6 @@ pub(crate) fn prepare_create(
                 object["metadata"]["labels"] = object["spec"]["template"]["metadata"]["labels"].clone();
             }
         }
-        ("storage.k8s.io", "csidrivers") => {
-            // Counted from the first change only.
-            if let Some(metadata) = made(object, "metadata") {
-                metadata.remove("generation");
-            }
-        }
         _ => {}
     }
     Ok(())

@@ -14,7 +14,7 @@ use super::{
     get::object_response,
     object_completion::clean_fields,
     object_decoding::decode_resource,
-    object_type::{check_decoded_type, nameless},
+    object_type::{check_type, nameless},
     object_write::{Merged, WriteScope, Writer, update_object},
 };
 
@@ -121,7 +121,7 @@ pub(crate) async fn read_object(context: &mut RequestContext<'_>, body: Body) ->
     let validation = context.query.field_validation()?;
     let (mut object, mut findings) = decode_resource(&context.served, &bytes, encoding, validation)?;
     drop(bytes);
-    check_decoded_type(&context.served, &object)?;
+    check_type(&context.served, &object)?;
     clean_fields(&context.served, &mut object, &mut findings, validation)?;
     for finding in findings {
         context.warn(finding);

@@ -351,23 +351,25 @@ impl Walk {
         if item_type != "object" {
             let detail = "must be object if parent array's x-kubernetes-list-type is map";
             self.errors.push(messages::invalid(items_path.field("type").to_field(), &Value::from(item_type), detail));
-            return;
         }
+        let of_objects = item_type == "object";
         let properties_path = items_path.field("properties");
         let required: Vec<&str> =
             items.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
         for (position, key) in keys.iter().enumerate() {
-            if keys[..position].contains(key) {
+            if of_objects && keys[..position].contains(key) {
                 self.errors.push(messages::invalid(keys_field(), keys_value, "must not contain duplicate entries"));
             }
             let Some(property) = items.get("properties").and_then(|map| map.get(*key)).and_then(Value::as_object)
             else {
-                let detail = "entries must all be names of item properties";
-                self.errors.push(messages::invalid(keys_field(), keys_value, detail));
+                if of_objects {
+                    let detail = "entries must all be names of item properties";
+                    self.errors.push(messages::invalid(keys_field(), keys_value, detail));
+                }
                 continue;
             };
             let key_path = properties_path.key(key);
-            if matches!(property.get("type").and_then(Value::as_str), Some("array" | "object")) {
+            if of_objects && matches!(property.get("type").and_then(Value::as_str), Some("array" | "object")) {
                 let detail = "must be a scalar type if parent array's x-kubernetes-list-type is map";
                 self.errors.push(messages::invalid(key_path.field("type").to_field(), &Value::from(item_type), detail));
             }

@@ -33,16 +33,9 @@ fn needs_health_check(service: &Field<'_>) -> bool {
     is_balanced(service) && service.at("spec.externalTrafficPolicy").text() == "Local"
 }
 
-/// A Service that is created or changed.
+/// A Service that is created or changed, and whose [`addresses`] are right.
 pub(super) fn validate(change: &Change<'_>, errors: &mut Errors) {
     let service = &change.new;
-    if !is_external_name(service) {
-        // Who gives a Service its addresses looks at them before anybody looks at the rest.
-        addresses(service, change.old.as_ref(), errors);
-        if errors.len() > 0 {
-            return;
-        }
-    }
     if let Some(old) = &change.old {
         addresses_update(service, old, errors);
         families_update(service, old, errors);
@@ -162,7 +155,8 @@ fn affinity(spec: &Field<'_>, errors: &mut Errors) {
     }
 }
 
-fn addresses(service: &Field<'_>, old: Option<&Field<'_>>, errors: &mut Errors) {
+/// The addresses of a Service and their families.
+pub(super) fn addresses(service: &Field<'_>, old: Option<&Field<'_>>, errors: &mut Errors) {
     let spec = service.at("spec");
     let (address_field, all) = (spec.at("clusterIP"), spec.at("clusterIPs"));
     let (families, policy) = (spec.at("ipFamilies"), spec.at("ipFamilyPolicy"));
