@@ -86,7 +86,7 @@ fn a_server_accepts_the_definitions_and_what_they_describe() {
     for definition in crd::all() {
         let mut value = serde_json::to_value(&definition).unwrap();
         custom_resource_definition::apply_defaults(&mut value);
-        let errors = custom_resource_definition::validate(&value, None);
+        let errors = custom_resource_definition::validate(&value, &value, None);
         assert!(errors.is_empty(), "{errors:?}");
     }
     let schema = schema_of("KubernetesCluster");

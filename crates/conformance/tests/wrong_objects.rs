@@ -177,8 +177,9 @@ async fn store(servers: &mut Servers, run: &Run, findings: &mut Findings, seeds:
     let creates = stored().map(|seed| valid(seed, "POST", seed.at.clone(), &seed.object)).collect();
     let everything = Run { only: None, choice: run.choice };
     findings.compare(servers, &everything, creates).await;
+    remember_revisions(servers, seeds).await;
     let statuses = stored().filter_map(|seed| {
-        let object = seed.with_status()?;
+        let object = seed.with_revision(seed.with_status()?);
         Some(valid(seed, "PUT", format!("{}/status", seed.path()), &object))
     });
     findings.compare(servers, &everything, statuses.collect()).await;
@@ -191,7 +192,12 @@ async fn store(servers: &mut Servers, run: &Run, findings: &mut Findings, seeds:
         case.headers = vec![("content-type", "application/merge-patch+json".to_owned())];
         servers.ask(&case).await;
     }
-    for seed in stored().filter(|seed| seed.needs_revision()) {
+    remember_revisions(servers, seeds).await;
+}
+
+/// Remembers the revisions of stored seeds that can only be updated by who names them.
+async fn remember_revisions(servers: &mut Servers, seeds: &[Seed]) {
+    for seed in seeds.iter().filter(|seed| seed.stored && seed.needs_revision()) {
         let answers = servers.ask_until(&valid(seed, "GET", seed.path(), &serde_json::Value::Null), 200).await;
         for path in [seed.path(), format!("{}/status", seed.path())] {
             servers.remember_revision(&path, &answers);

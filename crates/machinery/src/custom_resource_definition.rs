@@ -89,9 +89,10 @@ fn default_names(spec: &mut Map<String, Value>) {
     }
 }
 
-/// Validates a CRD (v1) on create (`old` None) or update. The definition is defaulted before.
-pub fn validate(definition: &Value, old: Option<&Value>) -> Vec<FieldError> {
-    let mut errors = specification::errors(definition, old);
+/// Validates a CRD (v1) on create (`old` None) or update. The definition is defaulted before; `shown` is it with the empty
+/// lists and maps it was sent with, as messages show it.
+pub fn validate(definition: &Value, shown: &Value, old: Option<&Value>) -> Vec<FieldError> {
+    let mut errors = specification::errors(definition, shown, old);
     errors.extend(stored_versions_errors(definition));
     errors.extend(specification::approval_errors(definition, old));
     errors.extend(specification::preserve_unknown_fields_error(definition, old));
@@ -119,7 +120,7 @@ pub fn warnings(definition: &Value, old: Option<&Value>) -> Vec<String> {
 /// its errors point to.
 fn at_shared_fields(definition: &Value, errors: &mut Vec<FieldError>) {
     let versions = definition.get("spec").map(versions).unwrap_or_default();
-    let Some((first, others)) = versions.split_first() else { return };
+    let Some(first) = versions.first() else { return };
     for (field, shared) in [
         ("schema", "spec.validation"),
         ("subresources", "spec.subresources"),
@@ -128,7 +129,7 @@ fn at_shared_fields(definition: &Value, errors: &mut Vec<FieldError>) {
     ] {
         // A schema that no version has is missed in each of them.
         let misses_schema = field == "schema" && first.pointer("/schema/openAPIV3Schema").is_none_or(Value::is_null);
-        if misses_schema || others.iter().any(|other| other.get(field) != first.get(field)) {
+        if misses_schema || !is_shared(versions, field) {
             continue;
         }
         let of_version = |error: &FieldError, number: usize| {
@@ -143,6 +144,11 @@ fn at_shared_fields(definition: &Value, errors: &mut Vec<FieldError>) {
             }
         }
     }
+}
+
+/// Whether all versions say the same in a field.
+fn is_shared(versions: &[Value], field: &str) -> bool {
+    versions.windows(2).all(|pair| pair[0].get(field) == pair[1].get(field))
 }
 
 /// The status after the naming and establishing controllers: acceptedNames, storedVersions, conditions

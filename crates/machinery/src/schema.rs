@@ -238,7 +238,9 @@ impl Schema {
         let (Some(node), Some(status)) = (self.root.properties.get(STATUS), object.get(STATUS)) else {
             return Vec::new();
         };
-        let mut errors = validate::value_errors(node, status, old.and_then(|old| old.get(STATUS)), self.typed);
+        // One that was not there is as good as null.
+        let old = old.map(|old| old.get(STATUS).unwrap_or(&Value::Null));
+        let mut errors = validate::value_errors(node, status, old, self.typed);
         for error in &mut errors {
             error.field = match error.field.as_str() {
                 "<nil>" => STATUS.to_owned(),

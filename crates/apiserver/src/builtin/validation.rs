@@ -262,7 +262,11 @@ fn own_errors(
         ("apiextensions.k8s.io", "customresourcedefinitions") => {
             // A write of the status alone is not judged, so that stored versions can be migrated.
             let of_status = |old: &Value| old["spec"] == object["spec"] && old["status"] != object["status"];
-            if old.is_some_and(of_status) { Vec::new() } else { custom_resource_definition::validate(object, old) }
+            if old.is_some_and(of_status) {
+                return Some(Vec::new());
+            }
+            let restored = empty.restored("", object);
+            custom_resource_definition::validate(object, restored.as_ref().unwrap_or(object), old)
         }
         (certificate_signing::GROUP, certificate_signing::RESOURCE) => {
             certificate_signing::validation::validate(object, old)

@@ -349,6 +349,10 @@ pub(crate) async fn complete_update(
         object_meta::withdraw_generation(&served.resource, old, &mut object);
     }
     validate(served, (&object, &empty), Some(old), scope)?;
+    if served.resource.custom && object["status"].is_null() {
+        // An applied null that was not refused, since nothing was there before, either.
+        object.as_object_mut().map(|object| object.remove("status"));
+    }
     if scope == WriteScope::Main && served.is_core("persistentvolumeclaims") {
         builtin_admission::check_expansion(plane, &served.resource, old, &object)?;
     }

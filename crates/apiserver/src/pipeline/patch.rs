@@ -16,6 +16,7 @@ use super::{
     RequestContext, body,
     create::{create_object, dedup_owners, place},
     get::object_response,
+    object_completion::unknown_fields,
     object_decoding::{has_null_version, typed_kind},
     object_type::nameless,
     object_write::{Merged, WriteScope, Writer, Written, modified, update_object},
@@ -241,7 +242,11 @@ async fn server_side_apply(
 
 /// Brings what an apply made into the types of a built-in kind.
 fn converted(served: &ServedResource, mut merged: Value, applied: &Value) -> Result<Value, ApiError> {
-    let Some(typed) = typed_kind(served) else { return Ok(merged) };
+    let Some(typed) = typed_kind(served) else {
+        // Metadata of embedded resources gets its form; what the schema does not know was refused.
+        unknown_fields(served, &mut merged);
+        return Ok(merged);
+    };
     if typed.canonicalize_sent(&mut merged).wrong_values {
         typed.convert(&mut merged).map_err(|why| {
             let ResourceType { group, version, kind, .. } = &*served.resource;

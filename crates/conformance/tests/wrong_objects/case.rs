@@ -3,13 +3,10 @@
 use std::hash::Hasher;
 use std::rc::Rc;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::mutation::{self, Mutation};
 use super::seed::Seed;
-
-/// Stands in a body for the revision of the stored object, which each server counts for itself.
-pub(crate) const REVISION: &str = "$revision";
 
 /// A request that both servers get.
 #[derive(Clone, Debug)]
@@ -156,7 +153,7 @@ impl Plan<'_> {
         }
         let (method, content_type, body) = match self.form {
             Form::Create | Form::CreateTwofold => ("POST", "application/json", object),
-            Form::Update => ("PUT", "application/json", self.with_revision(object)),
+            Form::Update => ("PUT", "application/json", self.seed.with_revision(object)),
             Form::MergePatch => ("PATCH", "application/merge-patch+json", mutation.merge_patch(&self.object)),
             Form::StrategicPatch => {
                 ("PATCH", "application/strategic-merge-patch+json", mutation.merge_patch(&self.object))
@@ -178,14 +175,5 @@ impl Plan<'_> {
         }
         let headers = vec![("content-type", content_type.to_owned())];
         Case { name: self.name.clone(), method, path, headers, body: body.to_string().into_bytes() }
-    }
-
-    fn with_revision(&self, mut object: Value) -> Value {
-        if self.seed.needs_revision()
-            && let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut)
-        {
-            metadata.entry("resourceVersion").or_insert(json!(REVISION));
-        }
-        object
     }
 }

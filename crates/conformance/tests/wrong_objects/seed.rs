@@ -3,6 +3,9 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+/// Stands in a body for the revision of the stored object, which each server counts for itself.
+pub(crate) const REVISION: &str = "$revision";
+
 /// Collections of kinds that can only be updated by who names the revision (`AllowUnconditionalUpdate`).
 const CONDITIONAL: &[&str] = &[
     "/csidrivers",
@@ -77,6 +80,16 @@ impl Seed {
         let mut object = self.object.clone();
         object["status"] = self.status.clone()?;
         Some(object)
+    }
+
+    /// The object of an update, which names the revision where it has to.
+    pub(crate) fn with_revision(&self, mut object: Value) -> Value {
+        if self.needs_revision()
+            && let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut)
+        {
+            metadata.entry("resourceVersion").or_insert(json!(REVISION));
+        }
+        object
     }
 
     /// Whether its kind can only be updated by who names the revision.

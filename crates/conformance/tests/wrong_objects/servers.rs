@@ -19,7 +19,8 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::case::{Case, REVISION};
+use super::case::Case;
+use super::seed::REVISION;
 
 /// How long one answer may take.
 const LIMIT: Duration = Duration::from_secs(20);

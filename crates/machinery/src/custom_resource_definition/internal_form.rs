@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
+use super::{is_shared, versions};
 use crate::schema::messages;
 
 /// How a field is written.
@@ -135,13 +136,12 @@ const SCHEMA: &[Field] = &[
     ),
 ];
 
-/// `spec.versions` in the internal version; `null` where there are none.
-pub(super) fn versions_text(spec: &Value) -> String {
-    let Some(versions) = spec.get("versions").and_then(Value::as_array) else { return "null".to_owned() };
-    let mut shown = versions.clone();
+/// `spec.versions` in the internal version; `null` where there are none. `shown` is the spec with the empty lists and maps
+/// it was sent with.
+pub(super) fn versions_text(spec: &Value, shown: &Value) -> String {
+    let Some(mut shown) = shown.get("versions").and_then(Value::as_array).cloned() else { return "null".to_owned() };
     for field in SHARED {
-        let first = versions.first().and_then(|first| first.get(field)).cloned();
-        if versions.iter().all(|version| version.get(field) == first.as_ref()) {
+        if is_shared(versions(spec), field) {
             for fields in shown.iter_mut().filter_map(Value::as_object_mut) {
                 fields.remove(field);
             }

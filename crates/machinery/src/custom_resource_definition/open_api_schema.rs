@@ -159,14 +159,12 @@ pub(super) fn root_with_status_errors(schema: &Value, path: &FieldPath<'_>, erro
     }
 }
 
-/// Errors of a schema; rules are compiled when `check_rules` and nothing else is wrong.
+/// Errors of a schema; rules are compiled when `check_rules`.
 pub(super) fn errors(schema: &Value, path: &FieldPath<'_>, check_rules: bool) -> Vec<FieldError> {
     let mut walk = Walk { errors: Vec::new(), rule_errors: Vec::new(), check_rules };
     walk.schema(schema, path, &Scope { is_root: true, ..Scope::default() });
     let Walk { mut errors, rule_errors, .. } = walk;
-    if errors.is_empty() {
-        errors = rule_errors;
-    }
+    errors.extend(rule_errors);
     errors
 }
 
@@ -199,13 +197,18 @@ impl Walk {
             "items" | "properties" => value.is_object(),
             keyword => is_unconditional(keyword),
         };
+        let before = self.errors.len();
         if scope.no_defaults.is_some() || !fields.iter().all(is_plain) {
             self.keywords(fields, path, scope);
             self.list_and_map_types(fields, path);
-            self.rules(schema, path, scope);
+            self.rule_texts(schema, path);
         }
         if fields.keys().any(|keyword| has_schemas(keyword)) {
             self.children(fields, path, scope);
+        }
+        // Rules are compiled where nothing is wrong with their schema, whatever is wrong elsewhere.
+        if self.check_rules && !scope.nested && self.errors.len() == before {
+            self.rule_programs(schema, path, scope);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{internal_form, names, open_api_schema, schema_defaults, selectable_fields, versions};
+use super::{internal_form, is_shared, names, open_api_schema, schema_defaults, selectable_fields, versions};
 use crate::{
     schema::{messages, path::FieldPath, structural},
     status_error::FieldError,
@@ -11,18 +11,20 @@ use crate::{
 const COLUMN_TYPES: [&str; 5] = ["boolean", "date", "integer", "number", "string"];
 const COLUMN_FORMATS: [&str; 8] = ["byte", "date", "date-time", "double", "float", "int32", "int64", "password"];
 
-/// Errors of a definition, the rules about its old state included.
-pub(super) fn errors(definition: &Value, old: Option<&Value>) -> Vec<FieldError> {
+/// Errors of a definition, the rules about its old state included. Messages show parts of `shown`.
+pub(super) fn errors(definition: &Value, shown: &Value, old: Option<&Value>) -> Vec<FieldError> {
     let mut errors = Vec::new();
     let spec = definition.get("spec").unwrap_or(&Value::Null);
     let path = FieldPath::with_prefix("spec");
     let text = |pointer: &str| spec.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
     let (group, plural) = (text("/group"), text("/names/plural"));
-    let name = definition.pointer("/metadata/name").unwrap_or(&Value::Null);
-    let is_named = name.as_str().is_some_and(|name| !name.is_empty());
-    if old.is_none() && is_named && *name != format!("{plural}.{group}") {
-        let detail = "must be spec.names.plural+\".\"+spec.group";
-        errors.push(messages::invalid("metadata.name".to_owned(), name, detail));
+    for field in ["name", "generateName"] {
+        let name = definition.pointer(&format!("/metadata/{field}")).unwrap_or(&Value::Null);
+        let is_named = name.as_str().is_some_and(|name| !name.is_empty());
+        if old.is_none() && is_named && *name != format!("{plural}.{group}") {
+            let detail = "must be spec.names.plural+\".\"+spec.group";
+            errors.push(messages::invalid(format!("metadata.{field}"), name, detail));
+        }
     }
     group_errors(group, &path, &mut errors);
     let accepted = [Value::from("Cluster"), Value::from("Namespaced")];
@@ -31,7 +33,7 @@ pub(super) fn errors(definition: &Value, old: Option<&Value>) -> Vec<FieldError>
         scope if accepted.iter().any(|accepted| accepted == scope) => {}
         scope => errors.push(messages::not_supported(path.field("scope").to_field(), &Value::from(scope), &accepted)),
     }
-    version_errors(spec, old, &path, &mut errors);
+    version_errors((spec, &shown["spec"]), old, &path, &mut errors);
     errors.extend(names::errors(spec.get("names"), &path.field("names")));
     conversion_errors(spec, &path.field("conversion"), &mut errors);
     if let Some(old) = old {
@@ -64,7 +66,12 @@ fn group_errors(group: &str, path: &FieldPath<'_>, errors: &mut Vec<FieldError>)
     }
 }
 
-fn version_errors(spec: &Value, old: Option<&Value>, path: &FieldPath<'_>, errors: &mut Vec<FieldError>) {
+fn version_errors(
+    (spec, shown): (&Value, &Value),
+    old: Option<&Value>,
+    path: &FieldPath<'_>,
+    errors: &mut Vec<FieldError>,
+) {
     let versions_path = path.field("versions");
     let versions = versions(spec);
     let old_versions = old.and_then(|old| old.get("spec")).map(super::versions).unwrap_or_default();
@@ -83,12 +90,30 @@ fn version_errors(spec: &Value, old: Option<&Value>, path: &FieldPath<'_>, error
     }
     if !unique {
         let detail = "must contain unique version names";
-        errors.push(messages::invalid_text(versions_path.to_field(), &internal_form::versions_text(spec), detail));
+        errors.push(messages::invalid_text(
+            versions_path.to_field(),
+            &internal_form::versions_text(spec, shown),
+            detail,
+        ));
     }
     let storage = versions.iter().filter(|version| version.get("storage").and_then(Value::as_bool) == Some(true));
     if storage.count() != 1 {
         let detail = "must have exactly one version marked as storage version";
-        errors.push(messages::invalid_text(versions_path.to_field(), &internal_form::versions_text(spec), detail));
+        errors.push(messages::invalid_text(
+            versions_path.to_field(),
+            &internal_form::versions_text(spec, shown),
+            detail,
+        ));
+    }
+    // Where the versions share their fields but no schema, the schema the fields should be in is missed.
+    let has_fields =
+        |version: &Value| version.get("selectableFields").and_then(Value::as_array).is_some_and(|all| !all.is_empty());
+    if versions.first().is_some_and(has_fields)
+        && is_shared(versions, "selectableFields")
+        && !is_shared(versions, "schema")
+    {
+        let detail = "may only be set when validations.schema is included";
+        errors.push(messages::invalid(path.field("selectableFields").to_field(), &Value::from(""), detail));
     }
     // The first version is also the `version` of the internal form.
     let first = versions.first().and_then(|version| version.get("name")).and_then(Value::as_str).unwrap_or_default();

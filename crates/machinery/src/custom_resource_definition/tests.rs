@@ -171,7 +171,7 @@ fn refused() -> Vec<(&'static str, Value)> {
 
 #[test]
 fn a_complete_definition_is_accepted() {
-    assert_eq!(validate(&definition(), None), Vec::new());
+    assert_eq!(validate(&definition(), &definition(), None), Vec::new());
 }
 
 #[test]
@@ -179,7 +179,7 @@ fn refusals_of_definitions_are_worded_like_the_real_server() {
     let mut text = String::new();
     for (name, definition) in refused() {
         writeln!(text, "# {name}").expect("a string");
-        for error in validate(&definition, None) {
+        for error in validate(&definition, &definition, None) {
             let message = if error.message.len() > 400 { "(long)" } else { &error.message };
             writeln!(text, "{:?} {}: {message}", error.kind, error.field).expect("a string");
         }
@@ -196,7 +196,7 @@ fn an_established_definition_keeps_its_names() {
     new["spec"]["names"]["kind"] = json!("Gang");
     new["spec"]["group"] = json!("ships.example.org");
     let errors: Vec<String> =
-        validate(&new, Some(&old)).iter().map(|error| format!("{}: {}", error.field, error.message)).collect();
+        validate(&new, &new, Some(&old)).iter().map(|error| format!("{}: {}", error.field, error.message)).collect();
     insta::assert_snapshot!(errors.join("\n"), @r#"
     spec.scope: Invalid value: "Cluster": field is immutable
     spec.names.kind: Invalid value: "Gang": field is immutable

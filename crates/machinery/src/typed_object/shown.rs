@@ -221,6 +221,11 @@ fn structured(id: StructId, value: &Value, into: &mut String) {
         let member = value.get(field.name).unwrap_or(&NOTHING);
         let mut text = String::new();
         match (field.name, table().shape(field.value)) {
+            ("partition", Shape::Pointer(number)) if name == "apps.v1.RollingUpdateStatefulSetStrategy" => {
+                // No pointer in the internal type.
+                text.push_str("\"Partition\":");
+                write(number, member, &mut text);
+            }
             // The metadata of templates is merged into them.
             ("metadata", Shape::Struct(_)) => {
                 let mut whole = String::new();

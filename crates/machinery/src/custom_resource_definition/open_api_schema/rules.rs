@@ -17,17 +17,24 @@ use crate::{
 
 const REASONS: [&str; 4] = ["FieldValueDuplicate", "FieldValueForbidden", "FieldValueInvalid", "FieldValueRequired"];
 
+fn rules(schema: &Value) -> &[Value] {
+    schema.get("x-kubernetes-validations").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
+}
+
 impl Walk {
-    pub(super) fn rules(&mut self, schema: &Value, path: &FieldPath<'_>, scope: &Scope) {
-        let Some(rules) = schema.get("x-kubernetes-validations").and_then(Value::as_array) else { return };
-        let rules_path = path.field("x-kubernetes-validations");
-        for (index, rule) in rules.iter().enumerate() {
-            let path = rules_path.index(index);
-            let before = self.errors.len();
-            self.rule_text(rule, schema, &path);
-            if self.errors.len() == before && self.check_rules && !scope.nested {
-                self.rule_programs(rule, schema, &path, scope);
-            }
+    /// What rules are made of.
+    pub(super) fn rule_texts(&mut self, schema: &Value, path: &FieldPath<'_>) {
+        let path = path.field("x-kubernetes-validations");
+        for (index, rule) in rules(schema).iter().enumerate() {
+            self.rule_text(rule, schema, &path.index(index));
+        }
+    }
+
+    /// Their expressions.
+    pub(super) fn rule_programs(&mut self, schema: &Value, path: &FieldPath<'_>, scope: &Scope) {
+        let path = path.field("x-kubernetes-validations");
+        for (index, rule) in rules(schema).iter().enumerate() {
+            self.rule_program(rule, schema, &path.index(index), scope);
         }
     }
 
@@ -72,7 +79,7 @@ impl Walk {
         }
     }
 
-    fn rule_programs(&mut self, rule: &Value, schema: &Value, path: &FieldPath<'_>, scope: &Scope) {
+    fn rule_program(&mut self, rule: &Value, schema: &Value, path: &FieldPath<'_>, scope: &Scope) {
         let Some(parsed) = ValidationRule::from_json(rule) else { return };
         let names = RuleNames::of(schema, scope.is_root, parsed.optional_old_self == Some(true));
         let mut refuse = |name: &str, problem: &str| {
