@@ -13,7 +13,7 @@ use std::{
 };
 
 use http::{header, request::Parts};
-use kogge_machinery::rbac::Requester;
+use kogge_machinery::{node, rbac::Requester};
 
 use rustls::{
     RootCertStore,
@@ -74,6 +74,11 @@ impl User {
     /// Whether nothing is forbidden to the user.
     pub fn is_master(&self) -> bool {
         self.groups.iter().any(|group| group == MASTERS)
+    }
+
+    /// The name of the node the user is, empty for a node without one; none for everybody else.
+    pub(crate) fn node_name(&self) -> Option<&str> {
+        node::node_name(&self.name, &self.groups)
     }
 
     /// The `UserInfo` of review answers and admission.

@@ -4,18 +4,15 @@
 //! certificates are approved if their user may make them (`certificatesigningrequests/nodeclient`); approved requests
 //! to the signers of Kubernetes are signed. The certificate then authenticates on this plane.
 
-use kogge_machinery::{
-    rbac::{Attributes, Requester},
-    resource::GroupResource,
-    status_error::ApiError,
-};
+use kogge_machinery::{rbac::Attributes, resource::GroupResource, status_error::ApiError};
 use serde_json::{Value, json};
 
 use self::{certificate::sign, request::Request};
 use crate::{
+    authentication::User,
     controller_loop::Controller,
     object_writer::{ObjectWriter, Propagation},
-    pipeline::WriteScope,
+    pipeline::{WriteScope, authorization::decide},
     plane::{Plane, list_error},
     store::{Event, EventKind, ObjectKey, PlaneName, Scope},
 };
@@ -102,17 +99,14 @@ fn approval(plane: &Plane, object: &Value, request: &Request) -> Result<Option<&
     let spec = &object["spec"];
     let groups: Vec<String> =
         spec["groups"].as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect();
-    let requester = Requester { name: text(&spec["username"]), groups: &groups };
-    let own = (request.common_name() == requester.name)
+    let user = User::new(text(&spec["username"]), groups);
+    let own = (request.common_name() == user.name)
         .then_some(("selfnodeclient", "Auto approving self kubelet client certificate after SubjectAccessReview."));
     let any = ("nodeclient", "Auto approving kubelet client certificate after SubjectAccessReview.");
     for (subresource, message) in own.into_iter().chain([any]) {
         let attributes =
             Attributes { verb: "create", group: GROUP, resource: RESOURCE, subresource, ..Attributes::default() };
-        let is_master = groups.iter().any(|group| group == crate::authentication::MASTERS);
-        let allowed = is_master
-            || plane.state.access_rules.ask(plane.store(), |policy| policy.authorize(&requester, &attributes))?.allowed;
-        if allowed {
+        if decide(plane, &user, &attributes)?.allowed {
             return Ok(Some(message));
         }
     }

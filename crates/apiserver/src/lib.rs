@@ -21,6 +21,7 @@ mod garbage_collector;
 mod in_process_client;
 mod namespace_content;
 mod namespace_controller;
+mod node_authorizer;
 mod object_writer;
 mod open_id_connect;
 mod pipeline;

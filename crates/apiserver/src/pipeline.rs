@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use kogge_machinery::{
     negotiation::{self, Answer, Endpoint, ErrorEncoding},
     request_path::{self, RequestPath},
+    selector::FieldRequirement,
     status_error::ApiError,
 };
 use tokio_util::sync::CancellationToken;
@@ -54,6 +55,7 @@ mod get;
 mod impersonation;
 mod list;
 mod list_options;
+mod node_restriction;
 mod non_resource;
 mod object_completion;
 mod object_decoding;
@@ -252,6 +254,9 @@ async fn route(
             }
             let of_collection = matches!(verb, "list" | "watch" | "deletecollection");
             let selected = query.selected_name().filter(|_| of_collection);
+            // Watches by path have none.
+            let selector = query.get("fieldSelector").filter(|_| of_collection && !watch);
+            let field_selector = selector.and_then(|text| FieldRequirement::parse_all(text).ok()).unwrap_or_default();
             let of_namespace = group.is_empty() && resource == "namespaces";
             let attributes = Attributes {
                 verb,
@@ -262,6 +267,7 @@ async fn route(
                 namespace: if of_namespace { &name } else { &namespace }.as_deref().unwrap_or_default(),
                 name: name.as_deref().or(selected).unwrap_or_default(),
                 path: None,
+                field_selector: &field_selector,
             };
             trail.attributes(&attributes, &version);
             let user = match admit_user(plane, user, parts, &attributes, trail).await {

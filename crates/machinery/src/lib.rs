@@ -18,6 +18,7 @@ mod go_types;
 pub mod json_path;
 pub mod negotiation;
 pub mod nesting;
+pub mod node;
 pub mod object_meta;
 pub mod openapi;
 pub mod patch;

@@ -9,7 +9,7 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::status_error::quote;
+use crate::{selector::FieldRequirement, status_error::quote};
 
 mod aggregation;
 mod coverage;
@@ -40,6 +40,8 @@ pub struct Attributes<'a> {
     pub name: &'a str,
     /// Set for a request that is for no resource: its path. The fields above, but for the verb, do not count then.
     pub path: Option<&'a str>,
+    /// What the field selector of a list, a watch or the delete of a collection requires. Rules of roles do not look at it.
+    pub field_selector: &'a [FieldRequirement],
 }
 
 /// Somebody who asks.

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use crate::object_meta::{label_key_messages, label_value_messages};
 use crate::status_error::{ApiError, FieldError, quote};
 
-pub use field::FieldSelector;
+pub use field::{FieldRequirement, FieldSelector};
 
 /// How a requirement compares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

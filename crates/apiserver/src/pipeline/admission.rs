@@ -12,7 +12,7 @@ use kube_core::response::StatusCause;
 use serde_json::Value;
 
 use super::{
-    RequestContext,
+    RequestContext, node_restriction,
     object_decoding::typed_kind,
     object_write::{WriteScope, Writer},
     scale,
@@ -226,6 +226,15 @@ pub(crate) async fn admit_subresource_create(
     body: Value,
 ) -> Result<Value, ApiError> {
     let Some(requester) = &writer.requester else { return Ok(body) };
+    let written = node_restriction::Written {
+        operation: Operation::Create,
+        subresource,
+        namespace: &context.namespace,
+        name: &context.name,
+        object: Some(&body),
+        old: None,
+    };
+    node_restriction::check(context.plane, &context.served, Some(requester), written)?;
     if !concerns(context.plane, &context.served, Operation::Create, subresource, &context.namespace) {
         return Ok(body);
     }

@@ -6,9 +6,10 @@ use kogge_machinery::{
     status_error::{ApiError, quote},
 };
 
-use crate::{authentication::User, plane::Plane};
+use crate::{authentication::User, node_authorizer, plane::Plane};
 
-/// The decision: members of `system:masters` may do everything, everybody else what the plane's roles and bindings say.
+/// The decision: members of `system:masters` may do everything, nodes what the Node authorizer says, and everybody what
+/// the plane's roles and bindings say.
 ///
 /// # Errors
 /// If the plane cannot be read.
@@ -16,7 +17,18 @@ pub(crate) fn decide(plane: &Plane, user: &User, attributes: &Attributes<'_>) ->
     if user.is_master() {
         return Ok(Decision { allowed: true, reason: String::new() });
     }
-    plane.state.access_rules.ask(plane.store(), |policy| policy.authorize(&user.requester(), attributes))
+    let of_node = node_authorizer::decide(plane, user, attributes)?;
+    if let Some(decision) = of_node.as_ref().filter(|decision| decision.allowed) {
+        return Ok(decision.clone());
+    }
+    let by_rules =
+        plane.state.access_rules.ask(plane.store(), |policy| policy.authorize(&user.requester(), attributes))?;
+    if by_rules.allowed {
+        return Ok(by_rules);
+    }
+    let reasons = of_node.into_iter().chain([by_rules]).map(|decision| decision.reason);
+    let reasons: Vec<String> = reasons.filter(|reason| !reason.is_empty()).collect();
+    Ok(Decision { allowed: false, reason: reasons.join("\n") })
 }
 
 /// # Errors
@@ -28,7 +40,7 @@ pub(crate) fn authorize(plane: &Plane, user: &User, attributes: &Attributes<'_>)
 
 /// The 403 of a request, with the reason of the decision where it has one.
 pub(crate) fn forbidden(user: &User, attributes: &Attributes<'_>, reason: &str) -> ApiError {
-    let Attributes { verb, group, resource, subresource, namespace, name, path } = *attributes;
+    let Attributes { verb, group, resource, subresource, namespace, name, path, .. } = *attributes;
     let user = quote(&user.name);
     let mut message = if let Some(path) = path {
         format!("User {user} cannot {verb} path {}", quote(path))

@@ -12,6 +12,7 @@ use super::{
     answer::Document,
     body, builtin_admission, certificate_request, definition_write, escalation,
     get::object_response,
+    node_restriction,
     object_completion::{begin_create, canonicalize, clean_fields, finish_create},
     object_decoding::decode_resource,
     object_type::check_type,
@@ -137,6 +138,15 @@ pub(crate) async fn create_object(
     admit(context.plane, served, None, &object)?;
     let given_name = object["metadata"]["name"].as_str().unwrap_or_default();
     let given_key = context.key_of(given_name);
+    let written = node_restriction::Written {
+        operation: Operation::Create,
+        subresource: "",
+        namespace: &context.namespace,
+        name: given_name,
+        object: Some(&object),
+        old: None,
+    };
+    node_restriction::check(context.plane, served, writer.requester.as_ref(), written)?;
     let review =
         Review::of(context.plane, served, &given_key, Operation::Create, WriteScope::Main, writer.requester.as_ref());
     if let Some(review) = &review {

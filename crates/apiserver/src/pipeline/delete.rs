@@ -25,6 +25,7 @@ use super::{
     get::object_response,
     list::{list_document, read_page},
     list_options::{ListOptions, Selection},
+    node_restriction,
     object_decoding::named_type,
     object_write::{WriteScope, timestamp, write_error},
     presentation::{convert_to_stored, present_value},
@@ -53,6 +54,9 @@ pub(crate) struct DeleteOptions {
     pub(crate) orphan_dependents: Option<bool>,
     pub(crate) preconditions: Option<Preconditions>,
     dry_run: Option<Vec<String>>,
+    /// Whether the object is deleted with its collection, by no name.
+    #[serde(skip)]
+    of_collection: bool,
 }
 
 /// What must hold for a delete.
@@ -72,7 +76,7 @@ impl DeleteOptions {
 
     /// Who deletes, if admission has to be asked.
     fn requester(&self, context: &RequestContext<'_>) -> Result<Option<Requester>, ApiError> {
-        if context.plane.admission().current().is_none() {
+        if context.plane.admission().current().is_none() && context.user.node_name().is_none() {
             return Ok(None);
         }
         let mut requester = Requester::of(context)?;
@@ -208,7 +212,8 @@ pub(crate) async fn delete_collection(
     context: &mut RequestContext<'_>,
     body: Body,
 ) -> Result<Response<Body>, ApiError> {
-    let options = read_options(context, body).await?;
+    let mut options = read_options(context, body).await?;
+    options.of_collection = true;
     let requester = options.requester(context)?;
     let list_options = ListOptions::parse(&context.query, false)?;
     let selection = Selection::parse(&context.query, &context.served.resource)?;
@@ -262,6 +267,15 @@ pub(crate) async fn delete_object(
         check_preconditions(served, &object, options)?;
         let now = jiff::Timestamp::now();
         let decision = decide(served, &object, options, now);
+        let written = node_restriction::Written {
+            operation: Operation::Delete,
+            subresource: "",
+            namespace: &key.namespace,
+            name: if options.of_collection { "" } else { &key.name },
+            object: None,
+            old: Some(&object),
+        };
+        node_restriction::check(plane, served, requester, written)?;
         if let Some(review) = &review {
             review.delete(&object).await?;
         }
@@ -426,9 +440,10 @@ fn finalizers_for_collection(object: &Value, options: &DeleteOptions) -> Vec<Val
 
 /// Built-in kinds whose delete answers with the object and not with a `Status`.
 fn returns_deleted_object(served: &ServedResource) -> bool {
-    served.resource.group.is_empty()
-        && matches!(
-            served.resource.plural.as_str(),
+    matches!(
+        (served.resource.group.as_str(), served.resource.plural.as_str()),
+        (
+            "",
             "pods"
                 | "services"
                 | "serviceaccounts"
@@ -436,7 +451,11 @@ fn returns_deleted_object(served: &ServedResource) -> bool {
                 | "persistentvolumeclaims"
                 | "resourcequotas"
                 | "podtemplates"
+        ) | (
+            "storage.k8s.io",
+            "csidrivers" | "csinodes" | "storageclasses" | "volumeattachments" | "volumeattributesclasses"
         )
+    )
 }
 
 #[cfg(test)]

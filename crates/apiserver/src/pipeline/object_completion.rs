@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::{
     admission::Review,
-    builtin_admission, definition_write, ephemeral_containers,
+    builtin_admission, definition_write, ephemeral_containers, node_restriction,
     object_decoding::typed_kind,
     object_type::check_unchanged_type,
     object_validation::validate,
@@ -223,7 +223,7 @@ pub(crate) fn canonicalize(served: &ServedResource, object: &mut Value) {
 /// Completes a changed object, except for putting it before admission, validating and committing it.
 ///
 /// # Errors
-/// 409 for other identities.
+/// 409 for other identities, 403 for what a node may not change.
 async fn begin_update(
     plane: &Plane,
     served: &ServedResource,
@@ -247,6 +247,7 @@ async fn begin_update(
     }
     apply_defaults(served, &mut object, tracked);
     canonicalize(served, &mut object);
+    node_restriction::check_update(plane, served, writer.requester.as_ref(), scope, old, &object)?;
     // What the server puts back or adds is not what the writer changed.
     if !tracked {
         keep_notes(served, old, &mut object, scope);

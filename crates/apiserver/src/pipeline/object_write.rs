@@ -15,7 +15,7 @@ use super::{
     answer::Document,
     certificate_request,
     create::warn,
-    escalation,
+    escalation, node_restriction,
     object_completion::complete_update,
     other_versions::ServedVersions,
     policy_access,
@@ -60,14 +60,14 @@ pub(crate) struct Writer {
     pub(crate) manager: String,
     /// RFC 3339, seconds.
     pub(crate) now: String,
-    /// For admission; none in a plane that configures none, and for writes that are not put before it.
+    /// For admission; none in a plane that configures none unless it is a node, and for writes that are not put before it.
     pub(crate) requester: Option<Requester>,
 }
 
 impl Writer {
     pub(crate) fn of(context: &RequestContext<'_>) -> Result<Self, ApiError> {
-        let configured = context.plane.admission().current().is_some();
-        let requester = if configured { Some(Requester::of(context)?) } else { None };
+        let asked = context.plane.admission().current().is_some() || context.user.node_name().is_some();
+        let requester = if asked { Some(Requester::of(context)?) } else { None };
         Ok(Self { manager: context.field_manager()?, now: timestamp(context.now), requester })
     }
 
@@ -156,7 +156,11 @@ pub(crate) async fn update_object(
         // What is stored went through everything below already, but for what webhooks think of it now: most writes of
         // controllers end here.
         let is_current = is_current_storage(served, &stored.json);
-        if review.is_none() && is_current && apply::equal_except_managed_time(&old, merged.object()) {
+        if review.is_none()
+            && !node_restriction::concerns(writer.requester.as_ref())
+            && is_current
+            && apply::equal_except_managed_time(&old, merged.object())
+        {
             if scope == WriteScope::Main {
                 warn(context, &old, Some(&old));
             }

@@ -4,7 +4,7 @@ use axum::body::Body;
 use http::{Response, StatusCode};
 use kogge_machinery::{
     object_meta::{label_key_messages, label_value_messages},
-    selector::LabelSelector,
+    selector::{FieldRequirement, LabelSelector},
     status_error::{ApiError, FieldError},
 };
 use serde_json::{Map, Value, json};
@@ -128,6 +128,7 @@ fn access(context: &RequestContext<'_>, review: &Value) -> Result<Value, ApiErro
     let (of_resource, of_path) = (&spec["resourceAttributes"], &spec["nonResourceAttributes"]);
     let [verb, group, plural, subresource, namespace, name] =
         ["verb", "group", "resource", "subresource", "namespace", "name"].map(|field| text(of_resource, field));
+    let field_selector = field_requirements(&of_resource["fieldSelector"]);
     let (path_verb, path) = (text(of_path, "verb"), text(of_path, "path"));
     let attributes = if of_resource.is_object() {
         Attributes {
@@ -138,6 +139,7 @@ fn access(context: &RequestContext<'_>, review: &Value) -> Result<Value, ApiErro
             namespace: &namespace,
             name: &name,
             path: None,
+            field_selector: &field_selector,
         }
     } else {
         Attributes { verb: &path_verb, path: Some(&path), ..Attributes::default() }
@@ -157,6 +159,24 @@ fn access(context: &RequestContext<'_>, review: &Value) -> Result<Value, ApiErro
     Ok(status)
 }
 
+/// What is understood of a field selector.
+fn field_requirements(selector: &Value) -> Vec<FieldRequirement> {
+    let raw = selector["rawSelector"].as_str().unwrap_or_default();
+    let mut found = FieldRequirement::parse_all(raw).unwrap_or_default();
+    for requirement in selector["requirements"].as_array().into_iter().flatten() {
+        let equal = match requirement["operator"].as_str() {
+            Some("In") => true,
+            Some("NotIn") => false,
+            _ => continue,
+        };
+        let field = requirement["key"].as_str().unwrap_or_default().to_owned();
+        if let [value] = &*texts(&requirement["values"]) {
+            found.push(FieldRequirement { field, equal, value: value.clone() });
+        }
+    }
+    found
+}
+
 /// What is said of a selector that is not or only in part understood. What is left asks for more, and so is safe to decide.
 fn ignored_selector(selector: &Value, name: &str) -> Option<String> {
     let of_labels = name == "labelSelector";
@@ -172,7 +192,7 @@ fn ignored_selector(selector: &Value, name: &str) -> Option<String> {
     };
     let understood = requirements.iter().filter(is_understood).count();
     let raw_is_wrong = !raw.is_empty()
-        && if of_labels { LabelSelector::parse(raw).is_err() } else { raw.split(',').any(|term| !term.contains('=')) };
+        && if of_labels { LabelSelector::parse(raw).is_err() } else { FieldRequirement::parse_all(raw).is_err() };
     if understood == requirements.len() && !raw_is_wrong {
         return None;
     }
@@ -310,9 +330,14 @@ fn rules(context: &RequestContext<'_>, spec: &Value) -> Result<Value, ApiError> 
             );
         }
     }
-    let mut status = json!({"resourceRules": resources, "nonResourceRules": paths, "incomplete": false});
-    if let Some(error) = error {
-        status["evaluationError"] = error.into();
+    let is_node = context.user.node_name().is_some();
+    let mut status = json!({"resourceRules": resources, "nonResourceRules": paths, "incomplete": is_node});
+    let of_node = is_node.then(|| "node authorizer does not support user rule resolution".to_owned());
+    let errors: Vec<String> = of_node.into_iter().chain(error).collect();
+    match errors.as_slice() {
+        [] => {}
+        [error] => status["evaluationError"] = error.as_str().into(),
+        several => status["evaluationError"] = format!("[{}]", several.join(", ")).into(),
     }
     Ok(status)
 }

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use axum::body::Body;
 use http::{Response, StatusCode};
 use kogge_machinery::{
+    admission::Operation,
     apply::{self, FieldManager},
     resource::GroupResource,
     status_error::{ApiError, FieldError, quote},
@@ -15,11 +16,13 @@ use serde_json::{Value, json};
 use super::{
     RequestContext,
     answer::{Document, document_response},
+    node_restriction,
     object_decoding::{BodyType, read_body},
     object_write::{Writer, timestamp},
     other_versions::ServedVersions,
 };
 use crate::{
+    admission::Requester,
     builtin,
     store::ObjectKey,
     token::{self, Claims, KubernetesClaims, ObjectClaim},
@@ -51,6 +54,7 @@ pub(crate) async fn create(context: &mut RequestContext<'_>, body: Body) -> Resu
             return Err(ApiError::invalid(GROUP, KIND, &context.name, &[error]));
         }
     }
+    admit(context, &request)?;
     let account = read(context, "serviceaccounts", &context.namespace, &context.name)?;
     let account_uid = text(&account, &["metadata", "uid"]).to_owned();
     let named_uid = text(&request, &["metadata", "uid"]);
@@ -114,6 +118,22 @@ pub(crate) async fn create(context: &mut RequestContext<'_>, body: Body) -> Resu
         typed.canonicalize_stored(&mut request);
     }
     document_response(&context.answer, StatusCode::CREATED, Document::Value(request))
+}
+
+/// A node has tokens of the pods on it only.
+fn admit(context: &RequestContext<'_>, request: &Value) -> Result<(), ApiError> {
+    if context.user.node_name().is_none() {
+        return Ok(());
+    }
+    let written = node_restriction::Written {
+        operation: Operation::Create,
+        subresource: "token",
+        namespace: &context.namespace,
+        name: &context.name,
+        object: Some(request),
+        old: None,
+    };
+    node_restriction::check(context.plane, &context.served, Some(&Requester::of(context)?), written)
 }
 
 /// Records who asked, as for any object that is written.

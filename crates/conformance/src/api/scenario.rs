@@ -26,6 +26,7 @@ const AREAS: &[(&str, &str)] = &[
     ("access", include_str!("../../scenarios/access.yaml")),
     ("admission", include_str!("../../scenarios/admission.yaml")),
     ("policies", include_str!("../../scenarios/policies.yaml")),
+    ("nodes", include_str!("../../scenarios/nodes.yaml")),
 ];
 
 /// Steps that scenarios of all areas start with, as embedded.

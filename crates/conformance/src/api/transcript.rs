@@ -38,6 +38,7 @@ const REFERENCE: &[(&str, &str)] = &[
     ("access", include_str!("../../transcripts/access.json")),
     ("admission", include_str!("../../transcripts/admission.json")),
     ("policies", include_str!("../../transcripts/policies.json")),
+    ("nodes", include_str!("../../transcripts/nodes.json")),
 ];
 
 /// The version of the kube-apiserver whose answers are the reference.

@@ -14,6 +14,7 @@ use super::{Bindings, expression_tree::for_each_child_mut};
 use crate::{
     object_meta::{dns_1123_label_messages, subdomain_messages},
     rbac::{Attributes, Decision, Requester},
+    selector::FieldRequirement,
 };
 
 /// Decides who may do what.
@@ -61,6 +62,7 @@ struct ResourceCheck {
     subresource: String,
     namespace: String,
     name: String,
+    field_selector: Vec<FieldRequirement>,
 }
 
 /// One step of a question.
@@ -102,6 +104,7 @@ impl Bindings {
             subresource: request.subresource.to_owned(),
             namespace: request.namespace.to_owned(),
             name: request.name.to_owned(),
+            field_selector: request.field_selector.to_vec(),
         };
         self.values.push((VARIABLE.to_owned(), value(Step::Authorizer(subject))));
         self.values.push((REQUEST_RESOURCE.to_owned(), value(Step::Resource(resource))));
@@ -169,13 +172,17 @@ pub(crate) fn add_functions(context: &mut Context<'static>) {
             subresource: String::new(),
             namespace: String::new(),
             name: String::new(),
+            field_selector: Vec::new(),
         })))
     });
     refine(context, "subresource", |check, text| check.subresource = text);
     refine(context, "namespace", |check, text| check.namespace = text);
     refine(context, "name", |check, text| check.name = text);
-    // Access rules know no selectors, so that these change no decision.
-    refine(context, "fieldSelector", |_, _| ());
+    // One that is none is passed over: what is asked for then is more.
+    refine(context, "fieldSelector", |check, text| {
+        check.field_selector = FieldRequirement::parse_all(&text).unwrap_or_default();
+    });
+    // Nothing here decides by labels.
     refine(context, "labelSelector", |_, _| ());
     context.add_function("check", |This(this): This<CelValue>, verb: CelValue| -> Outcome {
         let verb = text(&verb)?;
@@ -184,8 +191,10 @@ pub(crate) fn add_functions(context: &mut Context<'static>) {
                 Ok(decide(subject, &Attributes { verb, path: Some(path), ..Attributes::default() }))
             }
             Some(Step::Resource(check)) => {
-                let ResourceCheck { subject, group, resource, subresource, namespace, name } = check;
-                Ok(decide(subject, &Attributes { verb, group, resource, subresource, namespace, name, path: None }))
+                let ResourceCheck { subject, group, resource, subresource, namespace, name, field_selector } = check;
+                let asked =
+                    Attributes { verb, group, resource, subresource, namespace, name, path: None, field_selector };
+                Ok(decide(subject, &asked))
             }
             _ => Err(ExecutionError::NoSuchOverload),
         }

@@ -100,7 +100,7 @@ fn decisions_name_the_binding_that_allows_or_what_is_missing() {
         let (resource, subresource) = what.split_once('/').unwrap_or((what, ""));
         let (resource, group) = resource.split_once('.').unwrap_or((resource, ""));
         let path = what.starts_with('/').then_some(what);
-        let attributes = Attributes { verb, group, resource, subresource, namespace, name, path };
+        let attributes = Attributes { verb, group, resource, subresource, namespace, name, path, field_selector: &[] };
         let decision = policy.authorize(&Requester { name: user, groups: &groups }, &attributes);
         let verdict = if decision.allowed { "yes" } else { "no " };
         format!("{verdict} {user} {member_of:?} {verb} {what} {namespace:?} {name:?} {}", decision.reason)
@@ -318,7 +318,7 @@ proptest! {
         let member_of = groups(&member_of);
         let (resource, subresource) = what.split_once('/').unwrap_or((what, ""));
         let path = what.starts_with('/').then_some(what);
-        let asked = Attributes { verb, group, resource, subresource, namespace, name, path };
+        let asked = Attributes { verb, group, resource, subresource, namespace, name, path, field_selector: &[] };
         let decision = policy.authorize(&Requester { name: user, groups: &member_of }, &asked);
         prop_assert_eq!(decision.allowed, allowed_by_the_book(&objects, user, &member_of, &asked));
     }
@@ -335,7 +335,7 @@ proptest! {
             let (resource, subresource) = resource.split_once('/').unwrap_or((resource, ""));
             for (verb, path) in [("get", None), ("list", None), ("get", Some("/a/b")), ("get", Some("/a"))] {
                 for (group, name) in [("", "x"), ("apps", "y"), ("", "")] {
-                    let asked = Attributes { verb, group, resource, subresource, namespace: "", name, path };
+                    let asked = Attributes { verb, group, resource, subresource, namespace: "", name, path, field_selector: &[] };
                     let allows = |rules: &[PolicyRule]| rules.iter().any(|rule| rule.allows(&asked));
                     prop_assert!(!allows(&wanted) || allows(&owned), "{asked:?}");
                 }

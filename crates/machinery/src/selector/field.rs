@@ -8,17 +8,38 @@ use crate::resource::ResourceType;
 use crate::status_error::{ApiError, quote};
 
 /// One `field=value` or `field!=value`.
-#[derive(Clone, Debug, PartialEq)]
-struct Term {
-    field: String,
-    equal: bool,
-    value: String,
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FieldRequirement {
+    /// Path of the field, such as `spec.nodeName`.
+    pub field: String,
+    /// Whether it must have the value; else it must not.
+    pub equal: bool,
+    /// The value, without escapes.
+    pub value: String,
+}
+
+impl FieldRequirement {
+    /// What a selector requires, in the order of its sorted terms, of whatever kind it is meant for.
+    ///
+    /// # Errors
+    /// What is wrong with the syntax.
+    pub fn parse_all(text: &str) -> Result<Vec<Self>, String> {
+        let mut parts = split_terms(text);
+        parts.sort_unstable();
+        let parts = parts.into_iter().filter(|part| !part.is_empty());
+        let parsed = parts.map(|part| {
+            let (field, equal, escaped) =
+                split_term(part).ok_or_else(|| format!("invalid selector: '{text}'; can't understand '{part}'"))?;
+            Ok(Self { field: field.to_owned(), equal, value: unescape(escaped)? })
+        });
+        parsed.collect()
+    }
 }
 
 /// A parsed field selector; the empty one matches everything.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct FieldSelector {
-    terms: Vec<Term>,
+    terms: Vec<FieldRequirement>,
 }
 
 impl FieldSelector {
@@ -28,14 +49,8 @@ impl FieldSelector {
     /// # Errors
     /// 400: `field label not supported: X`, or a syntax error.
     pub fn parse(text: &str, resource: &ResourceType) -> Result<Self, ApiError> {
-        let mut parts = split_terms(text);
-        parts.sort_unstable();
-        let mut terms = Vec::new();
-        for part in parts.into_iter().filter(|part| !part.is_empty()) {
-            let (field, equal, escaped) = split_term(part).ok_or_else(|| {
-                ApiError::bad_request(format!("invalid selector: '{text}'; can't understand '{part}'"))
-            })?;
-            let value = unescape(escaped).map_err(ApiError::bad_request)?;
+        let terms = FieldRequirement::parse_all(text).map_err(ApiError::bad_request)?;
+        for FieldRequirement { field, .. } in &terms {
             if !is_supported(field, resource) {
                 return Err(ApiError::bad_request(if resource.custom || !resource.selectable_fields.is_empty() {
                     format!("field label not supported: {field}")
@@ -46,7 +61,6 @@ impl FieldSelector {
                     )
                 }));
             }
-            terms.push(Term { field: field.to_owned(), equal, value });
         }
         Ok(Self { terms })
     }

@@ -87,12 +87,12 @@ impl RealApiServer {
                 .arg(file("service-account-signing-key-file", "service-account.key"))
                 .args([
                     "--service-account-issuer=https://kubernetes.default.svc.cluster.local",
-                    "--authorization-mode=RBAC",
+                    "--authorization-mode=Node,RBAC",
                 ])
                 // There are no nodes that could use what this plugin adds to pods.
                 .args(["--service-cluster-ip-range=10.0.0.0/24", "--disable-admission-plugins=ServiceAccount"])
-                // As every installation has it.
-                .arg("--allow-privileged")
+                // As every installation has them.
+                .args(["--enable-admission-plugins=NodeRestriction", "--allow-privileged"])
                 .arg("--profiling=false"),
             path("kube-apiserver.log"),
         );
