@@ -254,7 +254,7 @@ mod tests {
                 "extendedResourceClaimStatus": {"resourceClaimName": "r3"},
             },
         });
-        let named = [
+        let of_kinds = [
             (RelatedKind::Secret, &["s1", "s2", "s3", "s4", "s5", "s6", "s7", "s8"][..]),
             (RelatedKind::ConfigMap, &["c1", "c2", "c3", "c4"]),
             (RelatedKind::ResourceClaim, &["r1", "r2", "r3"]),
@@ -262,14 +262,14 @@ mod tests {
             (RelatedKind::ServiceAccount, &["account"]),
         ];
         let all = |pod: &Value, kind| {
-            let names = named.iter().flat_map(|(_, names)| *names).copied().chain(["", "t", "x"]);
+            let names = of_kinds.iter().flat_map(|(_, names)| *names).copied().chain(["", "t", "x"]);
             names.filter(|name| pod_refers_to(pod, kind, name)).collect::<Vec<_>>()
         };
-        for (kind, names) in named {
+        for (kind, names) in of_kinds {
             assert_eq!(all(&pod, kind), names, "{kind:?}");
         }
         pod["metadata"]["annotations"][MIRROR_POD_ANNOTATION] = "".into();
-        assert!(named.iter().all(|(kind, _)| all(&pod, *kind).is_empty()));
+        assert!(of_kinds.iter().all(|(kind, _)| all(&pod, *kind).is_empty()));
     }
 
     #[test]

@@ -43,7 +43,7 @@ fn a_node_writes_its_own_and_is_told_why_not_more() {
         |status: Value| Some(json!({"metadata": {"uid": "1"}, "spec": {"accessModes": ["x"]}, "status": status}));
     let pod = |node: &str| Some(json!({"metadata": {"name": "own"}, "spec": {"nodeName": node}}));
     let node = |labels: Value| Some(json!({"metadata": {"labels": labels}, "spec": {"taints": []}}));
-    let cases: Vec<(Operation, &str, &str, Option<Value>, Option<Value>)> = vec![
+    let cases = [
         (Create, "/pods", "own", volume(json!({"emptyDir": {}})), None),
         (Create, "/pods", "own", volume(json!({"ephemeral": {}})), None),
         (Create, "/pods", "own", volume(json!({"azureFile": {}})), None),
