@@ -14,7 +14,7 @@ use super::{
     admission::Review,
     builtin_admission, definition_write, ephemeral_containers, node_restriction,
     object_decoding::typed_kind,
-    object_type::check_unchanged_type,
+    object_type::{check_unchanged_type, unreadable},
     object_validation::validate,
     object_write::{Merged, WriteScope, Writer},
     other_versions::ServedVersions,
@@ -67,20 +67,16 @@ pub(crate) fn clean_fields(
     if !served.resource.custom {
         return Ok(());
     }
-    let refused = |why: &str| {
-        let (kind, version) = (&served.resource.kind, quote(&served.resource.version));
-        ApiError::bad_request(format!("{kind} in version {version} cannot be handled as a {kind}: {why}"))
-    };
     findings.extend(unknown_fields(served, object));
-    typed_object::canonicalize_metadata(&mut object["metadata"]).map_err(|why| refused(&why))?;
+    typed_object::canonicalize_metadata(&mut object["metadata"]).map_err(|why| unreadable(served, object, &why))?;
     if let Some(error) = schema_of(served, object).and_then(|schema| schema.embedded_type_error(object)) {
-        return Err(refused(&error.to_string()));
+        return Err(unreadable(served, object, &error.to_string()));
     }
     if validation == FieldValidation::Ignore {
         findings.clear();
     }
     if validation == FieldValidation::Strict && !findings.is_empty() {
-        return Err(refused(&format!("strict decoding error: {}", findings.join(", "))));
+        return Err(unreadable(served, object, &format!("strict decoding error: {}", findings.join(", "))));
     }
     Ok(())
 }

@@ -3,7 +3,7 @@
 use kogge_machinery::{
     resource::ResourceType,
     status_error::{ApiError, FieldError, quote},
-    typed_object::TypedKind,
+    typed_object::{self, TypedKind},
 };
 use serde_json::Value;
 
@@ -84,13 +84,12 @@ pub(crate) fn check_type(served: &ServedResource, object: &Value) -> Result<(), 
     if !resource.custom
         && let Some(why) = conversion_problem(resource, object)
     {
-        let version = quote(api_version.rsplit('/').next().unwrap_or_default());
-        let wanted = &resource.kind;
-        return Err(ApiError::bad_request(format!(
-            "{kind} in version {version} cannot be handled as a {wanted}: {why}"
-        )));
+        return Err(unreadable(served, object, &why));
     }
     if api_version != expected {
+        // Metadata is read first.
+        typed_object::canonicalize_metadata(&mut object["metadata"].clone())
+            .map_err(|why| unreadable(served, object, &why))?;
         return Err(ApiError::bad_request(format!(
             "the API version in the data ({api_version}) does not match the expected API version ({expected})"
         )));
@@ -102,6 +101,14 @@ pub(crate) fn check_type(served: &ServedResource, object: &Value) -> Result<(), 
         )));
     }
     Ok(())
+}
+
+/// What the real server says of an object that it cannot read as one of its resource's kind.
+pub(super) fn unreadable(served: &ServedResource, object: &Value, why: &str) -> ApiError {
+    let text = |field: &str| object[field].as_str().unwrap_or_default();
+    let version = quote(text("apiVersion").rsplit('/').next().unwrap_or_default());
+    let (kind, wanted) = (text("kind"), &served.resource.kind);
+    ApiError::bad_request(format!("{kind} in version {version} cannot be handled as a {wanted}: {why}"))
 }
 
 /// The object of a request to one object has to say its name.

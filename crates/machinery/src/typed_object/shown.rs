@@ -66,6 +66,14 @@ const POD_SECURITY_CONTEXT: &[&str] = &[
 ];
 /// Fields of the spec that belong to the internal security context, where they come first.
 const OF_SECURITY_CONTEXT: &[&str] = &["hostNetwork", "hostPID", "hostIPC", "shareProcessNamespace", "hostUsers"];
+/// Types and their fields that are pointers only in the published form, and have no default where it shows.
+const NO_POINTERS: &[(&str, &str)] = &[
+    ("apps.v1.RollingUpdateDaemonSet", "maxSurge"),
+    ("apps.v1.RollingUpdateDaemonSet", "maxUnavailable"),
+    ("apps.v1.RollingUpdateDeployment", "maxSurge"),
+    ("apps.v1.RollingUpdateDeployment", "maxUnavailable"),
+    ("apps.v1.RollingUpdateStatefulSetStrategy", "partition"),
+];
 /// Beginnings of JSON names that Go writes in capitals.
 const INITIALISMS: &[(&str, &str)] = &[
     ("api", "API"),
@@ -221,10 +229,9 @@ fn structured(id: StructId, value: &Value, into: &mut String) {
         let member = value.get(field.name).unwrap_or(&NOTHING);
         let mut text = String::new();
         match (field.name, table().shape(field.value)) {
-            ("partition", Shape::Pointer(number)) if name == "apps.v1.RollingUpdateStatefulSetStrategy" => {
-                // No pointer in the internal type.
-                text.push_str("\"Partition\":");
-                write(number, member, &mut text);
+            (_, Shape::Pointer(inner)) if NO_POINTERS.contains(&(name, field.name)) => {
+                text = format!("\"{}\":", go_name(field.name));
+                write(inner, member, &mut text);
             }
             // The metadata of templates is merged into them.
             ("metadata", Shape::Struct(_)) => {

@@ -182,7 +182,7 @@ fn write_certificates(directory: &Path, url: &str) -> Result<(), Box<dyn std::er
     write("serving.crt", &certificate)?;
     write("serving.key", &key)?;
     for (file, name, organization) in
-        [("admin", "admin", Some("system:masters")), ("controllers", "system:kube-controller-manager", None)]
+        [("admin", "system:admin", Some("system:masters")), ("controllers", "system:kube-controller-manager", None)]
     {
         let (certificate, key) = leaf(name, organization, ExtendedKeyUsagePurpose::ClientAuth, &[])?;
         write(&format!("{file}.crt"), &certificate)?;
