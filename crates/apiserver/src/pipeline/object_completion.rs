@@ -190,6 +190,15 @@ pub(crate) fn finish_create(
         }
         builtin_admission::admit(plane, resource, None, &mut object)?;
         strategy::prepare_create(plane, resource, &mut object, now)?;
+        let template_labels = "spec.template.metadata.labels";
+        if (resource.group.as_str(), resource.plural.as_str()) == ("batch", "jobs")
+            && object["metadata"]["labels"].is_null()
+            && empty.restored(template_labels, &Value::Null).is_some()
+        {
+            // An empty map of labels is the job's own as well as its template's, and has what is generated in both.
+            let labels = object["spec"]["template"]["metadata"]["labels"].clone();
+            object["metadata"]["labels"] = labels;
+        }
     }
     canonicalize_stored(served, &mut object);
     validate(served, (&object, empty), None, WriteScope::Main)?;

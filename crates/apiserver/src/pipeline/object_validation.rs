@@ -44,6 +44,7 @@ pub(super) fn validate(
         let asked_later = |error: &FieldError| match resource.group.as_str() {
             certificate_signing::GROUP => error.field == "metadata.name" && error.kind != FieldErrorKind::Required,
             "policy" => error.field.starts_with("metadata"),
+            "" => resource.kind == "Event" && error.field.starts_with("metadata"),
             _ => false,
         };
         if old.is_none() && !errors.iter().all(asked_later) {

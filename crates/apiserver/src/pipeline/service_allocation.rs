@@ -2,7 +2,7 @@
 //! (Kubernetes' `pkg/registry/core/service/storage/alloc.go`).
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     ops::Range,
 };
@@ -182,7 +182,7 @@ pub(crate) fn allocate(plane: &Plane, old: Option<&Value>, service: &mut Value) 
     if wants_address || asked.is_some() || concerns_ports || wants_health_port {
         let taken = Allocated::read(plane)?;
         let network = plane.service_network();
-        let mut errors = Vec::new();
+        let refused = |error: FieldError| Err(ApiError::invalid("", "Service", &name, &[error]));
         if let Some(address) = asked {
             let problem = if !network.contains(address) {
                 Some("the provided network does not match the current range")
@@ -195,7 +195,7 @@ pub(crate) fn allocate(plane: &Plane, old: Option<&Value>, service: &mut Value) 
                 let addresses = spec.get("clusterIPs").filter(|it| !is_empty(it)).cloned();
                 let addresses = addresses.unwrap_or_else(|| json!([address.to_string()]));
                 let detail = format!("failed to allocate IP {address}: {problem}");
-                errors.push(FieldError::invalid("spec.clusterIPs", &addresses, &detail));
+                return refused(FieldError::invalid("spec.clusterIPs", &addresses, &detail));
             }
         } else if wants_address {
             let free = network.ranges().into_iter().find_map(|range| free(range, &seed, &taken.addresses));
@@ -204,7 +204,10 @@ pub(crate) fn allocate(plane: &Plane, old: Option<&Value>, service: &mut Value) 
         }
         if on_nodes {
             let ports = spec.get_mut("ports").and_then(Value::as_array_mut);
-            errors.extend(allocate_ports(ports, &seed, &old_ports, taken.ports.clone())?);
+            let own = (old.is_none(), &old_ports);
+            if let Some(error) = allocate_ports(ports, &seed, own, taken.ports.clone())? {
+                return refused(error);
+            }
         }
         if wants_health_port {
             let own = spec.get("ports").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
@@ -212,9 +215,6 @@ pub(crate) fn allocate(plane: &Plane, old: Option<&Value>, service: &mut Value) 
             let free = free(NODE_PORTS, &seed, &all)
                 .ok_or_else(|| ApiError::internal("failed to allocate a healthCheckNodePort: range is full"))?;
             spec.insert("healthCheckNodePort".to_owned(), u32::try_from(free).unwrap_or_default().into());
-        }
-        if !errors.is_empty() {
-            return Err(ApiError::invalid("", "Service", &name, &errors));
         }
     }
     if let Some(address) = spec.get("clusterIP").filter(|address| address.is_string()).cloned() {
@@ -237,35 +237,61 @@ pub(crate) fn allocate(plane: &Plane, old: Option<&Value>, service: &mut Value) 
     Ok(())
 }
 
+/// Ports of a new Service with the same number, such as those of DNS for both protocols, share one on nodes.
 fn allocate_ports(
     ports: Option<&mut Vec<Value>>,
     seed: &str,
-    own: &HashSet<u128>,
+    (is_new, own): (bool, &HashSet<u128>),
     mut taken: HashSet<u128>,
-) -> Result<Vec<FieldError>, ApiError> {
-    let mut errors = Vec::new();
-    for (index, port) in ports.into_iter().flatten().enumerate() {
-        if let Some(asked) = node_port(port) {
-            let problem = if own.contains(&asked) {
-                None
-            } else if !NODE_PORTS.contains(&asked) {
-                Some("provided port is not in the valid range. The range of valid ports is 30000-32767")
-            } else if taken.contains(&asked) {
-                Some("provided port is already allocated")
-            } else {
-                None
-            };
-            if let Some(problem) = problem {
-                errors.push(FieldError::invalid(format!("spec.ports[{index}].nodePort"), &port["nodePort"], problem));
+) -> Result<Option<FieldError>, ApiError> {
+    let Some(ports) = ports else { return Ok(None) };
+    let mut shared: HashMap<u64, u128> = HashMap::new();
+    for index in 0..ports.len() {
+        let number = ports[index]["port"].as_u64().unwrap_or_default();
+        let of_number = shared.get(&number).copied().filter(|_| is_new);
+        let given = node_port(&ports[index]);
+        let asked_later = || {
+            let same = |port: &&Value| port["port"].as_u64().unwrap_or_default() == number;
+            ports[index..].iter().filter(same).find_map(node_port).filter(|_| is_new)
+        };
+        let chosen = match (given, of_number) {
+            (None, Some(known)) => known,
+            (Some(asked), Some(known)) if asked == known => known,
+            _ => {
+                let asked = given.or_else(asked_later);
+                if let Some((asked, problem)) = asked.and_then(|asked| Some((asked, refusal(asked, own, &taken)?))) {
+                    let shown = u32::try_from(asked).unwrap_or_default().into();
+                    let field = format!("spec.ports[{index}].nodePort");
+                    // The real server tells the first only.
+                    return Ok(Some(FieldError::invalid(field, &shown, problem)));
+                }
+                let found = asked.or_else(|| free(NODE_PORTS, seed, &taken));
+                let found = found.ok_or_else(|| ApiError::internal("failed to allocate a nodePort: range is full"))?;
+                if is_new || asked.is_none() {
+                    taken.insert(found);
+                }
+                found
             }
-        } else if let Some(port) = port.as_object_mut() {
-            let free = free(NODE_PORTS, seed, &taken)
-                .ok_or_else(|| ApiError::internal("failed to allocate a nodePort: range is full"))?;
-            taken.insert(free);
-            port.insert("nodePort".to_owned(), u32::try_from(free).unwrap_or_default().into());
+        };
+        shared.entry(number).or_insert(chosen);
+        if let Some(port) = ports[index].as_object_mut().filter(|_| given.is_none()) {
+            port.insert("nodePort".to_owned(), u32::try_from(chosen).unwrap_or_default().into());
         }
     }
-    Ok(errors)
+    Ok(None)
+}
+
+/// Why a port on nodes that is asked for cannot be given.
+fn refusal(asked: u128, own: &HashSet<u128>, taken: &HashSet<u128>) -> Option<&'static str> {
+    if own.contains(&asked) {
+        None
+    } else if !NODE_PORTS.contains(&asked) {
+        Some("provided port is not in the valid range. The range of valid ports is 30000-32767")
+    } else if taken.contains(&asked) {
+        Some("provided port is already allocated")
+    } else {
+        None
+    }
 }
 
 /// Ports of the same name and port keep the node port they have.
@@ -360,6 +386,27 @@ mod tests {
         assert_eq!(ServiceNetwork::parse("10.96.0.0/12"), Some(ServiceNetwork::DEFAULT));
         assert_eq!(ServiceNetwork::parse("10.96.0.0/33"), None);
         assert_eq!(ServiceNetwork::parse("nonsense"), None);
+    }
+
+    #[test]
+    fn ports_of_a_new_service_with_one_number_share_one_on_nodes() {
+        let given = |ports: Value, is_new: bool| {
+            let mut ports = ports.as_array().cloned().unwrap_or_default();
+            let refused =
+                allocate_ports(Some(&mut ports), "seed", (is_new, &HashSet::new()), HashSet::from([30_000])).unwrap();
+            let numbers: Vec<u128> = ports.iter().filter_map(node_port).collect();
+            (numbers, refused.map(|error| error.to_string()))
+        };
+        let (dns, refused) = given(json!([{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}]), true);
+        assert_eq!((dns[0] == dns[1], refused), (true, None));
+        let (changed, _) = given(json!([{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}]), false);
+        assert_ne!(changed[0], changed[1]);
+        let named = json!([{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP", "nodePort": 30_053}]);
+        assert_eq!(given(named, true), (vec![30_053, 30_053], None));
+        let twice = json!([{"port": 1, "nodePort": 30_053}, {"port": 2, "nodePort": 30_053}]);
+        insta::assert_snapshot!(given(twice, true).1.unwrap(), @"spec.ports[1].nodePort: Invalid value: 30053: provided port is already allocated");
+        let taken = json!([{"port": 1, "nodePort": 30_000}, {"port": 2, "nodePort": 1}]);
+        insta::assert_snapshot!(given(taken, true).1.unwrap(), @"spec.ports[0].nodePort: Invalid value: 30000: provided port is already allocated");
     }
 
     #[test]
