@@ -282,12 +282,12 @@ impl Plane {
         if !about_access.is_empty() {
             self.state.access_rules.notice(self.store(), &about_access);
         }
-        for (index, (write, written)) in writes.iter().zip(&written).enumerate() {
+        for (write, written) in writes.iter().zip(&written) {
             let object = match &write.change {
-                // What a later write of the transaction replaces is nothing to take notice of.
-                _ if writes[index + 1..].iter().any(|later| later.key == write.key) => continue,
+                // The next write has replaced it.
+                Change::PutBefore(_) => continue,
                 Change::Put(object) => Some(object),
-                Change::PutBefore(_) | Change::Delete(_) => None,
+                Change::Delete(_) => None,
             };
             match &*write.key.resource.group {
                 // Boxed, as it ends in another write.

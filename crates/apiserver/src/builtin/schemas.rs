@@ -125,8 +125,7 @@ fn reached_from(all: &Map<String, Value>, wanted: impl Fn(&str) -> bool) -> BTre
 ///
 /// The server decodes built-in kinds into Go values, where an absent number or boolean is its zero value, and checks the
 /// rest by hand; only what is both `required` and checked there stays required, which nothing in a status is (`lenient`).
-/// A lone `allOf` reference is how OpenAPI gives a reference
-/// a description.
+/// A lone `allOf` reference is how OpenAPI gives a reference a description.
 fn normalise(schema: &mut Value, lenient: bool) {
     let Value::Object(members) = schema else { return };
     members.remove("description");

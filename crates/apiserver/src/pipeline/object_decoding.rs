@@ -59,10 +59,7 @@ pub(crate) fn decode_object(
         })?,
         _ => body::decode(bytes, encoding).map_err(|error| unrecognized(&error.to_string()))?,
     };
-    let named = named_type(&decoded.value).map_err(|why| unrecognized(&why))?;
-    if named.0.matches('/').count() > 1 {
-        return Err(unrecognized(&format!("unexpected GroupVersion string: {}", named.0)));
-    }
+    let named = readable_type(&decoded.value).map_err(|why| unrecognized(&why))?;
     if wanted.custom && named.1.is_empty() {
         return Err(unrecognized(&format!("Object 'Kind' is missing in '{}'", String::from_utf8_lossy(bytes))));
     }
@@ -210,6 +207,15 @@ pub(super) fn named_type(value: &Value) -> Result<(String, String), String> {
         )),
     };
     Ok((text("apiVersion")?, text("kind")?))
+}
+
+/// As [`named_type`], of an object whose version has the form of one.
+pub(super) fn readable_type(value: &Value) -> Result<(String, String), String> {
+    let named = named_type(value)?;
+    if named.0.matches('/').count() > 1 {
+        return Err(format!("unexpected GroupVersion string: {}", named.0));
+    }
+    Ok(named)
 }
 
 /// The beginning of a body for an error: text where it looks like JSON, else hexadecimal.

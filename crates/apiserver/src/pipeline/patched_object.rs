@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::{
     object_completion::{schema_of, unknown_fields},
-    object_decoding::{BodyType, NULL_VERSION, has_null_version, named_type, typed_kind},
+    object_decoding::{BodyType, NULL_VERSION, has_null_version, readable_type, typed_kind},
     object_type::{conversion_problem, set_type},
     query::FieldValidation,
 };
@@ -171,7 +171,7 @@ impl Patch<'_> {
             patched["apiVersion"] = api_version.into();
             patched["kind"] = kind.into();
         }
-        if let Some(why) = unreadable_type(&patched) {
+        if let Err(why) = readable_type(&patched) {
             return Err(invalid_patch(&self.judge(typed, &patched).0, &why));
         }
         set_type(&mut patched, api_version, kind);
@@ -222,15 +222,6 @@ impl Patch<'_> {
     }
 }
 
-/// Why no type can be read from an object.
-fn unreadable_type(object: &Value) -> Option<String> {
-    match named_type(object) {
-        Err(why) => Some(why),
-        Ok((named, _)) if named.matches('/').count() > 1 => Some(format!("unexpected GroupVersion string: {named}")),
-        Ok(_) => None,
-    }
-}
-
 fn decode_custom(
     served: &ServedResource,
     mut patched: Value,
@@ -238,7 +229,7 @@ fn decode_custom(
     validation: FieldValidation,
     patch_again: impl Fn() -> Result<Value, ApiError>,
 ) -> Result<(Value, Vec<String>), ApiError> {
-    if let Some(why) = unreadable_type(&patched) {
+    if let Err(why) = readable_type(&patched) {
         return Err(invalid_patch(&go_json(&patched), &why));
     }
     if patched["kind"].as_str().is_none_or(str::is_empty) {
