@@ -105,7 +105,7 @@ impl PlaneState {
             .map_err(|error| PlaneError::Read(error.to_string()))?;
         for item in page.items {
             let definition = serde_json::from_slice(&item.json).map_err(|error| PlaneError::Read(error.to_string()))?;
-            state.registry.define(&definition, item.revision);
+            state.registry.define(&definition, &item);
         }
         for resource in Configurations::resources() {
             let page = state
@@ -316,7 +316,7 @@ impl Plane {
             }
             return;
         };
-        self.registry().define(definition, written.revision);
+        self.registry().define(definition, written);
         if definition.pointer("/metadata/deletionTimestamp").is_some() {
             self.server.clean_up_definition(self, &written.key.name);
         } else {

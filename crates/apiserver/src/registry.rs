@@ -10,14 +10,14 @@ use std::{
 
 use arc_swap::ArcSwap;
 use kogge_machinery::{
-    custom_resource_definition,
+    custom_resource_definition::{self, CompressedDefinition},
     resource::{GroupResource, ResourceType, SharedResourceType},
     schema::LazySchema,
     status_error::ApiError,
 };
 use serde_json::Value;
 
-use crate::{builtin, conversion::Converter, webhook_client::WebhookClients};
+use crate::{builtin, conversion::Converter, store::StoredObject, webhook_client::WebhookClients};
 
 /// A resource type and how its objects are stored.
 #[derive(Debug)]
@@ -232,8 +232,9 @@ impl Registry {
         })
     }
 
-    /// Takes over the state of a definition at a revision; earlier states than the known one are ignored.
-    pub(crate) fn define(&self, definition: &Value, revision: u64) {
+    /// Takes over the state of a definition that is stored as this; earlier states than the known one are ignored.
+    pub(crate) fn define(&self, definition: &Value, stored: &StoredObject) {
+        let revision = stored.revision;
         let Some(name) = definition.pointer("/metadata/name").and_then(Value::as_str) else { return };
         let mut removed = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
         let custom = self.custom.load_full();
@@ -262,7 +263,11 @@ impl Registry {
             Some(known) if known.conversion == conversion => known.converter.clone(),
             _ => Converter::of(&conversion, &self.clients),
         };
-        let resources = custom_resource_definition::resource_types(definition);
+        let text = match &stored.compressed {
+            Some(block) => CompressedDefinition::from_block(block.clone()),
+            None => CompressedDefinition::of(&stored.json),
+        };
+        let resources = custom_resource_definition::resource_types(definition, &text);
         let single_version = resources.len() == 1
             && definition.pointer("/status/storedVersions").and_then(Value::as_array).is_some_and(|versions| {
                 versions.iter().all(|version| version.as_str() == Some(resources[0].version.as_str()))
@@ -270,7 +275,7 @@ impl Registry {
         let stored = resources.iter().find(|resource| resource.version == resource.storage_version);
         let storage_schema = match stored {
             Some(stored) => stored.schema.clone(),
-            None => custom_resource_definition::storage_schema(definition),
+            None => custom_resource_definition::storage_schema(definition, &text),
         };
         let types = resources
             .into_iter()

@@ -15,6 +15,7 @@ use crate::{
     status_error::{FieldError, quote},
 };
 
+mod compressed;
 mod internal_form;
 mod names;
 mod open_api_schema;
@@ -26,6 +27,7 @@ mod stored_versions;
 #[cfg(test)]
 mod tests;
 
+pub use compressed::CompressedDefinition;
 pub use stored_versions::stored_versions_errors;
 
 /// The finalizer that removes the objects of a definition before the definition itself.
@@ -167,14 +169,15 @@ pub fn is_established(definition: &Value) -> bool {
 
 /// One resource type for each served version of an established definition.
 ///
-/// Names are the accepted ones. Schemas are compiled at first use and shared by all clones.
-pub fn resource_types(definition: &Value) -> Vec<ResourceType> {
+/// Names are the accepted ones. Schemas are compiled at first use, from `text`, which has to be of the same definition, and
+/// shared by all clones.
+pub fn resource_types(definition: &Value, text: &CompressedDefinition) -> Vec<ResourceType> {
     let Some(spec) = definition.get("spec") else { return Vec::new() };
     let Some(storage_version) = storage_version(spec) else { return Vec::new() };
     versions(spec)
         .iter()
         .filter(|version| version.get("served").and_then(Value::as_bool) == Some(true))
-        .filter_map(|version| resource_type(definition, spec, version, storage_version))
+        .filter_map(|version| resource_type(definition, spec, version, storage_version, text))
         .collect()
 }
 
@@ -191,26 +194,32 @@ fn versions(spec: &Value) -> &[Value] {
     spec.get("versions").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
 }
 
-/// The schema of the version that objects are stored in, also where it is not served.
-pub fn storage_schema(definition: &Value) -> LazySchema {
+/// The schema of the version that objects are stored in, also where it is not served; as in [`resource_types`].
+pub fn storage_schema(definition: &Value, text: &CompressedDefinition) -> LazySchema {
     let Some(spec) = definition.get("spec") else { return LazySchema::none() };
     let storage = storage_version(spec);
     let version = versions(spec).iter().find(|version| version.get("name").and_then(Value::as_str) == storage);
-    version.map_or_else(LazySchema::none, schema_of)
+    version.map_or_else(LazySchema::none, |version| schema_of(version, text))
 }
 
-fn schema_of(version: &Value) -> LazySchema {
-    let Some(schema) = version.pointer("/schema/openAPIV3Schema").filter(|schema| schema.is_object()) else {
+fn schema_of(version: &Value, text: &CompressedDefinition) -> LazySchema {
+    let name = version.get("name").and_then(Value::as_str);
+    let Some(name) = name.filter(|_| version.pointer("/schema/openAPIV3Schema").is_some_and(Value::is_object)) else {
         return LazySchema::none();
     };
-    // As compressed text: a small part of the memory of the parsed form, which is only needed at first use.
-    let text: Arc<[u8]> = lz4_flex::compress_prepend_size(&serde_json::to_vec(schema).unwrap_or_default()).into();
-    let source = move || serde_json::from_slice(&lz4_flex::decompress_size_prepended(&text).ok()?).ok();
+    let (name, text) = (name.to_owned(), text.clone());
+    let source = move || text.schema(&name);
     let for_compile = source.clone();
     LazySchema::new(move || Some(Arc::new(Schema::compile_checked(&for_compile()?))), source)
 }
 
-fn resource_type(definition: &Value, spec: &Value, version: &Value, storage_version: &str) -> Option<ResourceType> {
+fn resource_type(
+    definition: &Value,
+    spec: &Value,
+    version: &Value,
+    storage_version: &str,
+    text: &CompressedDefinition,
+) -> Option<ResourceType> {
     let accepted = definition.pointer("/status/acceptedNames").filter(|names| names.get("plural").is_some());
     let names = accepted.or_else(|| spec.get("names"))?;
     let name = |key: &str| names.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
@@ -226,7 +235,7 @@ fn resource_type(definition: &Value, spec: &Value, version: &Value, storage_vers
     let group = spec.get("group")?.as_str()?.to_owned();
     let version_name = version.get("name")?.as_str()?.to_owned();
     let kind = name("kind");
-    let schema = schema_of(version);
+    let schema = schema_of(version, text);
     let verbs = ["delete", "deletecollection", "get", "list", "patch", "create", "update", "watch"];
     Some(ResourceType {
         deprecation_warning: deprecation_warning(spec, version, &group, &version_name, &kind),

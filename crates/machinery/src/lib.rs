@@ -10,6 +10,7 @@
 pub mod admission;
 pub mod apply;
 pub mod cel;
+mod compact_json;
 pub mod conversion;
 pub mod custom_resource;
 pub mod custom_resource_definition;
@@ -21,6 +22,7 @@ pub mod nesting;
 pub mod node;
 pub mod object_meta;
 pub mod openapi;
+pub mod parallel;
 pub mod patch;
 pub mod protobuf;
 pub mod quantity;

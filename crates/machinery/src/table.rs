@@ -12,7 +12,6 @@ use serde_json::{Map, Value, json};
 use crate::json_path::JsonPath;
 use crate::resource::{PrinterColumn, ResourceType};
 
-mod compact_json;
 mod serialized;
 
 pub use serialized::table_of_serialized;

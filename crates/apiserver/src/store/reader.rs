@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use jiff::Timestamp;
+use kogge_machinery::parallel::in_parts;
 use redb::{ReadOnlyTable, ReadableDatabase};
 
 use super::encryption::EncryptionKeys;
@@ -73,6 +74,9 @@ pub(super) struct SnapshotTables {
 
 /// A version so many revisions behind the last one read is looked up; what is between nearer ones is passed over.
 const LONGEST_STEP: u64 = 16;
+
+/// A thread of its own is worth it for so many versions.
+const VERSIONS_PER_THREAD: usize = 1000;
 
 /// The newest snapshot, if somebody has read since the last commit.
 #[derive(Default)]
@@ -151,24 +155,29 @@ impl Snapshot {
         let found = self.tables.records.get((self.plane, revision))?;
         let record = found.as_ref().and_then(|found| Record::decode(found.value()));
         let record = record.ok_or_else(|| damaged("an object without its version"))?;
-        Ok(StoredObject {
-            key,
-            revision,
-            written_at: Timestamp::from_millisecond(record.milliseconds).unwrap_or_default(),
-            json: self.json(revision, &record)?,
-        })
+        self.stored_object(key, revision, &record)
     }
 
-    /// The versions of many objects, in their order. Those that were written one after the other lie side by side: going on
-    /// to the next row costs a tenth of looking one up.
-    fn versions(&self, wanted: Vec<(ObjectKey, u64)>) -> Result<Vec<StoredObject>, ReadError> {
+    /// The versions written at many revisions, in their order; those of many by all processors.
+    fn versions(&self, revisions: &[u64]) -> Result<Vec<StoredObject>, ReadError> {
         let mut by_revision: Vec<(u64, usize)> =
-            wanted.iter().enumerate().map(|(index, (_, revision))| (*revision, index)).collect();
+            revisions.iter().enumerate().map(|(index, revision)| (*revision, index)).collect();
         by_revision.sort_unstable();
-        let mut versions: Vec<Option<(Timestamp, Bytes)>> = vec![None; wanted.len()];
+        let parts = in_parts(&by_revision, VERSIONS_PER_THREAD, |_, part| self.ascending_versions(part))?;
+        let mut versions: Vec<Option<StoredObject>> = vec![None; revisions.len()];
+        for (index, version) in parts.into_iter().flatten() {
+            versions[index] = Some(version);
+        }
+        versions.into_iter().map(|version| version.ok_or_else(|| damaged("an object without its version"))).collect()
+    }
+
+    /// The versions written at ascending revisions, each with what came with its revision. Those that were written one after
+    /// the other lie side by side: going on to the next row costs a tenth of looking one up.
+    fn ascending_versions(&self, revisions: &[(u64, usize)]) -> Result<Vec<(usize, StoredObject)>, ReadError> {
+        let mut versions = Vec::with_capacity(revisions.len());
         let mut rows = None;
         let mut place = 0;
-        for (revision, index) in by_revision {
+        for &(revision, index) in revisions {
             if rows.is_none() || revision - place > LONGEST_STEP {
                 rows = Some(self.tables.records.range((self.plane, revision)..=(self.plane, u64::MAX))?);
             }
@@ -180,16 +189,17 @@ impl Snapshot {
                 }
                 let record = Record::decode(value.value()).filter(|_| place == revision);
                 let record = record.ok_or_else(|| damaged("an object without its version"))?;
-                let written_at = Timestamp::from_millisecond(record.milliseconds).unwrap_or_default();
-                versions[index] = Some((written_at, self.json(revision, &record)?));
+                let key = key::decode_local(record.key).ok_or_else(|| damaged("an unreadable key"))?;
+                versions.push((index, self.stored_object(key, revision, &record)?));
                 break;
             }
         }
-        let objects = wanted.into_iter().zip(versions).map(|((key, revision), version)| {
-            let (written_at, json) = version.ok_or_else(|| damaged("an object without its version"))?;
-            Ok(StoredObject { key, revision, written_at, json })
-        });
-        objects.collect()
+        Ok(versions)
+    }
+
+    fn stored_object(&self, key: ObjectKey, revision: u64, record: &Record<'_>) -> Result<StoredObject, ReadError> {
+        let written_at = Timestamp::from_millisecond(record.milliseconds).unwrap_or_default();
+        Ok(StoredObject { key, revision, written_at, json: self.json(revision, record)?, compressed: None })
     }
 
     /// The JSON of a record of this plane.
@@ -346,17 +356,18 @@ pub(super) fn list(
     }
     let undo = if revision == snapshot.revision { BTreeMap::new() } else { snapshot.undo(revision, scope)? };
     let limit = if limit == 0 { usize::MAX } else { limit };
-    let mut wanted: Vec<(ObjectKey, u64)> = Vec::new();
-    let mut next = None;
-    collect(&snapshot, scope, start_after, undo, |full_key, at| {
-        if wanted.len() == limit {
-            next = wanted.last().map(|(object, _)| object.clone());
-            return Ok(false);
+    let mut wanted = Vec::new();
+    let mut more = false;
+    collect(&snapshot, scope, start_after, undo, |_, at| {
+        more = wanted.len() == limit;
+        if !more {
+            wanted.push(at);
         }
-        wanted.push((key::decode_local(&full_key[8..]).ok_or_else(|| damaged("an unreadable key"))?, at));
-        Ok(true)
+        Ok(!more)
     })?;
-    Ok(ListPage { revision, items: snapshot.versions(wanted)?, next })
+    let items = snapshot.versions(&wanted)?;
+    let next = items.last().filter(|_| more).map(|last| last.key.clone());
+    Ok(ListPage { revision, items, next })
 }
 
 /// How many objects of the scope follow a key, as they were at a revision. Counts them one by one.

@@ -1,5 +1,7 @@
 //! What is stored, written, listed and told: the values of the store's interface.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use jiff::Timestamp;
 use kogge_machinery::resource::GroupResource;
@@ -80,6 +82,9 @@ pub struct StoredObject {
     pub written_at: Timestamp,
     /// Its JSON, with `metadata.resourceVersion` filled in: serve it as it is.
     pub json: Bytes,
+    /// What a write of a large object has compressed its JSON to: an LZ4 block with the length of the JSON (4 bytes, little
+    /// endian) before it. Reads have none.
+    pub compressed: Option<Arc<[u8]>>,
 }
 
 /// What a write does.

@@ -4,7 +4,9 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use super::{apply_defaults, established_status, resource_types, stored_versions_errors, validate};
+use super::{
+    CompressedDefinition, apply_defaults, established_status, resource_types, stored_versions_errors, validate,
+};
 
 const NOW: &str = "2026-01-02T03:04:05Z";
 
@@ -230,5 +232,8 @@ fn a_version_leaves_the_stored_versions_before_it_leaves_the_spec() {
 fn served_versions_become_resource_types() {
     let mut definition = definition();
     definition["status"] = established_status(&definition, NOW, &|_| false);
-    insta::assert_debug_snapshot!(resource_types(&definition));
+    insta::assert_debug_snapshot!(resource_types(
+        &definition,
+        &CompressedDefinition::of(definition.to_string().as_bytes())
+    ));
 }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{group_version_document, index_document};
-use crate::custom_resource_definition::{apply_defaults, resource_types};
+use crate::custom_resource_definition::{CompressedDefinition, apply_defaults, resource_types};
 
 fn document() -> Value {
     let mut definition = json!({
@@ -32,7 +32,8 @@ fn document() -> Value {
         },
     });
     apply_defaults(&mut definition);
-    let resources = resource_types(&definition);
+    let text = CompressedDefinition::of(definition.to_string().as_bytes());
+    let resources = resource_types(&definition, &text);
     group_version_document("ships.example.com", "v1", &resources.iter().collect::<Vec<_>>())
 }
 

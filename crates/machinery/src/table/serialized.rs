@@ -1,14 +1,11 @@
 //! Tables of objects as they are serialised. Most of an object's bytes are in fields that no cell shows, and its metadata
 //! go into the row as they are: so only what cells look at is parsed, and all else is passed over.
 
-use std::num::NonZero;
-use std::panic::resume_unwind;
-use std::thread;
-
 use serde_json::{Map, Value};
 
-use super::compact_json::Reader;
 use super::{Cells, IncludeObject, table};
+use crate::compact_json::Reader;
+use crate::parallel::in_parts;
 use crate::resource::ResourceType;
 
 /// How a table without rows ends: keys are sorted, so the rows come last.
@@ -32,33 +29,19 @@ pub fn table_of_serialized<O: AsRef<[u8]> + Sync>(
 ) -> serde_json::Result<Vec<u8>> {
     let cells = Cells::of(resource);
     let empty = table(resource, &[], list_metadata, IncludeObject::None, true, version, now);
-    let mut bytes = serde_json::to_vec(&empty)?;
-    bytes.truncate(bytes.len() - END.len());
+    let mut head = serde_json::to_vec(&empty)?;
+    head.truncate(head.len() - END.len());
     let rows = Rows { cells: &cells, fields: cells.fields(), with_metadata, version, now };
-    let threads = thread::available_parallelism().map_or(1, NonZero::get).min(objects.len() / ROWS_PER_THREAD);
-    if threads < 2 {
-        rows.write(objects, &mut bytes)?;
-    } else {
-        let mut parts = objects.chunks(objects.len().div_ceil(threads));
-        let first = parts.next().unwrap_or_default();
-        let others = thread::scope(|scope| {
-            let rows = &rows;
-            let others: Vec<_> = parts
-                .map(|part| {
-                    scope.spawn(move || {
-                        let mut bytes = Vec::new();
-                        rows.write(part, &mut bytes).map(|()| bytes)
-                    })
-                })
-                .collect();
-            rows.write(first, &mut bytes)?;
-            let joined = others.into_iter().map(|other| other.join().unwrap_or_else(|panic| resume_unwind(panic)));
-            joined.collect::<serde_json::Result<Vec<_>>>()
-        })?;
-        for other in others {
-            bytes.push(b',');
-            bytes.extend_from_slice(&other);
-        }
+    let mut parts = in_parts(objects, ROWS_PER_THREAD, |part, objects| {
+        // The first goes on with the head, so that it need not be copied.
+        let mut written = if part == 0 { head.clone() } else { Vec::new() };
+        rows.write(objects, &mut written).map(|()| written)
+    })?;
+    let others = parts.split_off(1);
+    let mut bytes = parts.pop().unwrap_or_default();
+    for other in others {
+        bytes.push(b',');
+        bytes.extend_from_slice(&other);
     }
     bytes.extend_from_slice(END);
     Ok(bytes)

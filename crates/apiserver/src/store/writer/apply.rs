@@ -24,6 +24,16 @@ pub(super) struct Tables<'txn> {
     uids: Option<Table<'txn, &'static [u8], &'static [u8]>>,
     dependents: Option<Table<'txn, &'static [u8], ()>>,
     terminating: Option<Table<'txn, &'static [u8], ()>>,
+    /// What was put last: the next write may replace it.
+    last: Option<Last>,
+}
+
+/// A version this transaction has put.
+struct Last {
+    plane: u64,
+    revision: u64,
+    json: Bytes,
+    facts: Facts,
 }
 
 /// The table, opened if it is not open yet.
@@ -51,6 +61,7 @@ impl<'txn> Tables<'txn> {
             uids: None,
             dependents: None,
             terminating: None,
+            last: None,
         })
     }
 
@@ -94,7 +105,11 @@ impl<'txn> Tables<'txn> {
         };
         let mut previous = None;
         let mut facts_before = Facts::default();
-        if let Some(replaced) = replaced {
+        let last = self.last.take().filter(|last| last.plane == plane && Some(last.revision) == replaced);
+        if let Some(last) = last {
+            previous = Some(last.json);
+            facts_before = last.facts;
+        } else if let Some(replaced) = replaced {
             let found = self.records.get((plane, replaced))?;
             let record = found.as_ref().and_then(|found| Record::decode(found.value()));
             let record = record.ok_or_else(|| damaged(plane, replaced))?;
@@ -132,8 +147,10 @@ impl<'txn> Tables<'txn> {
         self.records.insert((plane, revision), record.encode().as_slice())?;
         let facts_after = if write.delete { Facts::default() } else { facts.clone() };
         self.index(plane, &write.local_key, &full_key, &facts_before, &facts_after)?;
+        self.last = Some(Last { plane, revision, json: json.clone(), facts: facts.clone() });
         let written_at = Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now);
-        let object = StoredObject { key: write.key.clone(), revision, written_at, json: json.clone() };
+        let compressed = content.filter(|_| form == Form::Compressed).map(Into::into);
+        let object = StoredObject { key: write.key.clone(), revision, written_at, json: json.clone(), compressed };
         let previous_facts = facts_before;
         Ok((object, Event { kind, revision, key: write.key.clone(), line, json, previous, facts, previous_facts }))
     }

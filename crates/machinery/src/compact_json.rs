@@ -7,22 +7,22 @@ use serde::de::Error as _;
 
 /// Reads from the front.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Reader<'j> {
+pub(crate) struct Reader<'j> {
     rest: &'j [u8],
 }
 
 /// A member's name as it stands between its quotes.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Name<'j>(pub(super) &'j [u8]);
+pub(crate) struct Name<'j>(pub(crate) &'j [u8]);
 
 impl<'j> Name<'j> {
     /// Whether this is a name, one without escapes.
-    pub(super) fn is(self, name: &str) -> bool {
+    pub(crate) fn is(self, name: &str) -> bool {
         self.0 == name.as_bytes()
     }
 
     /// The name, copied only where it has escapes.
-    pub(super) fn text(self) -> serde_json::Result<Cow<'j, str>> {
+    pub(crate) fn text(self) -> serde_json::Result<Cow<'j, str>> {
         match str::from_utf8(self.0) {
             Ok(text) if !self.0.contains(&b'\\') => Ok(Cow::Borrowed(text)),
             _ => serde_json::from_slice(&[b"\"", self.0, b"\""].concat()).map(Cow::Owned),
@@ -31,7 +31,7 @@ impl<'j> Name<'j> {
 }
 
 impl<'j> Reader<'j> {
-    pub(super) fn new(json: &'j [u8]) -> Self {
+    pub(crate) fn new(json: &'j [u8]) -> Self {
         Self { rest: json }
     }
 
@@ -39,7 +39,7 @@ impl<'j> Reader<'j> {
     ///
     /// # Errors
     /// Where there is no object, and what `read` refuses.
-    pub(super) fn object(
+    pub(crate) fn object(
         &mut self,
         mut read: impl FnMut(Name<'j>, &mut Self) -> serde_json::Result<()>,
     ) -> serde_json::Result<()> {
@@ -59,8 +59,29 @@ impl<'j> Reader<'j> {
         }
     }
 
+    /// Reads an array. `read` is called for each item, and reads it.
+    ///
+    /// # Errors
+    /// Where there is no array, and what `read` refuses.
+    pub(crate) fn array(
+        &mut self,
+        mut read: impl FnMut(&mut Self) -> serde_json::Result<()>,
+    ) -> serde_json::Result<()> {
+        self.byte(b'[')?;
+        if self.rest.first() == Some(&b']') {
+            return self.byte(b']');
+        }
+        loop {
+            read(self)?;
+            if self.rest.first() == Some(&b']') {
+                return self.byte(b']');
+            }
+            self.byte(b',')?;
+        }
+    }
+
     /// Whether the next value is an object.
-    pub(super) fn is_at_object(&self) -> bool {
+    pub(crate) fn is_at_object(&self) -> bool {
         self.rest.first() == Some(&b'{')
     }
 
@@ -68,19 +89,19 @@ impl<'j> Reader<'j> {
     ///
     /// # Errors
     /// Where there is none, or it has no end.
-    pub(super) fn value(&mut self) -> serde_json::Result<&'j [u8]> {
+    pub(crate) fn value(&mut self) -> serde_json::Result<&'j [u8]> {
         let length = value_length(self.rest).filter(|length| *length > 0).ok_or_else(damaged)?;
         Ok(self.take(length))
     }
 
     /// What was read since another reader was copied from this one.
-    pub(super) fn since(&self, begin: Self) -> &'j [u8] {
+    pub(crate) fn since(&self, begin: Self) -> &'j [u8] {
         &begin.rest[..begin.rest.len() - self.rest.len()]
     }
 
     /// # Errors
     /// Where something follows.
-    pub(super) fn end(self) -> serde_json::Result<()> {
+    pub(crate) fn end(self) -> serde_json::Result<()> {
         if self.rest.is_empty() { Ok(()) } else { Err(damaged()) }
     }
 
@@ -172,22 +193,30 @@ mod tests {
         })
     }
 
-    /// The members of an object, those of objects in it read one by one.
+    /// A value, the members of objects and the items of arrays in it read one by one.
     fn read(reader: &mut Reader<'_>) -> serde_json::Result<Value> {
-        let mut object = serde_json::Map::new();
-        reader.object(|name, reader| {
-            let begin = *reader;
-            let value = if reader.is_at_object() {
-                let value = read(reader)?;
-                assert_eq!(Reader::new(begin.rest).value()?, reader.since(begin));
-                value
-            } else {
-                serde_json::from_slice(reader.value()?)?
-            };
-            object.insert(name.text()?.into_owned(), value);
-            Ok(())
-        })?;
-        Ok(object.into())
+        let begin = *reader;
+        let value = match reader.rest.first() {
+            Some(b'{') => {
+                let mut object = serde_json::Map::new();
+                reader.object(|name, reader| {
+                    object.insert(name.text()?.into_owned(), read(reader)?);
+                    Ok(())
+                })?;
+                object.into()
+            }
+            Some(b'[') => {
+                let mut array = Vec::new();
+                reader.array(|reader| {
+                    array.push(read(reader)?);
+                    Ok(())
+                })?;
+                array.into()
+            }
+            _ => serde_json::from_slice(reader.value()?)?,
+        };
+        assert_eq!(Reader::new(begin.rest).value()?, reader.since(begin));
+        Ok(value)
     }
 
     proptest! {
