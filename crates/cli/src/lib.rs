@@ -64,6 +64,8 @@ fn runtime() -> Result<tokio::runtime::Runtime, CommandError> {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
+        // Threads for what blocks are seldom needed, and each that waits keeps a heap from the others.
+        .thread_keep_alive(std::time::Duration::from_secs(1))
         .build()
         .map_err(|error| CommandError::new(Exit::Failed, format!("failed to start: {error}")))
 }

@@ -57,9 +57,14 @@ const KEPT: libc::c_int = 32 << 20;
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 const LARGE: libc::c_int = KEPT / 2;
 
-/// Makes threads share two heaps for each processor, which keep what is free while there is work. The C library gives each
-/// thread a heap of its own, up to eight for each processor, and what is free in one is of no use to the others; with fewer than
-/// two, threads wait for each other. Has to come before threads are started. `MALLOC_ARENA_MAX` and `GLIBC_TUNABLES` in the environment win.
+/// How many heaps threads share, for each processor. The C library gives each thread a heap of its own, up to eight for each
+/// processor, and what is free in one is of no use to the others; where two threads that work at the same time have one,
+/// they wait for each other. This is one for each thread there is at rest, and for each that helps with a long list.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+const HEAPS_PER_PROCESSOR: usize = 3;
+
+/// Makes threads share heaps, which keep what is free while there is work. Has to come before threads are started.
+/// `MALLOC_ARENA_MAX` and `GLIBC_TUNABLES` in the environment win.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 #[expect(unsafe_code, reason = "there is no other way to ask the C library for it")]
 pub(crate) fn share_heaps() {
@@ -67,7 +72,7 @@ pub(crate) fn share_heaps() {
         return;
     }
     let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let heaps = processors.saturating_mul(2).try_into().unwrap_or(libc::c_int::MAX);
+    let heaps = processors.saturating_mul(HEAPS_PER_PROCESSOR).try_into().unwrap_or(libc::c_int::MAX);
     for (option, value) in [(libc::M_ARENA_MAX, heaps), (libc::M_TRIM_THRESHOLD, KEPT), (libc::M_MMAP_THRESHOLD, LARGE)]
     {
         // SAFETY: mallopt(3) takes two numbers, and no other thread is there yet.
