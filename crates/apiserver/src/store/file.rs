@@ -37,7 +37,7 @@ pub(super) struct FilledFile {
 /// What is known of the file's parts.
 #[derive(Debug)]
 struct Parts {
-    /// Which have all their blocks; those behind the end of the list do not.
+    /// Which have all their blocks, the last one those up to the file's end; those behind the end of the list do not.
     filled: Vec<bool>,
     /// Nothing was written from here on: it need not be read to know that it is zeros.
     written_to: u64,
@@ -75,7 +75,7 @@ impl FilledFile {
         for (part, is_filled) in filled.iter_mut().enumerate().take(last + 1).skip(part(offset)) {
             let begin = part as u64 * PART;
             let size = usize::try_from(length.saturating_sub(begin).min(PART)).unwrap_or_default();
-            if std::mem::replace(is_filled, size as u64 == PART) || size == 0 {
+            if std::mem::replace(is_filled, true) {
                 continue;
             }
             let is_new = begin >= *written_to;
@@ -119,8 +119,9 @@ impl StorageBackend for FilledFile {
 
     fn set_len(&self, length: u64) -> io::Result<()> {
         let mut parts = lock(&self.parts);
-        // What is cut off is a hole again when the file grows.
-        parts.filled.truncate(usize::try_from(length / PART).unwrap_or(usize::MAX));
+        // What is cut off is a hole again when the file grows, and so is the rest of a last part that is none yet.
+        let whole = self.file.len()?.min(length) / PART;
+        parts.filled.truncate(usize::try_from(whole).unwrap_or(usize::MAX));
         parts.written_to = parts.written_to.min(length);
         self.file.set_len(length)
     }
