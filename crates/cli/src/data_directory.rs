@@ -65,7 +65,14 @@ pub struct DataDirectory {
 /// Holds the lock of a data directory until dropped.
 #[derive(Debug)]
 pub struct DataDirectoryLock {
-    _file: File,
+    file: File,
+}
+
+impl Drop for DataDirectoryLock {
+    fn drop(&mut self) {
+        // Closing the file is not enough: a child process that is being started has it too until it runs its program.
+        let _ = self.file.unlock();
+    }
 }
 
 impl DataDirectory {
@@ -121,7 +128,7 @@ impl DataDirectory {
             .open(self.path.join("lock"))
             .map_err(create)?;
         match file.try_lock() {
-            Ok(()) => Ok(DataDirectoryLock { _file: file }),
+            Ok(()) => Ok(DataDirectoryLock { file }),
             Err(TryLockError::WouldBlock) => Err(DataDirectoryError::Locked {
                 path: self.path.clone(),
                 process: self.endpoints().map(|endpoints| endpoints.pid),
