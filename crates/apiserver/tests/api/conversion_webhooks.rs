@@ -56,6 +56,8 @@ async fn define(client: &Client, server: &WebhookServer) {
     fields["count"] = replicas;
     old["subresources"] = json!({"status": {}});
     old["additionalPrinterColumns"] = json!([]);
+    // As the real server does, fields that all versions share are looked for in a schema that all share.
+    old["selectableFields"] = json!([]);
     definition["spec"]["versions"].as_array_mut().unwrap().push(old);
     definition["spec"]["conversion"] = json!({
         "strategy": "Webhook",
