@@ -1,8 +1,10 @@
 //! Request bodies: read within the limit, decoded once, duplicate fields found on the way.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use bytes::Bytes;
-use futures::StreamExt as _;
+use futures::{StreamExt as _, future, stream};
 use kogge_machinery::{
     negotiation::BodyEncoding,
     nesting, protobuf,
@@ -17,13 +19,26 @@ use serde_json::{Map, Value};
 #[error("limit is {0}")]
 struct TooLarge(usize);
 
+/// How long what follows after the limit is read, as in Go's `net/http` (`rstAvoidanceDelay`).
+const PATIENCE: Duration = Duration::from_millis(500);
+
 /// The body, which fails once it is longer than the limit (the real server's `MaxRequestBodyBytes`).
 pub(crate) fn limited(body: Body, limit: usize) -> Body {
-    let mut length = 0_usize;
-    Body::from_stream(body.into_data_stream().map(move |chunk| {
-        let chunk = chunk?;
-        length = length.saturating_add(chunk.len());
-        if length > limit { Err(axum::Error::new(TooLarge(limit))) } else { Ok(chunk) }
+    let start = Some((body.into_data_stream(), 0_usize));
+    Body::from_stream(stream::unfold(start, move |state| async move {
+        let (mut rest, length) = state?;
+        let chunk = match rest.next().await? {
+            Ok(chunk) => chunk,
+            Err(error) => return Some((Err(error), None)),
+        };
+        let length = length.saturating_add(chunk.len());
+        if length <= limit {
+            return Some((Ok(chunk), Some((rest, length))));
+        }
+        // A client that still sends does not look for an answer, and loses it if the connection is closed meanwhile.
+        let sent = rest.take_while(|chunk| future::ready(chunk.is_ok())).for_each(|_| future::ready(()));
+        let _ = tokio::time::timeout(PATIENCE, sent).await;
+        Some((Err(axum::Error::new(TooLarge(limit))), None))
     }))
 }
 
@@ -244,6 +259,20 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[tokio::test]
+    async fn a_body_that_is_too_long_is_read_to_its_end_before_it_is_refused_but_not_for_ever() {
+        let (sender, receiver) = tokio::sync::mpsc::channel::<Result<Bytes, axum::Error>>(1);
+        let body = limited(Body::from_stream(tokio_stream::wrappers::ReceiverStream::new(receiver)), 10);
+        let client = tokio::spawn(async move {
+            for _ in 0..100 {
+                sender.send(Ok(Bytes::from_static(b"12345678"))).await.expect("the server has stopped reading");
+            }
+            sender
+        });
+        assert_eq!(read(body).await.unwrap_err().code(), 413);
+        drop(client.await.unwrap());
+    }
 
     proptest! {
         #[test]
