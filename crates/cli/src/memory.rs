@@ -57,11 +57,14 @@ const KEPT: libc::c_int = 32 << 20;
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 const LARGE: libc::c_int = KEPT / 2;
 
-/// How many heaps threads share, for each processor. The C library gives each thread a heap of its own, up to eight for each
-/// processor, and what is free in one is of no use to the others; where two threads that work at the same time have one,
-/// they wait for each other. This is one for each thread there is at rest, and for each that helps with a long list.
+/// How many heaps threads share. The C library gives each thread a heap of its own, up to eight for each processor, and what
+/// is free in one is of no use to the others; where two threads that work at the same time have one, they wait for each other.
+/// So there is one for each thread that may work at the same time: a worker for each processor, a helper with a long list for
+/// each but one, the store's writer and the main thread.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
-const HEAPS_PER_PROCESSOR: usize = 3;
+fn heaps() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get).saturating_mul(2).saturating_add(1)
+}
 
 /// Makes threads share heaps, which keep what is free while there is work. Has to come before threads are started.
 /// `MALLOC_ARENA_MAX` and `GLIBC_TUNABLES` in the environment win.
@@ -71,8 +74,7 @@ pub(crate) fn share_heaps() {
     if ["MALLOC_ARENA_MAX", "GLIBC_TUNABLES"].iter().any(|name| std::env::var_os(name).is_some()) {
         return;
     }
-    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let heaps = processors.saturating_mul(HEAPS_PER_PROCESSOR).try_into().unwrap_or(libc::c_int::MAX);
+    let heaps = heaps().try_into().unwrap_or(libc::c_int::MAX);
     for (option, value) in [(libc::M_ARENA_MAX, heaps), (libc::M_TRIM_THRESHOLD, KEPT), (libc::M_MMAP_THRESHOLD, LARGE)]
     {
         // SAFETY: mallopt(3) takes two numbers, and no other thread is there yet.
