@@ -201,8 +201,7 @@ impl Attributes<'_> {
     fn namespace_object(&self) -> Result<Value, ApiError> {
         let resource = GroupResource { group: String::new(), resource: "namespaces".to_owned() };
         let key = ObjectKey { resource, namespace: String::new(), name: self.namespace.to_owned() };
-        let stored = self.plane.get(&key)?.ok_or_else(|| ApiError::not_found(&key.resource, &key.name))?;
-        serde_json::from_slice(&stored.json).map_err(|error| ApiError::internal(format!("stored object: {error}")))
+        self.plane.get_value(&key)?.ok_or_else(|| ApiError::not_found(&key.resource, &key.name))
     }
 }
 

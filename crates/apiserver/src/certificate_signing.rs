@@ -13,7 +13,7 @@ use crate::{
     controller_loop::Controller,
     object_writer::{ObjectWriter, Propagation},
     pipeline::{WriteScope, authorization::decide},
-    plane::{Plane, list_error},
+    plane::{Plane, list_error, parse_stored},
     store::{Event, EventKind, ObjectKey, PlaneName, Scope},
 };
 
@@ -62,8 +62,7 @@ impl Controller for CertificateController {
 
     async fn process(&self, plane: &Plane, name: &String) -> Result<Vec<String>, ApiError> {
         let key = ObjectKey { resource: group_resource(), namespace: String::new(), name: name.clone() };
-        let Some(stored) = plane.get(&key)? else { return Ok(Vec::new()) };
-        let object: Value = parse(&stored.json)?;
+        let Some(object) = plane.get_value(&key)? else { return Ok(Vec::new()) };
         if !text(&object["status"]["certificate"]).is_empty() || has_condition(&object, "Denied") {
             return Ok(Vec::new());
         }
@@ -199,15 +198,11 @@ fn is_over(object: &Value, now: jiff::Timestamp) -> bool {
 fn all(plane: &Plane) -> Result<Vec<(ObjectKey, Value)>, ApiError> {
     let page = plane.store().list(&Scope::Resource(group_resource()), None, 0, None);
     let items = page.map_err(|error| list_error(&error))?.items;
-    items.into_iter().map(|item| Ok((item.key, parse(&item.json)?))).collect()
+    items.into_iter().map(|item| Ok((item.key, parse_stored(&item.json)?))).collect()
 }
 
 fn group_resource() -> GroupResource {
     GroupResource { group: GROUP.to_owned(), resource: RESOURCE.to_owned() }
-}
-
-fn parse(json: &[u8]) -> Result<Value, ApiError> {
-    serde_json::from_slice(json).map_err(|error| ApiError::internal(format!("stored object: {error}")))
 }
 
 fn text(value: &Value) -> &str {

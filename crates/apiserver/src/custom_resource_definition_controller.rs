@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::{
     pipeline::{CLEANUP_FINALIZER, DeleteOptions, delete_object, settle, stored_definitions},
-    plane::{Plane, list_error},
+    plane::{Plane, list_error, parse_stored},
     server::{Server, WeakServer},
     store::{Change, Expected, ObjectKey, PlaneName, Scope, Watch, WriteError},
 };
@@ -64,8 +64,7 @@ pub(crate) async fn clean_up(server: &WeakServer, plane: &PlaneName, definition:
 async fn step(plane: &Plane, definition: &str) -> Result<Option<Watch>, ApiError> {
     let key = ObjectKey { resource: definitions(), namespace: String::new(), name: definition.to_owned() };
     let Some(stored) = plane.get(&key)? else { return Ok(None) };
-    let mut object: Value =
-        serde_json::from_slice(&stored.json).map_err(|error| ApiError::internal(format!("stored object: {error}")))?;
+    let mut object: Value = parse_stored(&stored.json)?;
     let has_finalizer = object["metadata"]["finalizers"]
         .as_array()
         .is_some_and(|finalizers| finalizers.iter().any(|finalizer| finalizer == CLEANUP_FINALIZER));

@@ -5,7 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use kogge_machinery::{resource::GroupResource, status_error::ApiError};
 
 use crate::{
-    plane::{Plane, read_error},
+    plane::{Plane, parse_stored, read_error},
     store::{Change, Expected, Scope},
 };
 
@@ -25,8 +25,7 @@ pub(crate) async fn expire(plane: &Plane, now: Timestamp) -> Result<(), ApiError
     let removals: Vec<_> = old
         .into_iter()
         .map(|event| async move {
-            let last = serde_json::from_slice(&event.json)
-                .map_err(|error| ApiError::internal(format!("stored object: {error}")))?;
+            let last = parse_stored(&event.json)?;
             // The only refusals are that it was changed or removed meanwhile, or that the store has failed, which every
             // other write reports.
             let _ = plane.write(event.key, Change::Delete(last), Expected::Revision(event.revision)).await;

@@ -20,7 +20,7 @@ use crate::{
     controller_loop::Controller,
     object_writer::ObjectWriter,
     pipeline::WriteScope,
-    plane::{Plane, read_error},
+    plane::{Plane, parse_stored, read_error},
     store::{Event, EventKind, ObjectKey, PlaneName},
 };
 
@@ -90,7 +90,7 @@ impl GarbageCollector {
 
     async fn process_object(&self, plane: &Plane, key: &ObjectKey) -> Result<Vec<Item>, ApiError> {
         let Some(stored) = plane.get(key)? else { return Ok(Vec::new()) };
-        let subject = Subject::of(&parse(&stored.json)?);
+        let subject = Subject::of(&parse_stored(&stored.json)?);
         if subject.terminating {
             return self.process_terminating(plane, key, &subject).await;
         }
@@ -178,10 +178,6 @@ fn is(object: &Value, subject: &Subject) -> bool {
     object["metadata"]["uid"] == subject.uid.as_str()
 }
 
-fn parse(json: &[u8]) -> Result<Value, ApiError> {
-    serde_json::from_slice(json).map_err(|error| ApiError::internal(format!("stored object: {error}")))
-}
-
 fn dependents_of(plane: &Plane, uid: &str) -> Result<Vec<ObjectKey>, ApiError> {
     plane.store().dependents(uid).map_err(|error| read_error(&error))
 }
@@ -189,8 +185,8 @@ fn dependents_of(plane: &Plane, uid: &str) -> Result<Vec<ObjectKey>, ApiError> {
 fn load_dependents(plane: &Plane, keys: &[ObjectKey]) -> Result<Vec<Subject>, ApiError> {
     let mut subjects = Vec::with_capacity(keys.len());
     for key in keys {
-        if let Some(stored) = plane.get(key)? {
-            subjects.push(Subject::of(&parse(&stored.json)?));
+        if let Some(stored) = plane.get_value(key)? {
+            subjects.push(Subject::of(&stored));
         }
     }
     Ok(subjects)
@@ -214,8 +210,8 @@ fn find_owner(plane: &Plane, dependent: &ObjectKey, owner: &OwnerReference) -> R
     }
     let namespace = if namespaced { dependent.namespace.clone() } else { String::new() };
     let key = ObjectKey { resource: served.stored_as.clone(), namespace, name: owner.name.clone() };
-    if let Some(stored) = plane.get(&key)? {
-        let found = Subject::of(&parse(&stored.json)?);
+    if let Some(stored) = plane.get_value(&key)? {
+        let found = Subject::of(&stored);
         if found.uid == owner.uid {
             let waits = found.waits_for_dependents();
             let state = if waits { OwnerState::WaitsForDependents } else { OwnerState::Present };

@@ -73,9 +73,7 @@ impl Controller for NamespaceContent {
 
     async fn process(&self, plane: &Plane, name: &String) -> Result<Vec<String>, ApiError> {
         let namespace = ObjectKey { resource: core("namespaces"), namespace: String::new(), name: name.clone() };
-        let Some(stored) = plane.get(&namespace)? else { return Ok(Vec::new()) };
-        let stored: Value = serde_json::from_slice(&stored.json)
-            .map_err(|error| ApiError::internal(format!("stored object: {error}")))?;
+        let Some(stored) = plane.get_value(&namespace)? else { return Ok(Vec::new()) };
         if stored["metadata"]["deletionTimestamp"].is_string() {
             return Ok(Vec::new());
         }

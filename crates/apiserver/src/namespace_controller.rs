@@ -17,7 +17,7 @@ use crate::{
     controller_loop::Controller,
     object_writer::{ObjectWriter, Propagation},
     pipeline::WriteScope,
-    plane::{Plane, list_error, read_error},
+    plane::{Plane, list_error, parse_stored, read_error},
     store::{Event, EventKind, ObjectKey, PlaneName, Scope, StoredObject},
 };
 
@@ -77,9 +77,7 @@ impl Controller for NamespaceController {
 
     async fn process(&self, plane: &Plane, name: &String) -> Result<Vec<String>, ApiError> {
         let key = ObjectKey { resource: namespaces(), namespace: String::new(), name: name.clone() };
-        let Some(stored) = plane.get(&key)? else { return Ok(Vec::new()) };
-        let namespace: Value = serde_json::from_slice(&stored.json)
-            .map_err(|error| ApiError::internal(format!("stored object: {error}")))?;
+        let Some(namespace) = plane.get_value(&key)? else { return Ok(Vec::new()) };
         if !namespace["metadata"]["deletionTimestamp"].is_string() || !has_finalizer(&namespace) {
             return Ok(Vec::new());
         }
@@ -163,7 +161,7 @@ async fn delete_content(writer: &ObjectWriter<'_>, namespace: &str) -> Result<Re
 async fn delete_all(writer: &ObjectWriter<'_>, objects: &[StoredObject]) -> Result<Vec<String>, ApiError> {
     let mut to_delete = Vec::new();
     for object in objects {
-        let metadata = parse(&object.json)?["metadata"].take();
+        let metadata = parse_stored(&object.json)?["metadata"].take();
         if !metadata["deletionTimestamp"].is_string() {
             to_delete.push((&object.key, metadata["uid"].as_str().unwrap_or_default().to_owned()));
         }
@@ -180,16 +178,12 @@ impl Remains {
     fn count(&mut self, resource: &GroupResource, objects: &[StoredObject]) -> Result<(), ApiError> {
         for object in objects {
             *self.resources.entry(format!("{}.{}", resource.resource, resource.group)).or_default() += 1;
-            for finalizer in parse(&object.json)?["metadata"]["finalizers"].as_array().into_iter().flatten() {
+            for finalizer in parse_stored(&object.json)?["metadata"]["finalizers"].as_array().into_iter().flatten() {
                 *self.finalizers.entry(finalizer.as_str().unwrap_or_default().to_owned()).or_default() += 1;
             }
         }
         Ok(())
     }
-}
-
-fn parse(json: &[u8]) -> Result<Value, ApiError> {
-    serde_json::from_slice(json).map_err(|error| ApiError::internal(format!("stored object: {error}")))
 }
 
 /// What namespaced objects are stored under in a plane, built-in and custom.

@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use crate::{
     authentication::User,
-    plane::{Plane, list_error},
+    plane::{Plane, list_error, parse_stored},
     rbac::bootstrap,
     store::{ObjectKey, Scope},
 };
@@ -84,7 +84,7 @@ impl Relations<'_> {
 
     fn object(&self, resource: GroupResource, namespace: &str, name: &str) -> Result<Option<Value>, ApiError> {
         let key = ObjectKey { resource, namespace: namespace.to_owned(), name: name.to_owned() };
-        self.plane.get(&key)?.map(|stored| parse(&stored.json)).transpose()
+        self.plane.get_value(&key)
     }
 
     /// Whether a pod on the node refers to an object.
@@ -121,14 +121,10 @@ impl Relations<'_> {
     ) -> Result<bool, ApiError> {
         let page = self.plane.store().list(scope, None, 0, None).map_err(|error| list_error(&error))?;
         for item in page.items {
-            if memchr::memmem::find(&item.json, text.as_bytes()).is_some() && is_one(&parse(&item.json)?)? {
+            if memchr::memmem::find(&item.json, text.as_bytes()).is_some() && is_one(&parse_stored(&item.json)?)? {
                 return Ok(true);
             }
         }
         Ok(false)
     }
-}
-
-fn parse(json: &[u8]) -> Result<Value, ApiError> {
-    serde_json::from_slice(json).map_err(|error| ApiError::internal(format!("stored object: {error}")))
 }

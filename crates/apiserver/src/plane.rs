@@ -260,6 +260,11 @@ impl Plane {
         self.store().get(key).map_err(|error| read_error(&error))
     }
 
+    /// The stored object as a value, in the version it is stored in.
+    pub(crate) fn get_value(&self, key: &ObjectKey) -> Result<Option<Value>, ApiError> {
+        self.get(key)?.map(|stored| parse_stored(&stored.json)).transpose()
+    }
+
     pub(crate) async fn write(
         &self,
         key: ObjectKey,
@@ -323,6 +328,19 @@ impl Plane {
             pipeline::settle(self, definition, written.revision, now).await;
         }
     }
+}
+
+/// What the store holds, as a value.
+///
+/// # Errors
+/// An internal error when it is no JSON, which only a defect of this server or of its disk can cause.
+pub(crate) fn parse_stored(json: &[u8]) -> Result<Value, ApiError> {
+    serde_json::from_slice(json).map_err(|error| stored_error(&error))
+}
+
+/// Stored bytes that are no JSON.
+pub(crate) fn stored_error(error: &serde_json::Error) -> ApiError {
+    ApiError::internal(format!("stored object: {error}"))
 }
 
 pub(crate) fn read_error(error: &ReadError) -> ApiError {

@@ -16,7 +16,7 @@ use tokio::sync::OnceCell;
 
 use crate::{
     pipeline,
-    plane::{Plane, list_error, read_error},
+    plane::{Plane, list_error, parse_stored},
     store::{ObjectKey, PlaneStore, Scope},
 };
 
@@ -72,7 +72,7 @@ impl AccessRules {
             let page = store.list(&Scope::Resource(group_resource(resource)), None, 0, None);
             for item in page.map_err(|error| list_error(&error))?.items {
                 any = true;
-                set(&mut policy, &item.key, Some(&parse(&item.json)?));
+                set(&mut policy, &item.key, Some(&parse_stored(&item.json)?));
             }
         }
         *rules = if any { Rules::Own(Box::new(policy)) } else { Rules::Bootstrap };
@@ -88,7 +88,7 @@ impl AccessRules {
         };
         for key in keys {
             // Notices of two writes may come in any order; what is stored now is never older than either.
-            let Ok(object) = store.get(key).map(|stored| stored.map(|stored| parse(&stored.json))) else {
+            let Ok(object) = store.get(key).map(|stored| stored.map(|stored| parse_stored(&stored.json))) else {
                 *rules = Rules::Unknown;
                 return;
             };
@@ -113,10 +113,6 @@ fn set(policy: &mut Policy, key: &ObjectKey, object: Option<&Value>) {
 
 pub(crate) fn group_resource(resource: &str) -> GroupResource {
     GroupResource { group: GROUP.to_owned(), resource: resource.to_owned() }
-}
-
-fn parse(json: &[u8]) -> Result<Value, ApiError> {
-    serde_json::from_slice(json).map_err(|error| ApiError::internal(format!("stored object: {error}")))
 }
 
 /// Stores what every Kubernetes API starts with, before somebody looks at the stored objects (`looked_at`) or, where
@@ -149,11 +145,5 @@ pub(crate) async fn settle(plane: &Plane, looked_at: bool) -> Result<(), ApiErro
 pub(crate) fn list(plane: &Plane, resource: &str) -> Result<Vec<(ObjectKey, Value)>, ApiError> {
     let page = plane.store().list(&Scope::Resource(group_resource(resource)), None, 0, None);
     let items = page.map_err(|error| list_error(&error))?.items;
-    items.into_iter().map(|item| Ok((item.key, parse(&item.json)?))).collect()
-}
-
-/// One stored object.
-pub(crate) fn get(plane: &Plane, key: &ObjectKey) -> Result<Option<Value>, ApiError> {
-    let stored = plane.store().get(key).map_err(|error| read_error(&error))?;
-    stored.map(|stored| parse(&stored.json)).transpose()
+    items.into_iter().map(|item| Ok((item.key, parse_stored(&item.json)?))).collect()
 }

@@ -92,9 +92,7 @@ impl Controller for StorageProtectionController {
             }
             Item::Storage(key) => key,
         };
-        let Some(stored) = plane.get(key)? else { return Ok(Vec::new()) };
-        let object: Value = serde_json::from_slice(&stored.json)
-            .map_err(|error| ApiError::internal(format!("stored object: {error}")))?;
+        let Some(object) = plane.get_value(key)? else { return Ok(Vec::new()) };
         let (in_use, finalizer) = match key.resource.resource.as_str() {
             "persistentvolumeclaims" => (is_claim_used(plane, key)?, CLAIM_PROTECTION),
             "volumeattributesclasses" => (is_class_used(plane, &key.name)?, CLASS_PROTECTION),

@@ -30,6 +30,25 @@ impl<'j> Name<'j> {
     }
 }
 
+/// The JSON of the member of an object, if it is an object and has it. The last one, should there be several.
+///
+/// # Errors
+/// Where the JSON is damaged.
+pub(crate) fn member<'j>(json: &'j [u8], wanted: &str) -> serde_json::Result<Option<&'j [u8]>> {
+    let (mut reader, mut found) = (Reader::new(json), None);
+    if !reader.is_at_object() {
+        return Ok(None);
+    }
+    reader.object(|name, reader| {
+        let value = reader.value()?;
+        if name.is(wanted) {
+            found = Some(value);
+        }
+        Ok(())
+    })?;
+    Ok(found)
+}
+
 impl<'j> Reader<'j> {
     pub(crate) fn new(json: &'j [u8]) -> Self {
         Self { rest: json }

@@ -20,7 +20,7 @@ use super::{
 use crate::{
     authentication::User,
     pipeline::authorization,
-    plane::{Plane, list_error},
+    plane::{Plane, list_error, parse_stored},
     registry::ServedResource,
     store::{ObjectKey, Scope},
 };
@@ -250,9 +250,6 @@ fn find(
     served: &ServedResource,
     reference: &ParameterReference,
 ) -> Result<Result<Vec<Value>, String>, ApiError> {
-    let parse = |json: &[u8]| -> Result<Value, ApiError> {
-        serde_json::from_slice(json).map_err(|error| ApiError::internal(format!("stored object: {error}")))
-    };
     let namespace = match (served.resource.namespaced, reference.namespace.as_str()) {
         (false, _) => "",
         (true, "") if attributes.namespace.is_empty() => {
@@ -265,7 +262,7 @@ fn find(
     if !reference.name.is_empty() {
         let (resource, name) = (served.stored_as.clone(), reference.name.clone());
         let key = ObjectKey { resource, namespace: namespace.to_owned(), name };
-        let found = attributes.plane.get(&key)?.map(|stored| parse(&stored.json)).transpose()?;
+        let found = attributes.plane.get_value(&key)?;
         return Ok(Ok(found.into_iter().collect()));
     }
     let selector = match &reference.selector {
@@ -274,6 +271,6 @@ fn find(
     };
     let scope = Scope::of(&served.stored_as, Some(namespace));
     let page = attributes.plane.store().list(&scope, None, 0, None).map_err(|error| list_error(&error))?;
-    let all = page.items.iter().map(|item| parse(&item.json)).collect::<Result<Vec<_>, _>>()?;
+    let all = page.items.iter().map(|item| parse_stored(&item.json)).collect::<Result<Vec<_>, _>>()?;
     Ok(Ok(all.into_iter().filter(|object| selector.matches(object)).collect()))
 }

@@ -39,7 +39,7 @@ async fn until(plane: &Plane, name: &str, accept: impl Fn(Option<&Value>) -> boo
     let page = plane.store().list(&Scope::Plane, None, 1, None).unwrap();
     let mut changes = plane.store().watch(Scope::Resource(namespaces()), page.revision).unwrap();
     loop {
-        let found = plane.get(&key(name)).unwrap().map(|stored| parse(&stored.json).unwrap());
+        let found = plane.get_value(&key(name)).unwrap();
         if accept(found.as_ref()) {
             return;
         }

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     admission::{Attributes, Mutated, Requester, concerns},
-    plane::Plane,
+    plane::{Plane, parse_stored},
     registry::ServedResource,
     store::ObjectKey,
 };
@@ -52,8 +52,7 @@ fn require_active_namespace(plane: &Plane, served: &ServedResource, object: &Val
     if !contains(&stored.json, b"\"deletionTimestamp\"") {
         return Ok(());
     }
-    let parsed: Value =
-        serde_json::from_slice(&stored.json).map_err(|error| ApiError::internal(format!("stored object: {error}")))?;
+    let parsed: Value = parse_stored(&stored.json)?;
     if !parsed["metadata"]["deletionTimestamp"].is_string() {
         return Ok(());
     }

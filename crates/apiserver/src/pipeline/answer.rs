@@ -12,6 +12,7 @@ use kogge_machinery::{
 use serde_json::Value;
 
 use super::response;
+use crate::plane::parse_stored;
 
 /// A JSON document that may be serialised already.
 #[derive(Clone, Debug)]
@@ -24,9 +25,7 @@ impl Document {
     pub(crate) fn into_value(self) -> Result<Value, ApiError> {
         match self {
             Self::Value(value) => Ok(value),
-            Self::Bytes(bytes) => {
-                serde_json::from_slice(&bytes).map_err(|error| ApiError::internal(format!("stored object: {error}")))
-            }
+            Self::Bytes(bytes) => parse_stored(&bytes),
         }
     }
 

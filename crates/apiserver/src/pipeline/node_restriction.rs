@@ -88,11 +88,7 @@ struct PlaneOfUser<'a> {
 impl Cluster for PlaneOfUser<'_> {
     fn object(&self, resource: &GroupResource, namespace: &str, name: &str) -> Result<Option<Value>, ApiError> {
         let key = ObjectKey { resource: resource.clone(), namespace: namespace.to_owned(), name: name.to_owned() };
-        let stored = self.plane.get(&key)?;
-        let parse = |json: &[u8]| {
-            serde_json::from_slice(json).map_err(|error| ApiError::internal(format!("stored object: {error}")))
-        };
-        stored.map(|stored| parse(&stored.json)).transpose()
+        self.plane.get_value(&key)
     }
 
     fn may(&self, attributes: &Attributes<'_>) -> Result<bool, ApiError> {

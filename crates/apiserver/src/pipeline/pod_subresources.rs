@@ -22,6 +22,7 @@ use super::{
     response,
 };
 use crate::{
+    plane::{list_error, parse_stored},
     server::LogRequest,
     store::{Change, Expected, ObjectKey, Scope, WriteError},
 };
@@ -190,11 +191,10 @@ async fn take_from_budget(context: &RequestContext<'_>, pod: &Value, dry_run: bo
     let budgets = GroupResource { group: "policy".to_owned(), resource: "poddisruptionbudgets".to_owned() };
     let store = context.plane.store();
     let scope = Scope::Namespace(budgets, context.namespace.clone());
-    let page = store.list(&scope, None, 0, None).map_err(|error| crate::plane::list_error(&error))?;
+    let page = store.list(&scope, None, 0, None).map_err(|error| list_error(&error))?;
     let mut matching: Vec<ObjectKey> = Vec::new();
     for item in page.items {
-        let budget: Value = serde_json::from_slice(&item.json)
-            .map_err(|error| ApiError::internal(format!("stored object: {error}")))?;
+        let budget: Value = parse_stored(&item.json)?;
         // An absent selector covers no pod, an empty one all of them.
         if budget["spec"]["selector"].is_object()
             && LabelSelector::from_object(&budget["spec"]["selector"])?.matches(pod)
@@ -214,8 +214,7 @@ async fn take_from_budget(context: &RequestContext<'_>, pod: &Value, dry_run: bo
 async fn take_from(context: &RequestContext<'_>, key: &ObjectKey, dry_run: bool) -> Result<(), ApiError> {
     loop {
         let Some(stored) = context.plane.get(key)? else { return Ok(()) };
-        let mut budget: Value = serde_json::from_slice(&stored.json)
-            .map_err(|error| ApiError::internal(format!("stored object: {error}")))?;
+        let mut budget: Value = parse_stored(&stored.json)?;
         let number = |field: &str| budget["status"][field].as_i64().unwrap_or(0);
         let allowed = number("disruptionsAllowed");
         if allowed <= 0 {

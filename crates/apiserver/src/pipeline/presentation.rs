@@ -14,6 +14,7 @@ use serde_json::Value;
 use super::{answer::Document, object_completion::canonicalize_stored, query::Query};
 use crate::{
     builtin::{self, autoscaler_conversion, event_conversion},
+    plane::parse_stored,
     registry::ServedResource,
     store::StoredObject,
 };
@@ -21,13 +22,10 @@ use crate::{
 /// A stored object in the served version, with the defaults of the current schema. Bytes that are right as they are
 /// stored are passed on untouched; only another version of a kind with a conversion webhook waits for anything.
 pub(crate) async fn present(served: &ServedResource, json: &Bytes, revision: u64) -> Result<Document, ApiError> {
-    if revision > served.schema_revision
-        && (served.single_version || begins_with_version(&served.resource, &served.resource.version, json))
-    {
+    if is_as_served(served, json, revision) {
         return Ok(Document::Bytes(json.clone()));
     }
-    let value: Value =
-        serde_json::from_slice(json).map_err(|error| ApiError::internal(format!("stored object: {error}")))?;
+    let value: Value = parse_stored(json)?;
     if revision > served.schema_revision && value["apiVersion"] == served.resource.api_version().as_str() {
         return Ok(Document::Bytes(json.clone()));
     }
@@ -59,14 +57,11 @@ pub(crate) async fn present_all(served: &ServedResource, stored: &[StoredObject]
     let mut documents = Vec::with_capacity(stored.len());
     let (mut places, mut values) = (Vec::new(), Vec::new());
     for (index, object) in stored.iter().enumerate() {
-        if object.revision > served.schema_revision
-            && begins_with_version(&served.resource, &served.resource.version, &object.json)
-        {
+        if is_as_served(served, &object.json, object.revision) {
             documents.push(Document::Bytes(object.json.clone()));
             continue;
         }
-        let value = serde_json::from_slice(&object.json)
-            .map_err(|error| ApiError::internal(format!("stored object: {error}")))?;
+        let value = parse_stored(&object.json)?;
         places.push(index);
         values.push(value);
         documents.push(Document::Value(Value::Null));
@@ -76,6 +71,12 @@ pub(crate) async fn present_all(served: &ServedResource, stored: &[StoredObject]
         documents[index] = Document::Value(convert_to_served(served, value));
     }
     Ok(documents)
+}
+
+/// Whether stored JSON is known to be what is served, without parsing it.
+pub(crate) fn is_as_served(served: &ServedResource, json: &[u8], revision: u64) -> bool {
+    revision > served.schema_revision
+        && (served.single_version || begins_with_version(&served.resource, &served.resource.version, json))
 }
 
 /// Whether stored JSON is known to be in this version of its kind: keys are sorted, so nearly every object begins with its

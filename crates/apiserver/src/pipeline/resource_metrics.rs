@@ -27,7 +27,7 @@ use super::{
     object_write::timestamp,
 };
 use crate::{
-    plane::{Plane, list_error},
+    plane::{Plane, list_error, parse_stored},
     registry::ServedResource,
     server::{Measured, PodUsage, Usage, UsageRequest},
     store::{ObjectKey, Scope},
@@ -178,9 +178,7 @@ fn stored(context: &RequestContext<'_>, plural: &str, namespace: &str) -> Result
     let resource = GroupResource { group: String::new(), resource: plural.to_owned() };
     let scope = Scope::of(&resource, Some(namespace));
     let page = context.plane.store().list(&scope, None, 0, None).map_err(|error| list_error(&error))?;
-    let parse = |json: &[u8]| serde_json::from_slice(json);
-    let objects = page.items.iter().map(|item| parse(&item.json)).collect::<Result<_, _>>();
-    objects.map_err(|error| ApiError::internal(format!("stored object: {error}")))
+    page.items.iter().map(|item| parse_stored(&item.json)).collect()
 }
 
 fn runs(pod: &Value) -> bool {

@@ -252,6 +252,5 @@ fn bind(context: &RequestContext<'_>, reference: &Value, claims: &mut Kubernetes
 fn read(context: &RequestContext<'_>, resource: &str, namespace: &str, name: &str) -> Result<Value, ApiError> {
     let resource = GroupResource { group: String::new(), resource: resource.to_owned() };
     let key = ObjectKey { resource: resource.clone(), namespace: namespace.to_owned(), name: name.to_owned() };
-    let stored = context.plane.get(&key)?.ok_or_else(|| ApiError::not_found(&resource, name))?;
-    serde_json::from_slice(&stored.json).map_err(|error| ApiError::internal(format!("stored object: {error}")))
+    context.plane.get_value(&key)?.ok_or_else(|| ApiError::not_found(&resource, name))
 }

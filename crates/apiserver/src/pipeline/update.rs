@@ -17,6 +17,7 @@ use super::{
     object_type::{check_type, nameless},
     object_write::{Merged, WriteScope, Writer, update_object},
 };
+use crate::plane::parse_stored;
 
 /// Answers an update of the object itself.
 pub(crate) async fn update(context: &mut RequestContext<'_>, body: Body) -> Result<Response<Body>, ApiError> {
@@ -38,8 +39,7 @@ pub(crate) async fn update_scope(
         match super::get::load(context) {
             // The identity comes first, as a precondition of the store.
             Ok(stored) => {
-                let old = serde_json::from_slice(&stored.json)
-                    .map_err(|error| ApiError::internal(format!("stored object: {error}")))?;
+                let old = parse_stored(&stored.json)?;
                 check_identity(context, &old, &object)?;
                 // The real server names the resource, not the kind, in this one message.
                 return Err(ApiError::invalid(&resource.group, &resource.plural, &context.name, &[error]));

@@ -76,7 +76,7 @@ fn key_of(object: &Value) -> ObjectKey {
 /// If the plane cannot be read or written.
 pub(crate) async fn reconcile(plane: &Plane, expected: &Value) -> Result<(), ApiError> {
     let key = key_of(expected);
-    let lacks = super::get(plane, &key)?.is_some_and(|mut stored| add_missing(&mut stored, expected));
+    let lacks = plane.get_value(&key)?.is_some_and(|mut stored| add_missing(&mut stored, expected));
     if !lacks {
         return Ok(());
     }

@@ -14,7 +14,7 @@ use crate::{
     controller_loop::Controller,
     object_writer::{ObjectWriter, Propagation},
     pipeline::{WriteScope, service_account_groups},
-    plane::{Plane, list_error},
+    plane::{Plane, list_error, parse_stored},
     store::{Event, EventKind, ObjectKey, PlaneName, Scope},
 };
 
@@ -100,8 +100,7 @@ impl Controller for TokenController {
         if !mentions_type(&stored.json) {
             return Ok(Vec::new());
         }
-        let secret: Value = serde_json::from_slice(&stored.json)
-            .map_err(|error| ApiError::internal(format!("stored object: {error}")))?;
+        let secret: Value = parse_stored(&stored.json)?;
         if secret["type"] != TYPE || secret["metadata"]["deletionTimestamp"].is_string() {
             return Ok(Vec::new());
         }

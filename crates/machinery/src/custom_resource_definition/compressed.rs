@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::compact_json::Reader;
+use crate::compact_json::{Reader, member};
 
 /// The JSON of a definition as it is stored, compressed: a small part of the memory of the parsed schemas, most of which are
 /// never used, and shared by all versions. Cheap to clone.
@@ -38,41 +38,18 @@ impl CompressedDefinition {
 
 /// Finds the schema without parsing the others.
 fn schema_of_version<'j>(json: &'j [u8], wanted: &str) -> serde_json::Result<Option<&'j [u8]>> {
+    let Some(spec) = member(json, "spec")? else { return Ok(None) };
+    let Some(versions) = member(spec, "versions")? else { return Ok(None) };
     let mut found = None;
-    Reader::new(json).object(|name, reader| {
-        if !name.is("spec") {
-            return reader.value().map(drop);
+    Reader::new(versions).array(|reader| {
+        let version = reader.value()?;
+        let name = member(version, "name")?.map(serde_json::from_slice::<&str>).transpose()?;
+        if found.is_none() && name == Some(wanted) {
+            found = member(version, "schema")?;
         }
-        reader.object(|name, reader| {
-            if !name.is("versions") {
-                return reader.value().map(drop);
-            }
-            reader.array(|reader| {
-                let (mut is_wanted, mut schema) = (false, None);
-                reader.object(|name, reader| {
-                    if name.is("schema") && reader.is_at_object() {
-                        return reader.object(|name, reader| {
-                            let value = reader.value()?;
-                            if name.is("openAPIV3Schema") {
-                                schema = Some(value);
-                            }
-                            Ok(())
-                        });
-                    }
-                    let value = reader.value()?;
-                    if name.is("name") {
-                        is_wanted = serde_json::from_slice::<&str>(value)? == wanted;
-                    }
-                    Ok(())
-                })?;
-                if is_wanted {
-                    found = found.or(schema);
-                }
-                Ok(())
-            })
-        })
+        Ok(())
     })?;
-    Ok(found)
+    found.map_or(Ok(None), |schema| member(schema, "openAPIV3Schema"))
 }
 
 #[cfg(test)]
