@@ -55,6 +55,7 @@ mod get;
 mod impersonation;
 mod list;
 mod list_options;
+mod list_writer;
 mod node_restriction;
 mod non_resource;
 mod object_completion;

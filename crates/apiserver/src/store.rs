@@ -19,6 +19,7 @@ mod tables;
 mod values;
 mod watch;
 mod writer;
+mod written_list;
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -46,6 +47,7 @@ pub use self::values::{
 use self::watch::{Hub, PlanesHub};
 pub use self::watch::{PlaneEvent, PlanesWatch, Watch, WatchEnd, WatchError};
 use self::writer::{Job, Request};
+pub use self::written_list::WrittenList;
 
 /// Why a store could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -438,6 +440,20 @@ impl PlaneStore {
         at_revision: Option<u64>,
     ) -> Result<ListPage, ListError> {
         reader::list(&self.inner.shared, &self.state, scope, start_after, limit, at_revision)
+    }
+
+    /// All objects of a scope from one snapshot, now or at `at_revision`, as one text: `write` is called with the revision
+    /// and the JSON of each, in no order and by all processors where there are many, and appends what it makes of it.
+    ///
+    /// # Errors
+    /// The errors of [`Self::list`], and what `write` refuses.
+    pub fn write_list<E: From<ListError> + Send>(
+        &self,
+        scope: &Scope,
+        at_revision: Option<u64>,
+        write: impl Fn(u64, &[u8], &mut Vec<u8>) -> Result<(), E> + Sync,
+    ) -> Result<WrittenList, E> {
+        reader::write_list(&self.inner.shared, &self.state, scope, at_revision, write)
     }
 
     /// Commits one write.

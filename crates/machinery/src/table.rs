@@ -9,12 +9,13 @@ use std::borrow::Cow;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
+use crate::compact_json::Name;
 use crate::json_path::JsonPath;
 use crate::resource::{PrinterColumn, ResourceType};
 
 mod serialized;
 
-pub use serialized::table_of_serialized;
+pub use serialized::{SerializedRows, write_partial_object_metadata};
 
 /// What a row embeds (`includeObject`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,18 +26,6 @@ pub enum IncludeObject {
     Object,
     /// Nothing.
     None,
-}
-
-impl IncludeObject {
-    /// From the query parameter; None for a value that is none of the three.
-    pub fn from_query(value: Option<&str>) -> Option<Self> {
-        match value {
-            None | Some("" | "Metadata") => Some(Self::Metadata),
-            Some("Object") => Some(Self::Object),
-            Some("None") => Some(Self::None),
-            Some(_) => None,
-        }
-    }
 }
 
 /// An object of values it takes over: `json!` would copy each of them, and these are whole lists.
@@ -121,6 +110,7 @@ pub fn age(timestamp: &str, now: i64) -> String {
 }
 
 /// What the rows of a kind show.
+#[derive(Debug)]
 struct Cells<'a> {
     resource: &'a ResourceType,
     columns: Cow<'a, [PrinterColumn]>,
@@ -166,12 +156,10 @@ impl<'a> Cells<'a> {
         }
     }
 
-    /// The fields of an object the cells are made of, beside `metadata`; absent where it may be any.
-    fn fields(&self) -> Option<Vec<&str>> {
-        if self.resource.cells.is_some() {
-            return None;
-        }
-        self.paths.iter().flatten().map(JsonPath::first_field).collect()
+    /// Whether cells may look at this member of an object, which is not `metadata`.
+    fn reads(&self, name: Name<'_>) -> bool {
+        let reads = |path: &JsonPath| path.first_field().is_none_or(|field| name.is(field));
+        self.resource.cells.is_some() || self.paths.iter().flatten().any(reads)
     }
 }
 
@@ -199,13 +187,19 @@ pub fn table(
             object_of([("cells", cells.row(object, now).into()), ("object", embedded)])
         })
         .collect();
+    let mut table = empty_table(&cells, list_metadata, with_columns, version);
+    table["rows"] = rows.into();
+    table
+}
+
+fn empty_table(cells: &Cells<'_>, list_metadata: Value, with_columns: bool, version: &str) -> Value {
     let definitions = if with_columns { Value::from(column_definitions(&cells.columns)) } else { Value::Null };
     object_of([
         ("kind", "Table".into()),
         ("apiVersion", format!("meta.k8s.io/{version}").into()),
         ("metadata", list_metadata),
         ("columnDefinitions", definitions),
-        ("rows", rows.into()),
+        ("rows", Value::Array(Vec::new())),
     ])
 }
 
@@ -215,17 +209,6 @@ pub fn partial_object_metadata(object: &Value, version: &str) -> Value {
         ("kind", "PartialObjectMetadata".into()),
         ("apiVersion", format!("meta.k8s.io/{version}").into()),
         ("metadata", object.get("metadata").cloned().unwrap_or_else(|| Value::Object(Map::new()))),
-    ])
-}
-
-/// `PartialObjectMetadataList` of objects, with the list's metadata.
-pub fn partial_object_metadata_list(objects: &[Value], list_metadata: Value, version: &str) -> Value {
-    let items: Vec<Value> = objects.iter().map(|object| partial_object_metadata(object, version)).collect();
-    object_of([
-        ("kind", "PartialObjectMetadataList".into()),
-        ("apiVersion", format!("meta.k8s.io/{version}").into()),
-        ("metadata", list_metadata),
-        ("items", items.into()),
     ])
 }
 

@@ -1,23 +1,19 @@
 //! GET of a collection.
 
 use axum::body::Body;
-use bytes::{BufMut as _, Bytes, BytesMut};
 use http::{Response, StatusCode};
-use kogge_machinery::{
-    negotiation::Representation,
-    status_error::ApiError,
-    table::{self, IncludeObject},
-};
+use kogge_machinery::status_error::ApiError;
 use serde_json::{Map, Value, json};
 
 use super::{
     RequestContext,
     answer::{Document, document_response},
     list_options::{ContinueToken, ListOptions, Selection, VersionMatch},
-    presentation::{include_object, present, present_all},
+    list_writer::ListWriter,
+    presentation::{is_as_served, present, present_all},
 };
 use crate::{
-    plane::{list_error, read_error},
+    plane::{list_error, read_error, stored_error},
     store::{ListError, ObjectKey, Scope},
 };
 
@@ -35,7 +31,12 @@ pub(crate) struct Page {
 impl Page {
     /// Objects that are not stored.
     pub(crate) fn without_revision(items: Vec<Document>) -> Self {
-        Self { revision: 0, items, continue_token: None, remaining: None }
+        Self { items, ..Self::at(0) }
+    }
+
+    /// Without objects, and with nothing after it.
+    fn at(revision: u64) -> Self {
+        Self { revision, items: Vec::new(), continue_token: None, remaining: None }
     }
 
     /// The list's `metadata`.
@@ -58,8 +59,56 @@ impl Page {
 pub(crate) async fn list(context: &RequestContext<'_>) -> Result<Response<Body>, ApiError> {
     let options = ListOptions::parse(&context.query, false)?;
     let selection = Selection::parse(&context.query, &context.served.resource)?;
+    if let Some(document) = whole_list(context, &options, &selection)? {
+        return document_response(&context.answer, StatusCode::OK, document);
+    }
     let page = read_page(context, &options, &selection).await?;
     document_response(&context.answer, StatusCode::OK, list_document(context, page)?)
+}
+
+/// Why a list is not written straight from what is stored.
+enum Unwritten {
+    Store(ListError),
+    /// It has to be brought into the served version first.
+    OtherVersion,
+    /// It is no JSON.
+    Damaged(serde_json::Error),
+}
+
+impl From<ListError> for Unwritten {
+    fn from(error: ListError) -> Self {
+        Self::Store(error)
+    }
+}
+
+/// All objects there are, written straight from where they are stored; absent where not all are asked for or not all are
+/// served as they are stored.
+fn whole_list(
+    context: &RequestContext<'_>,
+    options: &ListOptions,
+    selection: &Selection,
+) -> Result<Option<Document>, ApiError> {
+    if options.limit > 0 || options.continue_token.is_some() || !selection.is_everything() {
+        return Ok(None);
+    }
+    let writer = ListWriter::of(context)?;
+    let scope = Scope::of(&context.served.stored_as, Some(&context.namespace));
+    let at = snapshot_revision(context, options)?;
+    let written = context.plane.store().write_list(&scope, at, |revision, json, bytes| {
+        if !is_as_served(&context.served, json, revision) {
+            return Err(Unwritten::OtherVersion);
+        }
+        writer.write(json, bytes).map_err(Unwritten::Damaged)
+    });
+    match written {
+        Ok(written) => {
+            let (head, tail) = writer.frame(Page::at(written.revision).metadata());
+            Ok(Some(Document::Bytes(written.join(&head, &tail).into())))
+        }
+        Err(Unwritten::OtherVersion) => Ok(None),
+        Err(Unwritten::Store(error)) => Err(list_error(&error)),
+        Err(Unwritten::Damaged(error)) => Err(stored_error(&error)),
+    }
 }
 
 /// One page of what is selected, all from one snapshot.
@@ -126,7 +175,7 @@ pub(crate) async fn read_page(
                 return Ok(Page { revision: page.revision, items, continue_token: Some(token.encode()), remaining });
             }
             None if page.next.is_some() => start = page.next,
-            _ => return Ok(Page { revision: page.revision, items, continue_token: None, remaining: None }),
+            _ => return Ok(Page { items, ..Page::at(page.revision) }),
         }
     }
 }
@@ -166,7 +215,7 @@ async fn read_named(context: &RequestContext<'_>, selection: &Selection, name: &
             items.push(document);
         }
     }
-    Ok(Page { revision: at, items, continue_token: None, remaining: None })
+    Ok(Page { items, ..Page::at(at) })
 }
 
 /// The revision a list must be read at, if not the newest.
@@ -203,54 +252,17 @@ fn expired_continue(token: &ContinueToken) -> ApiError {
 
 /// A page in the representation the client asked for.
 pub(crate) fn list_document(context: &RequestContext<'_>, page: Page) -> Result<Document, ApiError> {
-    let resource = &context.served.resource;
-    let mut metadata = page.metadata();
-    if resource.custom && context.answer.representation == Representation::Object && metadata["continue"].is_null() {
-        // Lists of custom resources are untyped in the real server, which writes the empty token too.
-        metadata["continue"] = "".into();
+    let writer = ListWriter::of(context)?;
+    let (head, tail) = writer.frame(page.metadata());
+    let mut bytes = head.into_bytes();
+    for (index, item) in page.items.into_iter().enumerate() {
+        if index > 0 {
+            bytes.push(b',');
+        }
+        writer.write(&item.into_bytes(), &mut bytes).map_err(|error| stored_error(&error))?;
     }
-    match context.answer.representation {
-        Representation::Table if include_object(&context.query)? != IncludeObject::Object => {
-            let with_metadata = include_object(&context.query)? == IncludeObject::Metadata;
-            let items: Vec<Bytes> = page.items.into_iter().map(Document::into_bytes).collect();
-            let (version, now) = (&context.answer.version, context.now.as_second());
-            let bytes = table::table_of_serialized(resource, &items, metadata, with_metadata, version, now);
-            bytes
-                .map(|bytes| Document::Bytes(bytes.into()))
-                .map_err(|error| ApiError::internal(format!("stored object: {error}")))
-        }
-        Representation::Table => {
-            let objects = page.items.into_iter().map(Document::into_value).collect::<Result<Vec<_>, _>>()?;
-            let include = include_object(&context.query)?;
-            Ok(Document::Value(table::table(
-                resource,
-                &objects,
-                metadata,
-                include,
-                true,
-                &context.answer.version,
-                context.now.as_second(),
-            )))
-        }
-        Representation::PartialObjectMetadata => Err(not_that_metadata(context, true)),
-        Representation::PartialObjectMetadataList => {
-            let version = &context.answer.version;
-            let items = page
-                .items
-                .into_iter()
-                .map(|item| Ok(table::partial_object_metadata(&item.into_value()?, version)))
-                .collect::<Result<Vec<_>, ApiError>>()?;
-            Ok(Document::Value(json!({
-                "apiVersion": format!("meta.k8s.io/{version}"),
-                "kind": "PartialObjectMetadataList",
-                "metadata": metadata,
-                "items": items,
-            })))
-        }
-        Representation::Object | Representation::AggregatedDiscovery => {
-            Ok(Document::Bytes(list_bytes(&resource.api_version(), &resource.list_kind, &metadata, page.items)))
-        }
-    }
+    bytes.extend_from_slice(tail.as_bytes());
+    Ok(Document::Bytes(bytes.into()))
 }
 
 /// 406 for a list asked for as the metadata of one object, and for one object as that of a list.
@@ -271,22 +283,4 @@ pub(crate) fn not_that_metadata(context: &RequestContext<'_>, is_list: bool) -> 
         "NotAcceptable",
         format!("you requested PartialObjectMetadata{wanted}, but the requested object is {found} (*{go_type})"),
     )
-}
-
-/// A list put together from objects as they are stored.
-fn list_bytes(api_version: &str, list_kind: &str, metadata: &Value, items: Vec<Document>) -> Bytes {
-    let items: Vec<Bytes> = items.into_iter().map(Document::into_bytes).collect();
-    let head = format!("{{\"apiVersion\":{},\"items\":[", Value::from(api_version));
-    let tail = format!("],\"kind\":{},\"metadata\":{metadata}}}", Value::from(list_kind));
-    let length = head.len() + tail.len() + items.iter().map(|item| item.len() + 1).sum::<usize>();
-    let mut bytes = BytesMut::with_capacity(length);
-    bytes.put_slice(head.as_bytes());
-    for (index, item) in items.iter().enumerate() {
-        if index > 0 {
-            bytes.put_u8(b',');
-        }
-        bytes.put_slice(item);
-    }
-    bytes.put_slice(tail.as_bytes());
-    bytes.freeze()
 }

@@ -1,5 +1,6 @@
 //! The store's promises, on a live store.
 
+use std::io::Write as _;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -100,6 +101,44 @@ async fn lists_are_ordered_paged_and_scoped() {
     assert_eq!((names(&second), second.next), (vec!["ships.example.dev b/1".to_owned()], None));
     assert_eq!(names(&plane.list(&Scope::of(&resource("ships"), Some("a")), None, 0, None).unwrap()).len(), 2);
     assert_eq!(plane.count(&Scope::Plane), Ok(5));
+}
+
+/// A list that is written as one text, each object with its revision.
+fn written(plane: &PlaneStore, scope: &Scope, revision: u64) -> String {
+    let list = plane.write_list(scope, Some(revision), |revision, json, bytes| {
+        write!(bytes, "{revision} {}", std::str::from_utf8(json).unwrap()).unwrap();
+        Ok::<_, ListError>(())
+    });
+    let list = list.unwrap();
+    assert_eq!(list.revision, revision);
+    String::from_utf8(list.join("[", "]")).unwrap()
+}
+
+/// What [`written`] makes of the objects of a list.
+fn joined(page: &ListPage) -> String {
+    let objects = page.items.iter().map(|item| format!("{} {}", item.revision, text(&item.json)));
+    format!("[{}]", objects.collect::<Vec<_>>().join(","))
+}
+
+#[tokio::test]
+async fn long_lists_are_written_in_the_order_of_their_keys() {
+    let plane = Store::in_memory(options()).unwrap().management();
+    // Neither the order of the keys nor every revision.
+    let writes = (0..5000).map(|number: u64| {
+        let (kind, name) =
+            (["ships", "ports"][usize::from(number.is_multiple_of(7))], (number * 7919 % 5000).to_string());
+        Write { key: key(kind, "n", &name), change: put(&name, number), expected: Expected::Absent }
+    });
+    plane.write_many(&writes.collect::<Vec<_>>()).await.unwrap();
+    let scope = Scope::of(&resource("ships"), None);
+    for revision in [plane.revision(), 3000] {
+        let page = plane.list(&scope, None, 0, Some(revision)).unwrap();
+        assert_eq!(written(&plane, &scope, revision), joined(&page));
+    }
+    let refused = plane.write_list(&scope, None, |revision, _, _| {
+        if revision == 2222 { Err(ListError::Future { requested: revision, current: 1 }) } else { Ok(()) }
+    });
+    assert_eq!(refused.unwrap_err(), ListError::Future { requested: 2222, current: 1 });
 }
 
 #[tokio::test]

@@ -1,85 +1,52 @@
-//! Tables of objects as they are serialised. Most of an object's bytes are in fields that no cell shows, and its metadata
+//! Tables and partial metadata of objects as they are serialised. Most of an object's bytes are in fields that no cell shows, and its metadata
 //! go into the row as they are: so only what cells look at is parsed, and all else is passed over.
 
 use serde_json::{Map, Value};
 
-use super::{Cells, IncludeObject, table};
-use crate::compact_json::Reader;
-use crate::parallel::in_parts;
+use super::{Cells, IncludeObject, empty_table};
+use crate::compact_json::{Reader, member};
 use crate::resource::ResourceType;
 
-/// How a table without rows ends: keys are sorted, so the rows come last.
-const END: &[u8] = b"]}";
-
-/// A thread of its own is worth it for so many rows.
-const ROWS_PER_THREAD: usize = 1000;
-
-/// As [`table`], from objects serialised as JSON, to JSON: the same bytes. `with_metadata` is whether rows embed
-/// metadata; rows with whole objects are not made here. The rows of long tables are made by all processors.
-///
-/// # Errors
-/// If an object is no JSON object.
-pub fn table_of_serialized<O: AsRef<[u8]> + Sync>(
-    resource: &ResourceType,
-    objects: &[O],
-    list_metadata: Value,
-    with_metadata: bool,
-    version: &str,
-    now: i64,
-) -> serde_json::Result<Vec<u8>> {
-    let cells = Cells::of(resource);
-    let empty = table(resource, &[], list_metadata, IncludeObject::None, true, version, now);
-    let mut head = serde_json::to_vec(&empty)?;
-    head.truncate(head.len() - END.len());
-    let rows = Rows { cells: &cells, fields: cells.fields(), with_metadata, version, now };
-    let mut parts = in_parts(objects, ROWS_PER_THREAD, |part, objects| {
-        // The first goes on with the head, so that it need not be copied.
-        let mut written = if part == 0 { head.clone() } else { Vec::new() };
-        rows.write(objects, &mut written).map(|()| written)
-    })?;
-    let others = parts.split_off(1);
-    let mut bytes = parts.pop().unwrap_or_default();
-    for other in others {
-        bytes.push(b',');
-        bytes.extend_from_slice(&other);
-    }
-    bytes.extend_from_slice(END);
-    Ok(bytes)
-}
-
-/// What all rows of a table have in common.
-struct Rows<'a> {
-    cells: &'a Cells<'a>,
-    /// See [`Cells::fields`].
-    fields: Option<Vec<&'a str>>,
-    with_metadata: bool,
+/// The rows of a table, from objects serialised as JSON, to JSON: the bytes of [`super::table`].
+#[derive(Debug)]
+pub struct SerializedRows<'a> {
+    cells: Cells<'a>,
+    include: IncludeObject,
     version: &'a str,
     now: i64,
 }
 
-impl Rows<'_> {
-    /// Writes rows with commas between them.
-    fn write<O: AsRef<[u8]>>(&self, objects: &[O], bytes: &mut Vec<u8>) -> serde_json::Result<()> {
-        let version = self.version;
-        let head =
-            format!("{{\"apiVersion\":\"meta.k8s.io/{version}\",\"kind\":\"PartialObjectMetadata\",\"metadata\":");
-        for (index, object) in objects.iter().enumerate() {
-            if index > 0 {
-                bytes.push(b',');
-            }
-            let (metadata, shown) = self.read(object.as_ref())?;
-            bytes.extend_from_slice(b"{\"cells\":");
-            serde_json::to_writer(&mut *bytes, &self.cells.row(&shown, self.now))?;
-            bytes.extend_from_slice(b",\"object\":");
-            if self.with_metadata {
-                bytes.extend_from_slice(head.as_bytes());
-                bytes.extend_from_slice(metadata.unwrap_or(b"{}"));
-                bytes.push(b'}');
-            } else {
-                bytes.extend_from_slice(b"null");
-            }
-            bytes.push(b'}');
+impl<'a> SerializedRows<'a> {
+    /// What a table ends with after its rows: keys are sorted, so the rows come last.
+    pub const TAIL: &'static str = "]}";
+
+    /// What tables of a kind have in common, see [`super::table`].
+    pub fn new(resource: &'a ResourceType, include: IncludeObject, version: &'a str, now: i64) -> Self {
+        Self { cells: Cells::of(resource), include, version, now }
+    }
+
+    /// What a table begins with before its rows, which have commas between them.
+    pub fn head(&self, list_metadata: Value) -> String {
+        let mut head = empty_table(&self.cells, list_metadata, true, self.version).to_string();
+        head.truncate(head.len() - Self::TAIL.len());
+        head
+    }
+
+    /// Appends the row of an object.
+    ///
+    /// # Errors
+    /// If it is no JSON object; a part of a row may have been appended then.
+    pub fn write(&self, object: &[u8], bytes: &mut Vec<u8>) -> serde_json::Result<()> {
+        let (metadata, shown) = self.read(object)?;
+        bytes.extend_from_slice(b"{\"cells\":");
+        serde_json::to_writer(&mut *bytes, &self.cells.row(&shown, self.now))?;
+        bytes.extend_from_slice(b",\"object\":");
+        match self.include {
+            IncludeObject::Metadata => write_partial(metadata, self.version, bytes),
+            IncludeObject::Object => bytes.extend_from_slice(object),
+            IncludeObject::None => bytes.extend_from_slice(b"null"),
         }
+        bytes.push(b'}');
         Ok(())
     }
 
@@ -104,7 +71,7 @@ impl Rows<'_> {
                 counted.into()
             } else {
                 let value = reader.value()?;
-                if self.fields.as_ref().is_some_and(|fields| !fields.iter().any(|field| name.is(field))) {
+                if !self.cells.reads(name) {
                     return Ok(());
                 }
                 serde_json::from_slice(value)?
@@ -130,6 +97,24 @@ impl Rows<'_> {
     }
 }
 
+/// Appends the `PartialObjectMetadata` of an object serialised as JSON: the bytes of [`super::partial_object_metadata`].
+///
+/// # Errors
+/// If the JSON is damaged or no object.
+pub fn write_partial_object_metadata(object: &[u8], version: &str, bytes: &mut Vec<u8>) -> serde_json::Result<()> {
+    let metadata = member(object, "metadata")?;
+    write_partial(metadata, version, bytes);
+    Ok(())
+}
+
+fn write_partial(metadata: Option<&[u8]>, version: &str, bytes: &mut Vec<u8>) {
+    for part in ["{\"apiVersion\":\"meta.k8s.io/", version, "\",\"kind\":\"PartialObjectMetadata\",\"metadata\":"] {
+        bytes.extend_from_slice(part.as_bytes());
+    }
+    bytes.extend_from_slice(metadata.unwrap_or(b"{}"));
+    bytes.push(b'}');
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -137,6 +122,7 @@ mod tests {
     use super::*;
     use crate::object_meta::test_resource;
     use crate::resource::PrinterColumn;
+    use crate::table::{partial_object_metadata, table};
 
     #[test]
     fn a_table_of_serialized_objects_is_the_table_of_the_objects() {
@@ -179,29 +165,29 @@ mod tests {
         counting.counted = &["spec"];
         counting.cells = Some(|object, _| vec![object["spec"].as_object().map_or(0, Map::len).into()]);
         for resource in [plain, with_columns, anywhere, computed, counting] {
-            for (include, with_metadata) in [(IncludeObject::Metadata, true), (IncludeObject::None, false)] {
+            for include in [IncludeObject::Metadata, IncludeObject::Object, IncludeObject::None] {
                 let metadata = json!({"resourceVersion": "7"});
                 let expected = table(&resource, &objects, metadata.clone(), include, true, "v1", 1_767_225_600);
-                let found = |objects: &[Vec<u8>]| {
-                    let bytes =
-                        table_of_serialized(&resource, objects, metadata.clone(), with_metadata, "v1", 1_767_225_600);
-                    String::from_utf8(bytes.unwrap()).unwrap()
-                };
-                assert_eq!(found(&serialized), expected.to_string());
-                let (begin, rows) =
-                    expected.to_string().rsplit_once("\"rows\":[").map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
-                let rows = rows.strip_suffix("]}").unwrap();
-                let long = found(&vec![serialized.clone(); ROWS_PER_THREAD + 7].concat());
-                assert_eq!(long, format!("{begin}\"rows\":[{}]}}", vec![rows; ROWS_PER_THREAD + 7].join(",")));
+                let rows = SerializedRows::new(&resource, include, "v1", 1_767_225_600);
+                let written = serialized.iter().map(|object| {
+                    let mut bytes = Vec::new();
+                    rows.write(object, &mut bytes).unwrap();
+                    String::from_utf8(bytes).unwrap()
+                });
+                let written = written.collect::<Vec<_>>().join(",");
+                assert_eq!(rows.head(metadata) + &written + SerializedRows::TAIL, expected.to_string());
             }
         }
+        for (object, serialized) in objects.iter().zip(&serialized) {
+            let mut written = Vec::new();
+            write_partial_object_metadata(serialized, "v1beta1", &mut written).unwrap();
+            let expected = partial_object_metadata(object, "v1beta1").to_string();
+            assert_eq!(String::from_utf8(written).unwrap(), expected);
+        }
         let resource = test_resource("example.com", "Widget", true);
-        for count in [1, 3 * ROWS_PER_THREAD] {
-            let mut objects = vec![b"{}".to_vec(); count];
-            for damaged in ["[]", "", "{", "{\"a\"", "{\"metadata\":[]}", "{\"metadata\":{\"name\":\"a}}"] {
-                objects[count / 2] = damaged.as_bytes().to_vec();
-                assert!(table_of_serialized(&resource, &objects, json!({}), true, "v1", 0).is_err(), "{damaged}");
-            }
+        let rows = SerializedRows::new(&resource, IncludeObject::Metadata, "v1", 0);
+        for damaged in ["[]", "", "{", "{\"a\"", "{\"metadata\":[]}", "{\"metadata\":{\"name\":\"a}}"] {
+            assert!(rows.write(damaged.as_bytes(), &mut Vec::new()).is_err(), "{damaged}");
         }
     }
 }

@@ -1,4 +1,4 @@
-use kogge_machinery::table::{IncludeObject, table, table_of_serialized};
+use kogge_machinery::table::{IncludeObject, SerializedRows, table};
 use serde_json::{Value, json};
 
 use crate::builtin::resource_type_of;
@@ -19,9 +19,12 @@ fn shown(group: &str, plural: &str, objects: &[Value]) -> String {
         })
         .collect();
     let table = table(resource, &objects, json!({}), IncludeObject::None, true, "v1", NOW);
-    let serialized: Vec<Vec<u8>> = objects.iter().map(|object| serde_json::to_vec(object).unwrap()).collect();
-    let of_serialized = table_of_serialized(resource, &serialized, json!({}), false, "v1", NOW).unwrap();
-    assert_eq!(String::from_utf8(of_serialized).unwrap(), table.to_string(), "what cells read is read");
+    let rows = SerializedRows::new(resource, IncludeObject::None, "v1", NOW);
+    for (object, row) in objects.iter().zip(table["rows"].as_array().unwrap()) {
+        let mut written = Vec::new();
+        rows.write(object.to_string().as_bytes(), &mut written).unwrap();
+        assert_eq!(String::from_utf8(written).unwrap(), row.to_string(), "what cells read is read");
+    }
     let cell = |cell: &Value| cell.as_str().map_or_else(|| cell.to_string(), str::to_owned);
     let header = table["columnDefinitions"].as_array().unwrap().iter().map(|column| cell(&column["name"]));
     let mut lines = vec![header.collect::<Vec<_>>().join(" | ")];

@@ -214,6 +214,7 @@ fn check(store: &Store, model: &[ModelPlane; 2]) {
                 .map(|item| (item.key.clone(), (item.revision, text(&item.json).to_owned())))
                 .collect();
             assert_eq!(listed, model.at(revision), "the list at {revision}");
+            assert_eq!(written(&plane, &Scope::Plane, revision), joined(&page), "the written list at {revision}");
             for scope in [Scope::Resource(resource("ships")), Scope::of(&resource("ships"), Some("n"))] {
                 assert_eq!(plane.count_at(&scope, revision), Ok(listed.len() as u64), "the count at {revision}");
             }
