@@ -93,12 +93,9 @@ impl JsonPath {
         Some(value)
     }
 
-    /// The field of the root that a path begins with; absent where it begins otherwise.
-    pub fn first_field(&self) -> Option<&str> {
-        match self.steps.first() {
-            Some(Step::Field(name)) => Some(name),
-            _ => None,
-        }
+    /// The fields a path begins with, each of the one before: whatever it leads to is below them.
+    pub fn leading_fields(&self) -> impl Iterator<Item = &str> {
+        self.steps.iter().map_while(|step| if let Step::Field(name) = step { Some(name.as_str()) } else { None })
     }
 
     /// The keys of a path that is nothing but field names, which is what `/scale` and selectable fields must be.

@@ -125,7 +125,8 @@ pub struct ResourceType {
     /// The schema, compiled at first use.
     pub schema: LazySchema,
     /// Computes the cells of a table row, for built-in kinds whose columns are more than a path (`READY 1/2`).
-    /// None: cells come from the columns' JSONPaths.
+    /// None: cells come from the columns' JSONPaths. Of an object's `kind` they see nothing, and of its `metadata` only
+    /// annotations, creationTimestamp, deletionTimestamp, labels, name and ownerReferences: the rest is not read for a table.
     pub cells: Option<RowCells>,
     /// Fields beside `metadata` of which `cells` only counts the members: their values are not read for a table.
     pub counted: &'static [&'static str],

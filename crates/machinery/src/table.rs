@@ -9,13 +9,14 @@ use std::borrow::Cow;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use crate::compact_json::Name;
 use crate::json_path::JsonPath;
 use crate::resource::{PrinterColumn, ResourceType};
 
 mod serialized;
+mod shown;
 
 pub use serialized::{SerializedRows, write_partial_object_metadata};
+use shown::Shown;
 
 /// What a row embeds (`includeObject`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -146,20 +147,12 @@ impl<'a> Cells<'a> {
         cells
     }
 
-    /// Whether cells may look at this member of an object's metadata.
-    fn reads_metadata(&self, name: &[u8]) -> bool {
-        match name {
-            // Long, and no column has ever shown it.
-            b"managedFields" => false,
-            b"generation" | b"resourceVersion" | b"uid" => self.resource.cells.is_none(),
-            _ => true,
+    /// What of an object the cells look at.
+    fn shown(&self) -> Shown {
+        match self.resource.cells {
+            Some(_) => Shown::by_computed_cells(self.resource),
+            None => Shown::by_paths(self.paths.iter().flatten()),
         }
-    }
-
-    /// Whether cells may look at this member of an object, which is not `metadata`.
-    fn reads(&self, name: Name<'_>) -> bool {
-        let reads = |path: &JsonPath| path.first_field().is_none_or(|field| name.is(field));
-        self.resource.cells.is_some() || self.paths.iter().flatten().any(reads)
     }
 }
 

@@ -1,9 +1,9 @@
-//! Tables and partial metadata of objects as they are serialised. Most of an object's bytes are in fields that no cell shows, and its metadata
-//! go into the row as they are: so only what cells look at is parsed, and all else is passed over.
+//! Tables and partial metadata of objects as they are serialised. Most of an object's bytes are in fields that no cell
+//! shows, and its metadata go into the row as they are: so only what cells look at is parsed.
 
 use serde_json::{Map, Value};
 
-use super::{Cells, IncludeObject, empty_table};
+use super::{Cells, IncludeObject, Shown, empty_table};
 use crate::compact_json::{Reader, member};
 use crate::resource::ResourceType;
 
@@ -11,6 +11,7 @@ use crate::resource::ResourceType;
 #[derive(Debug)]
 pub struct SerializedRows<'a> {
     cells: Cells<'a>,
+    shown: Shown,
     include: IncludeObject,
     version: &'a str,
     now: i64,
@@ -22,7 +23,8 @@ impl<'a> SerializedRows<'a> {
 
     /// What tables of a kind have in common, see [`super::table`].
     pub fn new(resource: &'a ResourceType, include: IncludeObject, version: &'a str, now: i64) -> Self {
-        Self { cells: Cells::of(resource), include, version, now }
+        let cells = Cells::of(resource);
+        Self { shown: cells.shown(), cells, include, version, now }
     }
 
     /// What a table begins with before its rows, which have commas between them.
@@ -50,50 +52,23 @@ impl<'a> SerializedRows<'a> {
         Ok(())
     }
 
-    /// The metadata of an object as they stand in it, and the object with what cells may look at.
+    /// The metadata of an object as they stand in it, and the object with what cells look at.
     fn read<'o>(&self, object: &'o [u8]) -> serde_json::Result<(Option<&'o [u8]>, Value)> {
         let mut metadata = None;
         let mut shown = Map::new();
         let mut reader = Reader::new(object);
         reader.object(|name, reader| {
-            let read = if name.is("metadata") {
-                let begin = *reader;
-                let read = self.metadata(reader)?;
+            let begin = *reader;
+            if let Some(value) = self.shown.member(name.0).read(reader)? {
+                shown.insert(name.text()?.into_owned(), value);
+            }
+            if name.is("metadata") {
                 metadata = Some(reader.since(begin));
-                read
-            } else if self.cells.resource.counted.iter().any(|counted| name.is(counted)) && reader.is_at_object() {
-                let mut counted = Map::new();
-                reader.object(|name, reader| {
-                    reader.value()?;
-                    counted.insert(name.text()?.into_owned(), Value::Null);
-                    Ok(())
-                })?;
-                counted.into()
-            } else {
-                let value = reader.value()?;
-                if !self.cells.reads(name) {
-                    return Ok(());
-                }
-                serde_json::from_slice(value)?
-            };
-            shown.insert(name.text()?.into_owned(), read);
+            }
             Ok(())
         })?;
         reader.end()?;
         Ok((metadata, shown.into()))
-    }
-
-    /// The metadata cells may look at.
-    fn metadata(&self, reader: &mut Reader<'_>) -> serde_json::Result<Value> {
-        let mut looked_at = Map::new();
-        reader.object(|name, reader| {
-            let value = reader.value()?;
-            if self.cells.reads_metadata(name.0) {
-                looked_at.insert(name.text()?.into_owned(), serde_json::from_slice(value)?);
-            }
-            Ok(())
-        })?;
-        Ok(looked_at.into())
     }
 }
 
@@ -186,7 +161,7 @@ mod tests {
         }
         let resource = test_resource("example.com", "Widget", true);
         let rows = SerializedRows::new(&resource, IncludeObject::Metadata, "v1", 0);
-        for damaged in ["[]", "", "{", "{\"a\"", "{\"metadata\":[]}", "{\"metadata\":{\"name\":\"a}}"] {
+        for damaged in ["[]", "", "{", "{\"a\"", "{\"metadata\":{\"name\":\"a}}"] {
             assert!(rows.write(damaged.as_bytes(), &mut Vec::new()).is_err(), "{damaged}");
         }
     }
