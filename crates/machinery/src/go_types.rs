@@ -63,6 +63,8 @@ pub(crate) struct Type {
 pub(crate) struct Field {
     /// In JSON.
     pub(crate) name: &'static str,
+    /// See [`prefix`].
+    prefix: u64,
     /// Which chain of merged structs it comes from ([`Table::chain`]); 0 for the struct's own fields.
     chain: u16,
     pub(crate) value: TypeId,
@@ -74,12 +76,36 @@ pub(crate) struct Field {
     pub(crate) omitted: bool,
 }
 
+impl Field {
+    /// Whether its name comes before another, which has this [`prefix`].
+    fn is_before(&self, name: &str, prefix: u64) -> bool {
+        self.prefix < prefix || self.prefix == prefix && self.name < name
+    }
+}
+
+/// The first bytes of a name as a number: names mostly differ there, and numbers are compared at once.
+fn prefix(name: &str) -> u64 {
+    let mut first = [0; 8];
+    for (to, from) in first.iter_mut().zip(name.as_bytes()) {
+        *to = *from;
+    }
+    u64::from_be_bytes(first)
+}
+
+/// Splits fields sorted by name before the first whose name is not before this one.
+pub(crate) fn split_before<'f>(fields: &'f [Field], name: &str) -> (&'f [Field], &'f [Field]) {
+    let prefix = prefix(name);
+    fields.split_at(fields.partition_point(|field| field.is_before(name, prefix)))
+}
+
 #[derive(Debug)]
 struct Struct {
     /// `core.v1.Pod`.
     name: &'static str,
     /// In [`Table::fields`], sorted by name.
     fields: Range<usize>,
+    /// Whether none of them is always written.
+    all_omitted: bool,
 }
 
 /// A struct whose fields merge into another's.
@@ -145,7 +171,7 @@ impl Table {
                     }
                 }
                 ("type", Some(name), None, None) => {
-                    table.structs.push(Struct { name, fields: 0..0 });
+                    table.structs.push(Struct { name, fields: 0..0, all_omitted: false });
                     lines.push(Vec::new());
                 }
                 (number, Some(name), Some(text), flag) => {
@@ -214,8 +240,10 @@ impl Table {
         self.collect_merged(index, index, &mut Vec::new(), start, all);
         self.fields[start..].sort_by_key(|field| field.name);
         let fields = start..self.fields.len();
+        let all_omitted = self.fields[start..].iter().all(|field| field.omitted);
         if let Some(entry) = self.structs.get_mut(usize::from(index)) {
             entry.fields = fields;
+            entry.all_omitted = all_omitted;
         }
     }
 
@@ -263,6 +291,7 @@ impl Table {
         );
         self.fields.push(Field {
             name: line.name,
+            prefix: prefix(line.name),
             chain,
             value: line.value,
             number: line.number,
@@ -278,6 +307,11 @@ impl Table {
     /// The fields of a struct, sorted by name.
     pub(crate) fn fields(&self, id: StructId) -> &[Field] {
         self.structs.get(usize::from(id)).and_then(|found| self.fields.get(found.fields.clone())).unwrap_or_default()
+    }
+
+    /// Whether Go leaves out every field of a struct that is empty.
+    pub(crate) fn all_omitted(&self, id: StructId) -> bool {
+        self.structs.get(usize::from(id)).is_some_and(|found| found.all_omitted)
     }
 
     /// A field by its name in JSON.

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use super::{bytes, time};
 use crate::{
-    go_types::{Field, Shape, StructId, TypeId, table},
+    go_types::{Field, Shape, StructId, TypeId, split_before, table},
     quantity,
 };
 
@@ -32,12 +32,15 @@ impl Walk {
     /// The members of a struct.
     pub(super) fn fields(&mut self, id: StructId, members: &mut Map<String, Value>) {
         let mut expected = table().fields(id);
+        let none_is_missing = table().all_omitted(id);
         let mut dropped: Vec<String> = Vec::new();
         let mut missing: Vec<&Field> = Vec::new();
         // both are sorted by name
         for (name, value) in members.iter_mut() {
-            let (before, rest) = expected.split_at(expected.partition_point(|field| field.name < name.as_str()));
-            missing.extend(before.iter().filter(|field| !field.omitted));
+            let (before, rest) = split_before(expected, name);
+            if !none_is_missing {
+                missing.extend(before.iter().filter(|field| !field.omitted));
+            }
             expected = rest;
             let Some((field, rest)) = expected.split_first().filter(|(field, _)| field.name == name) else {
                 self.unknown = true;
@@ -52,7 +55,9 @@ impl Walk {
                 dropped.push(name.clone());
             }
         }
-        missing.extend(expected.iter().filter(|field| !field.omitted));
+        if !none_is_missing {
+            missing.extend(expected.iter().filter(|field| !field.omitted));
+        }
         for name in &dropped {
             members.remove(name);
         }
