@@ -12,10 +12,15 @@ use http::{Request, Response};
 
 use crate::{authentication::Caller, pipeline, plane::Plane};
 
+/// An extension of requests whose definitions are known to be valid.
+#[derive(Clone, Copy)]
+pub(crate) struct ValidDefinitions;
+
 /// Answers a client's requests from one plane, as a member of `system:masters`.
 #[derive(Clone)]
 struct InProcess {
     plane: Plane,
+    valid_definitions: Option<ValidDefinitions>,
 }
 
 impl tower::Service<Request<kube::client::Body>> for InProcess {
@@ -29,9 +34,13 @@ impl tower::Service<Request<kube::client::Body>> for InProcess {
 
     fn call(&mut self, request: Request<kube::client::Body>) -> Self::Future {
         let plane = self.plane.clone();
+        let valid_definitions = self.valid_definitions;
         Box::pin(async move {
             let mut request = request.map(Body::new);
             request.extensions_mut().insert(Caller::InProcess);
+            if let Some(valid_definitions) = valid_definitions {
+                request.extensions_mut().insert(valid_definitions);
+            }
             let path = request.uri().path().to_owned();
             Ok(pipeline::handle_in_plane(&plane, &path, request).await)
         })
@@ -40,5 +49,10 @@ impl tower::Service<Request<kube::client::Body>> for InProcess {
 
 /// A client of this plane with the default namespace `default`. Needs a running Tokio runtime.
 pub(crate) fn client(plane: Plane) -> kube::Client {
-    kube::Client::new(InProcess { plane }, "default")
+    kube::Client::new(InProcess { plane, valid_definitions: None }, "default")
+}
+
+/// As [`client`], see [`Plane::installer`].
+pub(crate) fn installer(plane: Plane) -> kube::Client {
+    kube::Client::new(InProcess { plane, valid_definitions: Some(ValidDefinitions) }, "default")
 }

@@ -188,6 +188,12 @@ impl Plane {
         in_process_client::client(self.clone())
     }
 
+    /// As [`Self::client`], for CustomResourceDefinitions that are a part of this program: those it creates are taken as
+    /// valid. Most of what it takes to create a large one is to check its rules, which a test of each does once for all.
+    pub fn installer(&self) -> kube::Client {
+        in_process_client::installer(self.clone())
+    }
+
     /// The version `/version` answers, e.g. `v1.34.2`.
     pub fn kubernetes_version(&self) -> Arc<String> {
         self.state.kubernetes_version.load_full()

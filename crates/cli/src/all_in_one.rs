@@ -129,7 +129,7 @@ impl AllInOne {
         let simulator = options.simulator && !options.managers.as_ref().is_some_and(Managers::own_cluster_api);
         let definitions = joined(definitions).await;
         let catalogue = tokio::task::spawn_blocking(StackCatalogue::default);
-        install(&client, definitions, simulator).await?;
+        install(&server.management().installer(), definitions, simulator).await?;
         if let Some(managers) = &options.managers {
             let failed = |source| AllInOneError::Install { what: "the managers", source: Box::new(source) };
             managers.install(&client).await.map_err(failed)?;

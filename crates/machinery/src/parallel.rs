@@ -2,7 +2,11 @@
 
 use std::num::NonZero;
 use std::panic::resume_unwind;
+use std::sync::LazyLock;
 use std::thread;
+
+/// Counted once: that reads files.
+static PROCESSORS: LazyLock<usize> = LazyLock::new(|| thread::available_parallelism().map_or(1, NonZero::get));
 
 /// Calls `work` with each part of the items and its number, from 0, and returns the results in their order. There is at least
 /// one part, and there are never more than processors or than times `least` goes into the items. All but the last are equally
@@ -18,9 +22,7 @@ pub fn in_parts<T: Sync, R: Send, E: Send>(
     least: usize,
     work: impl Fn(usize, &[T]) -> Result<R, E> + Sync,
 ) -> Result<Vec<R>, E> {
-    let processors = || thread::available_parallelism().map_or(1, NonZero::get);
-    // To count the processors is to read files.
-    let threads = if items.len() < 2 * least { 1 } else { processors().min(items.len() / least.max(1)) };
+    let threads = if items.len() < 2 * least { 1 } else { PROCESSORS.min(items.len() / least.max(1)) };
     if threads < 2 {
         return work(0, items).map(|result| vec![result]);
     }

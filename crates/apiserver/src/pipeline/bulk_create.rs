@@ -43,7 +43,7 @@ pub(crate) async fn create_all_as(plane: &Plane, objects: Vec<Value>, manager: &
 }
 
 async fn create_transaction(plane: &Plane, objects: Vec<Value>, manager: &str) -> Result<usize, ApiError> {
-    let writer = Writer { manager: manager.to_owned(), now: timestamp(jiff::Timestamp::now()), requester: None };
+    let writer = Writer::own(manager, timestamp(jiff::Timestamp::now()));
     let mut pending = Vec::with_capacity(objects.len());
     let mut seen = HashSet::new();
     for object in objects {
@@ -92,7 +92,7 @@ async fn prepare(plane: &Plane, mut object: Value, writer: &Writer) -> Result<Op
     let uid = uuid::Uuid::new_v4().to_string();
     let (object, empty) = begin_create(plane, &served, Merged::Untracked(object), writer).await;
     admit(plane, &served, None, &object)?;
-    let mut object = finish_create(plane, &served, (object, &empty), &writer.now, &uid)?;
+    let mut object = finish_create(plane, &served, (object, &empty), writer, &uid)?;
     if definition_write::is_definition(&served) {
         definition_write::settle_at_once(plane, &mut object, &writer.now);
     } else if let Some(status) = status {

@@ -40,7 +40,7 @@ pub(crate) async fn change_object(
         if !change(&mut new) {
             return Ok(());
         }
-        let writer = Writer { manager: manager.to_owned(), now: timestamp(Timestamp::now()), requester: None };
+        let writer = Writer::own(manager, timestamp(Timestamp::now()));
         let new = complete_update(plane, served, &old, Merged::Untracked(new), scope, &writer, review.as_ref()).await?;
         let removed = is_last_finalizer_gone(served, &old, &new);
         if !removed && apply::equal_except_managed_time(&old, &new) {

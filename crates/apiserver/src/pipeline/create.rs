@@ -181,7 +181,7 @@ pub(crate) async fn create_object(
             candidate["metadata"]["name"] = name.as_str().into();
         }
         let uid = uuid::Uuid::new_v4().to_string();
-        let mut object = finish_create(context.plane, served, (candidate, &empty), &writer.now, &uid)?;
+        let mut object = finish_create(context.plane, served, (candidate, &empty), writer, &uid)?;
         policy_access::check(context, &object, None)?;
         if let Some(review) = &review {
             review.validate(None, &object).await?;

@@ -129,7 +129,7 @@ async fn set_status(
     let spec = definition["spec"].take();
     let old = definition.clone();
     definition["status"] = status;
-    let writer = Writer { manager: MANAGER.to_owned(), now: now.to_owned(), requester: None };
+    let writer = Writer::own(MANAGER, now.to_owned());
     track_update(plane, served, Some(&old), definition, WriteScope::Status("status"), &writer).await;
     definition["spec"] = spec;
     let Value::Object(mut before) = old else { return None };

@@ -171,11 +171,11 @@ pub(crate) fn finish_create(
     plane: &Plane,
     served: &ServedResource,
     (mut object, empty): (Value, &EmptyContainers),
-    now: &str,
+    writer: &Writer,
     uid: &str,
 ) -> Result<Value, ApiError> {
     let resource = &served.resource;
-    object_meta::prepare_create(resource, &mut object, uid, now)?;
+    object_meta::prepare_create(resource, &mut object, uid, &writer.now)?;
     if resource.custom {
         // Nothing is written in code for custom kinds.
     } else if definition_write::is_definition(served) {
@@ -189,7 +189,7 @@ pub(crate) fn finish_create(
             autoscaler_conversion::keep_notes(None, &mut object, autoscaler_conversion::OF_STATUS);
         }
         builtin_admission::admit(plane, resource, None, &mut object)?;
-        strategy::prepare_create(plane, resource, &mut object, now)?;
+        strategy::prepare_create(plane, resource, &mut object, &writer.now)?;
         let template_labels = "spec.template.metadata.labels";
         if (resource.group.as_str(), resource.plural.as_str()) == ("batch", "jobs")
             && object["metadata"]["labels"].is_null()
@@ -201,7 +201,9 @@ pub(crate) fn finish_create(
         }
     }
     canonicalize_stored(served, &mut object);
-    validate(served, (&object, empty), None, WriteScope::Main)?;
+    if !(writer.valid_definitions && definition_write::is_definition(served)) {
+        validate(served, (&object, empty), None, WriteScope::Main)?;
+    }
     if (resource.group.as_str(), resource.plural.as_str()) == ("batch", "jobs") {
         // What was generated for the template is a default of the job's own labels, as soon as it is read.
         builtin::defaults::apply(resource, &mut object);

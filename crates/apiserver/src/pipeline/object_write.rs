@@ -25,6 +25,7 @@ use super::{
 use crate::{
     admission::Requester,
     certificate_signing,
+    in_process_client::ValidDefinitions,
     registry::ServedResource,
     store::{Change, Expected, ObjectKey, WriteError},
 };
@@ -62,13 +63,21 @@ pub(crate) struct Writer {
     pub(crate) now: String,
     /// For admission; none in a plane that configures none unless it is a node, and for writes that are not put before it.
     pub(crate) requester: Option<Requester>,
+    /// Whether definitions it creates are valid, see [`Plane::installer`].
+    pub(crate) valid_definitions: bool,
 }
 
 impl Writer {
     pub(crate) fn of(context: &RequestContext<'_>) -> Result<Self, ApiError> {
         let asked = context.plane.admission().current().is_some() || context.user.node_name().is_some();
         let requester = if asked { Some(Requester::of(context)?) } else { None };
-        Ok(Self { manager: context.field_manager()?, now: timestamp(context.now), requester })
+        let valid_definitions = context.parts.extensions.get::<ValidDefinitions>().is_some();
+        Ok(Self { manager: context.field_manager()?, now: timestamp(context.now), requester, valid_definitions })
+    }
+
+    /// For what the server itself does at this [`timestamp`].
+    pub(crate) fn own(manager: &str, now: String) -> Self {
+        Self { manager: manager.to_owned(), now, requester: None, valid_definitions: false }
     }
 
     pub(crate) fn field_manager<'a>(

@@ -13,6 +13,12 @@ pub(crate) async fn open() -> Client {
     Client { kube: server.management().client(), _server: server }
 }
 
+/// As [`open`], for definitions that are known to be valid.
+pub(crate) async fn open_as_installer() -> Client {
+    let server = Server::open(ServerOptions::default()).await.unwrap();
+    Client { kube: server.management().installer(), _server: server }
+}
+
 pub(crate) struct Client {
     /// Keeps the server open.
     pub(crate) _server: Server,

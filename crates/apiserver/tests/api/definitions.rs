@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::client::{WIDGETS, open, widget, widgets};
+use crate::client::{WIDGETS, open, open_as_installer, widget, widgets};
 
 const DEFINITION: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/widgets.example.com";
 
@@ -42,6 +42,23 @@ async fn a_definition_is_established_with_its_create_and_found_by_discovery() {
     let same =
         client.send(http::Method::GET, "/apis", &[("accept", accept), ("if-none-match", &tag)], Vec::new()).await;
     assert_eq!(same.code, 304);
+}
+
+#[tokio::test]
+async fn an_installer_creates_definitions_without_asking_whether_they_are_valid() {
+    let (usual, own) = (open().await, open_as_installer().await);
+    let mut definition = widgets();
+    let schema = &mut definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"];
+    schema["x-kubernetes-validations"] = json!([{"rule": "self.nothing == 1"}]);
+    let path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+    assert_eq!(usual.post(path, &definition).await.code, 422);
+    own.post(path, &definition).await.ok();
+    assert_eq!(condition(&own.get(DEFINITION).await.ok(), "Established"), "True");
+    // All else is looked at as ever.
+    let unnamed = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "A"}});
+    assert_eq!(own.post("/api/v1/namespaces/default/configmaps", &unnamed).await.code, 422);
+    let refused = own.post(WIDGETS, &widget("a", &json!({"size": "none"}))).await;
+    assert_eq!(refused.code, 422, "{:#}", refused.body);
 }
 
 #[tokio::test]
