@@ -1,6 +1,8 @@
 //! Quantities as `k8s.io/apimachinery/pkg/api/resource` reads and writes them: `0.5` is `500m`, `1024Mi` is `1Gi`, the
 //! number 2 is `"2"`.
 
+use std::iter::Sum;
+
 use serde_json::Value;
 
 const WRONG_FORMAT: &str =
@@ -91,7 +93,7 @@ fn is_kept(parts: &Parts<'_>, format: Format, exponent: i32) -> bool {
 ///
 /// # Errors
 /// Go's text for what is none.
-pub(crate) fn canonical(text: &str) -> Result<Option<String>, &'static str> {
+pub fn canonical(text: &str) -> Result<Option<String>, &'static str> {
     let trimmed = text.trim();
     if trimmed == "0" {
         return Ok((text != trimmed).then(|| trimmed.to_owned()));
@@ -206,6 +208,11 @@ impl Quantity {
         Some(Self(if parts.negative { -amount } else { amount }))
     }
 
+    /// The number of billionths.
+    pub fn billionths(self) -> i128 {
+        self.0
+    }
+
     /// Whether this is less than nothing.
     pub fn is_negative(self) -> bool {
         self.0 < 0
@@ -236,6 +243,12 @@ impl Quantity {
     #[expect(clippy::cast_precision_loss, reason = "for ratios")]
     pub fn to_float(self) -> f64 {
         self.0 as f64 / Self::ONE as f64
+    }
+}
+
+impl Sum for Quantity {
+    fn sum<I: Iterator<Item = Self>>(quantities: I) -> Self {
+        Self(quantities.fold(0, |sum, quantity| quantity.0.saturating_add(sum)))
     }
 }
 

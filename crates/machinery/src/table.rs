@@ -63,7 +63,7 @@ fn column_definitions(columns: &[PrinterColumn]) -> Vec<Value> {
         })
     });
     let others = columns.iter().map(|column| {
-        let description = if column.description.is_empty() {
+        let description = if column.description.is_empty() && !column.json_path.is_empty() {
             format!("Custom resource definition column (in JSONPath format): {}", column.json_path)
         } else {
             column.description.clone()

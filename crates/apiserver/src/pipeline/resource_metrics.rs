@@ -12,7 +12,8 @@ use axum::body::Body;
 use http::{Response, StatusCode};
 use jiff::Timestamp;
 use kogge_machinery::{
-    resource::{GroupResource, ResourceType, SharedResourceType},
+    quantity::{self, Quantity},
+    resource::{GroupResource, PrinterColumn, ResourceType, SharedResourceType},
     schema::LazySchema,
     status_error::ApiError,
 };
@@ -59,13 +60,13 @@ fn resource_type(kind: &str, plural: &str, namespaced: bool) -> Arc<ServedResour
         status_subresource: false,
         scale: None,
         subresources: Vec::new(),
-        columns: Vec::new(),
+        columns: columns(),
         selectable_fields: Vec::new(),
         custom: false,
         has_generation: false,
         deprecation_warning: None,
         schema: LazySchema::none(),
-        cells: None,
+        cells: Some(cells),
         counted: &[],
     };
     Arc::new(ServedResource {
@@ -77,6 +78,35 @@ fn resource_type(kind: &str, plural: &str, namespaced: bool) -> Arc<ServedResour
         converter: None,
         storage_schema: LazySchema::none(),
     })
+}
+
+/// The columns of metrics-server.
+fn columns() -> Vec<PrinterColumn> {
+    let column = |name: &str, format: &str, description: &str| PrinterColumn {
+        name: name.to_owned(),
+        column_type: "string".to_owned(),
+        format: format.to_owned(),
+        description: description.to_owned(),
+        priority: 0,
+        json_path: String::new(),
+    };
+    vec![
+        column("Name", "name", "Name of the resource"),
+        column("cpu", "quantity", ""),
+        column("memory", "quantity", ""),
+        column("Window", "duration", ""),
+    ]
+}
+
+fn cells(metrics: &Value, _: i64) -> Vec<Value> {
+    let containers = metrics["containers"].as_array();
+    let used = |what: &str| -> Quantity {
+        let of_containers = containers.into_iter().flatten().map(|container| &container["usage"][what]);
+        of_containers.chain([&metrics["usage"][what]]).filter_map(Quantity::of).sum()
+    };
+    let nanocores = u64::try_from(used("cpu").billionths()).unwrap_or_default();
+    let used = usage(Usage { nanocores, bytes: u64::try_from(used("memory").whole()).unwrap_or_default() });
+    vec![metrics["metadata"]["name"].clone(), used["cpu"].clone(), used["memory"].clone(), metrics["window"].clone()]
 }
 
 /// Who says what is used, where the plane has metrics.
@@ -216,5 +246,9 @@ fn metrics(kind: &str, of: &Value, at: Timestamp) -> Value {
 }
 
 fn usage(used: Usage) -> Value {
-    json!({"cpu": format!("{}n", used.nanocores), "memory": format!("{}Ki", used.bytes / 1024)})
+    let canonical = |text: String| quantity::canonical(&text).ok().flatten().unwrap_or(text);
+    json!({
+        "cpu": canonical(format!("{}n", used.nanocores)),
+        "memory": canonical(format!("{}Ki", used.bytes / 1024)),
+    })
 }
