@@ -13,6 +13,7 @@ mod background;
 pub mod builtin;
 mod certificate_signing;
 pub mod certificates;
+mod connection_buffer;
 mod controller_loop;
 mod conversion;
 mod custom_resource_definition_controller;

@@ -24,6 +24,7 @@ use crate::{
     audit::Peer,
     authentication::{Caller, PresentedChain},
     certificates::CertificateAndKey,
+    connection_buffer::{ReadAhead, WriteBehind},
     write_timeout::WriteTimeout,
 };
 
@@ -137,7 +138,7 @@ pub(crate) async fn serve<A, F>(
             },
         };
         let _ = stream.set_nodelay(true);
-        let stream = WriteTimeout::new(stream, WRITE_TIMEOUT);
+        let stream = ReadAhead::new(WriteTimeout::new(stream, WRITE_TIMEOUT));
         let connection =
             serve_connection(stream, Peer(address), acceptor.clone(), answer.clone(), header_bytes, shutdown.clone());
         connections.spawn(abort.clone().run_until_cancelled_owned(connection));
@@ -152,7 +153,7 @@ pub(crate) async fn serve<A, F>(
 }
 
 async fn serve_connection<A, F>(
-    stream: WriteTimeout<tokio::net::TcpStream>,
+    stream: ReadAhead<WriteTimeout<tokio::net::TcpStream>>,
     peer: Peer,
     acceptor: TlsAcceptor,
     answer: A,
@@ -191,7 +192,7 @@ async fn serve_connection<A, F>(
         .max_header_list_size(header_bytes)
         .keep_alive_interval(Duration::from_secs(30))
         .keep_alive_timeout(Duration::from_secs(20));
-    let connection = builder.serve_connection(TokioIo::new(stream), service);
+    let connection = builder.serve_connection(TokioIo::new(WriteBehind::new(stream)), service);
     tokio::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
