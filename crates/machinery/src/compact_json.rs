@@ -142,7 +142,8 @@ impl<'j> Reader<'j> {
     }
 }
 
-fn damaged() -> serde_json::Error {
+/// What is read is not what it must be.
+pub(crate) fn damaged() -> serde_json::Error {
     serde_json::Error::custom("a stored object is no compact JSON object")
 }
 

@@ -91,7 +91,8 @@ fn whole_list(
     if options.limit > 0 || options.continue_token.is_some() || !selection.is_everything() {
         return Ok(None);
     }
-    let writer = ListWriter::of(context)?;
+    // What is wrong with the wanted representation is told after what is wrong with the list.
+    let Ok(writer) = ListWriter::of(context) else { return Ok(None) };
     let scope = Scope::of(&context.served.stored_as, Some(&context.namespace));
     let at = snapshot_revision(context, options)?;
     let written = context.plane.store().write_list(&scope, at, |revision, json, bytes| {

@@ -4,7 +4,7 @@
 use serde_json::{Map, Value};
 
 use super::{Cells, IncludeObject, Shown, empty_table};
-use crate::compact_json::{Reader, member};
+use crate::compact_json::{Reader, damaged, member};
 use crate::resource::ResourceType;
 
 /// The rows of a table, from objects serialised as JSON, to JSON: the bytes of [`super::table`].
@@ -37,7 +37,7 @@ impl<'a> SerializedRows<'a> {
     /// Appends the row of an object.
     ///
     /// # Errors
-    /// If it is no JSON object; a part of a row may have been appended then.
+    /// If it is no JSON object, or its metadata are none; a part of a row may have been appended then.
     pub fn write(&self, object: &[u8], bytes: &mut Vec<u8>) -> serde_json::Result<()> {
         let (metadata, shown) = self.read(object)?;
         bytes.extend_from_slice(b"{\"cells\":");
@@ -59,10 +59,14 @@ impl<'a> SerializedRows<'a> {
         let mut reader = Reader::new(object);
         reader.object(|name, reader| {
             let begin = *reader;
+            let is_metadata = name.is("metadata");
+            if is_metadata && !reader.is_at_object() {
+                return Err(damaged());
+            }
             if let Some(value) = self.shown.member(name.0).read(reader)? {
                 shown.insert(name.text()?.into_owned(), value);
             }
-            if name.is("metadata") {
+            if is_metadata {
                 metadata = Some(reader.since(begin));
             }
             Ok(())
@@ -75,7 +79,7 @@ impl<'a> SerializedRows<'a> {
 /// Appends the `PartialObjectMetadata` of an object serialised as JSON: the bytes of [`super::partial_object_metadata`].
 ///
 /// # Errors
-/// If the JSON is damaged or no object.
+/// If the JSON is damaged.
 pub fn write_partial_object_metadata(object: &[u8], version: &str, bytes: &mut Vec<u8>) -> serde_json::Result<()> {
     let metadata = member(object, "metadata")?;
     write_partial(metadata, version, bytes);
@@ -161,7 +165,7 @@ mod tests {
         }
         let resource = test_resource("example.com", "Widget", true);
         let rows = SerializedRows::new(&resource, IncludeObject::Metadata, "v1", 0);
-        for damaged in ["[]", "", "{", "{\"a\"", "{\"metadata\":{\"name\":\"a}}"] {
+        for damaged in ["[]", "", "{", "{\"a\"", "{\"metadata\":[]}", "{\"metadata\":{\"name\":\"a}}"] {
             assert!(rows.write(damaged.as_bytes(), &mut Vec::new()).is_err(), "{damaged}");
         }
     }

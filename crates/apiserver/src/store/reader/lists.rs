@@ -72,7 +72,7 @@ impl Snapshot {
         let mut ascending: Vec<(u64, usize)> =
             revisions.iter().enumerate().map(|(place, revision)| (*revision, place)).collect();
         ascending.sort_unstable();
-        in_parts(&ascending, VERSIONS_PER_THREAD, |_, revisions| {
+        in_parts(&ascending, VERSIONS_PER_THREAD, |revisions| {
             let mut part = P::default();
             let mut rows = AscendingRows::of(self);
             for &(revision, place) in revisions {
