@@ -1,5 +1,6 @@
 //! The CustomResourceDefinitions of Kogge's kinds, generated from the Rust types, and the schema building blocks the
-//! types use. The definitions are checked in under `crates/api/crds/`; a test fails when they drift.
+//! types use. The definitions are checked in under `crates/api/crds/`, as YAML for people and as JSON for this program,
+//! which reads them: to generate them anew takes a fifth of its start. A test fails when they drift.
 //!
 //! Three things are added to what the derive macros produce: optional fields are absent rather than `null`
 //! (Kubernetes then prunes an explicit `null` and applies the default), number formats Kubernetes does not know are
@@ -8,19 +9,42 @@
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube_core::CustomResourceExt;
 use schemars::Schema;
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 use crate::{KubernetesCluster, ProviderProfile};
 
+/// What [`generate`] has made of `KubernetesCluster`.
+const KUBERNETES_CLUSTERS: &str = include_str!("../crds/kubernetesclusters.kogge.dev.json");
+/// What [`generate`] has made of `ProviderProfile`.
+const PROVIDER_PROFILES: &str = include_str!("../crds/providerprofiles.kogge.dev.json");
+
 /// All definitions, in the order in which they should be applied.
 pub fn all() -> Vec<CustomResourceDefinition> {
+    vec![read(KUBERNETES_CLUSTERS), read(PROVIDER_PROFILES)]
+}
+
+/// All definitions, made from the types: what [`all`] gives was written from it.
+pub fn generate() -> Vec<CustomResourceDefinition> {
     vec![KubernetesCluster::crd(), ProviderProfile::crd()]
 }
 
-/// The `openAPIV3Schema` of a definition's first version.
-pub fn schema_of(definition: &CustomResourceDefinition) -> Value {
-    let version = definition.spec.versions.first().and_then(|version| version.schema.as_ref());
-    serde_json::to_value(version.and_then(|schema| schema.open_api_v3_schema.as_ref())).unwrap_or_default()
+/// The `openAPIV3Schema` of `KubernetesCluster`.
+pub fn kubernetes_cluster_schema() -> Value {
+    schema_of(KUBERNETES_CLUSTERS)
+}
+
+/// The `openAPIV3Schema` of `ProviderProfile`.
+pub fn provider_profile_schema() -> Value {
+    schema_of(PROVIDER_PROFILES)
+}
+
+fn schema_of(definition: &str) -> Value {
+    read::<Value>(definition)["spec"]["versions"][0]["schema"]["openAPIV3Schema"].take()
+}
+
+fn read<T: DeserializeOwned>(definition: &str) -> T {
+    serde_json::from_str(definition).expect("the embedded definitions are read by the tests of this crate")
 }
 
 /// A validation rule as `x-kubernetes-validations` spells it.

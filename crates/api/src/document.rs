@@ -8,7 +8,6 @@
 use std::fmt;
 use std::sync::{Arc, LazyLock};
 
-use kube_core::CustomResourceExt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -211,8 +210,8 @@ impl Document {
     }
 }
 
-static CLUSTER_SCHEMA: LazyLock<Value> = LazyLock::new(|| crate::crd::schema_of(&KubernetesCluster::crd()));
-static PROFILE_SCHEMA: LazyLock<Value> = LazyLock::new(|| crate::crd::schema_of(&ProviderProfile::crd()));
+static CLUSTER_SCHEMA: LazyLock<Value> = LazyLock::new(crate::crd::kubernetes_cluster_schema);
+static PROFILE_SCHEMA: LazyLock<Value> = LazyLock::new(crate::crd::provider_profile_schema);
 
 /// The text a scalar was written as, by pointer: `1.30` where the value is 1.3.
 type WrittenText<'a> = dyn Fn(&str) -> Option<&'a str> + 'a;

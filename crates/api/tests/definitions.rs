@@ -8,9 +8,12 @@ use kogge_api::{KubernetesCluster, crd, provider_profile, validation};
 use kogge_machinery::{custom_resource_definition, schema::Schema};
 use serde_json::{Value, json};
 
-fn schema_of(kind: &str) -> Schema {
-    let definition = crd::all().into_iter().find(|definition| definition.spec.names.kind == kind).unwrap();
-    Schema::compile(&crd::schema_of(&definition)).unwrap_or_else(|errors| panic!("{errors:?}"))
+fn compiled(schema: &Value) -> Schema {
+    Schema::compile(schema).unwrap_or_else(|errors| panic!("{errors:?}"))
+}
+
+fn cluster_schema() -> Schema {
+    compiled(&crd::kubernetes_cluster_schema())
 }
 
 /// A document with `spec` merged into the minimal one.
@@ -69,15 +72,24 @@ fn refused_offline(object: &Value, old: Option<&Value>) -> Vec<String> {
 /// Writes the definitions when `KOGGE_UPDATE=1` is set, and compares otherwise.
 #[test]
 fn the_checked_in_definitions_are_those_of_the_types() {
-    for definition in crd::all() {
+    for definition in crd::generate() {
         let name = definition.metadata.name.clone().unwrap_or_default();
-        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("crds").join(format!("{name}.yaml"));
-        let generated = serde_saphyr::to_string(&definition).unwrap();
-        if std::env::var_os("KOGGE_UPDATE").is_some() {
-            std::fs::write(&file, &generated).unwrap();
+        let yaml = serde_saphyr::to_string(&definition).unwrap();
+        let json = serde_json::to_string(&definition).unwrap();
+        for (form, generated) in [("yaml", yaml), ("json", json)] {
+            let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("crds").join(format!("{name}.{form}"));
+            if std::env::var_os("KOGGE_UPDATE").is_some() {
+                std::fs::write(&file, &generated).unwrap();
+            }
+            let stored = std::fs::read_to_string(&file).unwrap_or_default();
+            assert!(
+                stored == generated,
+                "crds/{name}.{form} differs from the types: run this test with KOGGE_UPDATE=1"
+            );
         }
-        let stored = std::fs::read_to_string(&file).unwrap_or_default();
-        assert!(stored == generated, "crds/{name}.yaml differs from the types: run this test with KOGGE_UPDATE=1");
+    }
+    if std::env::var_os("KOGGE_UPDATE").is_none() {
+        assert_eq!(crd::all(), crd::generate());
     }
 }
 
@@ -89,7 +101,7 @@ fn a_server_accepts_the_definitions_and_what_they_describe() {
         let errors = custom_resource_definition::validate(&value, &value, None);
         assert!(errors.is_empty(), "{errors:?}");
     }
-    let schema = schema_of("KubernetesCluster");
+    let schema = cluster_schema();
     for text in [
         include_str!("../../../examples/first-cluster.yaml"),
         include_str!("../../../examples/typical.yaml"),
@@ -100,12 +112,12 @@ fn a_server_accepts_the_definitions_and_what_they_describe() {
         assert_eq!(server(&schema, &mut object, None), Vec::<String>::new());
     }
     let mut profile = serde_json::to_value(provider_profile::simulation()).unwrap();
-    assert_eq!(server(&schema_of("ProviderProfile"), &mut profile, None), Vec::<String>::new());
+    assert_eq!(server(&compiled(&crd::provider_profile_schema()), &mut profile, None), Vec::<String>::new());
 }
 
 #[test]
 fn the_defaults_of_the_server_are_those_of_the_types() {
-    let schema = schema_of("KubernetesCluster");
+    let schema = cluster_schema();
     let mut served = document(
         &json!({"workers": [{"name": "a"}], "addons": {"ingress": {}}, "maintenance": {"drainTimeout": "5m"}}),
     );
@@ -119,7 +131,7 @@ fn the_defaults_of_the_server_are_those_of_the_types() {
 
 #[test]
 fn what_the_server_refuses_is_refused_offline_and_the_other_way_round() {
-    let schema = schema_of("KubernetesCluster");
+    let schema = cluster_schema();
     let cases = [
         json!({"kubernetes": {"version": "1.035"}}),
         json!({"kubernetes": {"version": "2.1"}}),
@@ -186,7 +198,7 @@ fn what_the_server_refuses_is_refused_offline_and_the_other_way_round() {
 
 #[test]
 fn changes_the_server_refuses_are_refused_offline_and_the_other_way_round() {
-    let schema = schema_of("KubernetesCluster");
+    let schema = cluster_schema();
     let dual_stack =
         json!({"nodeCIDR": "fd00:10:8::/64", "podCIDR": "fd00:10:20::/56", "serviceCIDR": "fd00:10:96::/112"});
     let status = json!({"kubernetes": {"version": "v1.34.9"}});
@@ -250,7 +262,7 @@ fn changes_the_server_refuses_are_refused_offline_and_the_other_way_round() {
 
 #[test]
 fn names_of_clusters_are_held_by_the_definition() {
-    let schema = schema_of("KubernetesCluster");
+    let schema = cluster_schema();
     for (name, accepted) in [
         ("demo", true),
         ("a-1", true),

@@ -25,9 +25,8 @@ fn check(name: &str, generated: &str) {
     assert!(stored == generated, "docs/{name} is out of date: run this test with KOGGE_UPDATE=1");
 }
 
-fn specification(kind: &str) -> Value {
-    let definition = crd::all().into_iter().find(|definition| definition.spec.names.kind == kind).unwrap();
-    crd::schema_of(&definition)["properties"]["spec"].clone()
+fn specification(mut schema: Value) -> Value {
+    schema["properties"]["spec"].take()
 }
 
 /// One heading for each part of the specification, one for each field in it.
@@ -43,7 +42,7 @@ fn page(fields: &[Field], with_field: impl Fn(&Field) -> String) -> String {
 #[test]
 fn every_field_of_a_description_is_documented() {
     let example: Value = serde_saphyr::from_str(include_str!("../../../examples/full.yaml")).unwrap();
-    let fields = fields_of(&specification("KubernetesCluster"), &example["spec"]);
+    let fields = fields_of(&specification(crd::kubernetes_cluster_schema()), &example["spec"]);
     let mut text = String::from(
         "# The description of a cluster\n\nMade from the types; do not edit.\n\n\
          A description is a `KubernetesCluster` of `kogge.dev/v1alpha1`. The same document is a file for `kogge`, the body of\n\
@@ -77,7 +76,7 @@ fn every_field_of_a_description_is_documented() {
 #[test]
 fn every_field_of_a_profile_is_documented() {
     let profile = serde_json::to_value(provider_profile::simulation()).unwrap();
-    let fields = fields_of(&specification("ProviderProfile"), &profile["spec"]);
+    let fields = fields_of(&specification(crd::provider_profile_schema()), &profile["spec"]);
     let mut text = String::from(
         "# The profile of a provider\n\nMade from the types; do not edit.\n\n\
          A `ProviderProfile` of `kogge.dev/v1alpha1` says what a provider offers: regions and zones, flavors, Kubernetes\n\

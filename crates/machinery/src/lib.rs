@@ -11,6 +11,7 @@ pub mod admission;
 pub mod apply;
 pub mod cel;
 mod compact_json;
+mod compile_cache;
 pub mod conversion;
 pub mod custom_resource;
 pub mod custom_resource_definition;

@@ -15,7 +15,6 @@ use serde_json::Value;
 use crate::status_error::FieldError;
 
 mod compile;
-pub(crate) mod compile_cache;
 mod correlation;
 mod defaulting;
 mod definitions;

@@ -83,6 +83,10 @@ pub enum ReadReleaseError {
     MissingWorkerClass(String),
 }
 
+fn invalid(file: &str, reason: String) -> ReadReleaseError {
+    ReadReleaseError::InvalidFile { file: file.to_owned(), reason }
+}
+
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Identity {
@@ -100,21 +104,31 @@ impl StackRelease {
     /// When `stack.yaml` or the ClusterClass is missing, a file is no YAML object, or the class refers to something the
     /// release does not contain.
     pub fn from_files<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Self, ReadReleaseError> {
+        let documents = files.into_iter().map(|(file, content)| {
+            let read = serde_saphyr::from_str(content);
+            Ok((file.to_owned(), read.map_err(|error| invalid(file, error.to_string()))?))
+        });
+        Self::from_documents(documents.collect::<Result<Vec<_>, _>>()?)
+    }
+
+    /// As [`Self::from_files`], given as names and what the files hold.
+    ///
+    /// # Errors
+    /// As [`Self::from_files`].
+    pub fn from_documents(documents: impl IntoIterator<Item = (String, Value)>) -> Result<Self, ReadReleaseError> {
         let mut identity: Option<Identity> = None;
         let mut cluster_class = None;
         let mut templates = Vec::new();
-        for (file, content) in files {
-            let invalid = |reason: String| ReadReleaseError::InvalidFile { file: file.to_owned(), reason };
+        for (file, object) in documents {
             if file == "stack.yaml" {
-                identity = Some(serde_saphyr::from_str(content).map_err(|error| invalid(error.to_string()))?);
+                identity = Some(Identity::deserialize(object).map_err(|error| invalid(&file, error.to_string()))?);
                 continue;
             }
-            let object: Value = serde_saphyr::from_str(content).map_err(|error| invalid(error.to_string()))?;
             if name_of(&object).is_empty()
                 || text(&object, "/kind").is_empty()
                 || text(&object, "/apiVersion").is_empty()
             {
-                return Err(invalid("an object needs apiVersion, kind and metadata.name".to_owned()));
+                return Err(invalid(&file, "an object needs apiVersion, kind and metadata.name".to_owned()));
             }
             if text(&object, "/kind") == "ClusterClass" && text(&object, "/apiVersion").starts_with(CLUSTER_GROUP) {
                 cluster_class = Some(object);

@@ -1,5 +1,7 @@
 //! Whole plans, as a user reads them.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use kogge_api::KubernetesCluster;
 use kogge_api::plan::{Plan, Write};
@@ -351,6 +353,15 @@ fn the_built_in_release_is_what_its_folder_says() {
         .map(|entry| (entry.file_name().into_string().unwrap(), std::fs::read_to_string(entry.path()).unwrap()))
         .collect();
     files.sort();
+    let embedded: BTreeMap<&str, Value> =
+        files.iter().map(|(name, content)| (name.as_str(), serde_saphyr::from_str(content).unwrap())).collect();
+    let embedded = serde_json::to_string(&embedded).unwrap();
+    let file = folder.with_extension("json");
+    if std::env::var_os("KOGGE_UPDATE").is_some() {
+        std::fs::write(&file, &embedded).unwrap();
+    }
+    let stored = std::fs::read_to_string(&file).unwrap_or_default();
+    assert!(stored == embedded, "{} differs from the folder: run this test with KOGGE_UPDATE=1", file.display());
     let files = files.iter().map(|(name, content)| (name.as_str(), content.as_str()));
     let read = kogge_stacks::StackRelease::from_files(files).unwrap();
     assert_eq!(StackCatalogue::default().releases(), std::slice::from_ref(&read));

@@ -4,17 +4,15 @@
 use std::collections::HashMap;
 use std::sync::{LazyLock, Mutex};
 
-use kube_core::CustomResourceExt;
 use regex::Regex;
 use serde_json::Value;
 
 use super::{FieldPath, FieldProblem};
-use crate::KubernetesCluster;
 use crate::problem::ProblemCode::InvalidDescription;
 
 /// The schema of the description's `spec`.
 static SPEC_SCHEMA: LazyLock<Value> =
-    LazyLock::new(|| crate::crd::schema_of(&KubernetesCluster::crd())["properties"]["spec"].take());
+    LazyLock::new(|| crate::crd::kubernetes_cluster_schema()["properties"]["spec"].take());
 
 /// Patterns of the schema, compiled once.
 static PATTERNS: LazyLock<Mutex<HashMap<String, Option<Regex>>>> = LazyLock::new(Mutex::default);

@@ -224,8 +224,7 @@ impl<'d> Checker<'d> {
     /// Gives the variables of a signature names of their own.
     fn freshen(&mut self, fresh: &mut Mapping, way: &Signature) {
         for name in ["A", "B", "K", "T", "V"] {
-            let mentions = |of: &Type| format!("{of}").contains(&format!("<{name}>"));
-            if way.arguments.iter().chain([&way.result]).any(mentions) {
+            if way.arguments.iter().chain([&way.result]).any(|of| of.mentions(name)) {
                 let variable = self.free_variable();
                 fresh.bind(name.into(), variable);
             }

@@ -14,6 +14,7 @@ use kube_cel::cel::{
 };
 
 use super::{RESERVED_WORDS, expression_tree::for_each_child};
+use crate::compile_cache::CompileCache;
 
 /// The longest expression that is compiled, in bytes. The real server bounds expressions by the size of the object only;
 /// the parser used here keeps more state than Go's.
@@ -33,11 +34,18 @@ pub(super) struct Problem {
     pub(super) message: String,
 }
 
-/// Parses an expression. A panic of the parser is an error as well: expressions come from users.
+/// Parses an expression, once for all that ask for the same: definitions repeat their rules in each version, and the parser
+/// takes most of the time that checking one takes.
 ///
 /// # Errors
 /// In the words of cel-go.
-pub(crate) fn parse(source: &str) -> Result<IdedExpr, String> {
+pub(crate) fn parse(source: &str) -> Result<Arc<IdedExpr>, String> {
+    static TREES: CompileCache<IdedExpr> = CompileCache::new();
+    TREES.get(source, parse_anew)
+}
+
+/// A panic of the parser is an error as well: expressions come from users.
+fn parse_anew(source: &str) -> Result<IdedExpr, String> {
     if source.len() > MAXIMUM_LENGTH {
         return Err(format!("the expression is longer than {MAXIMUM_LENGTH} bytes"));
     }

@@ -96,6 +96,17 @@ impl Type {
         }
     }
 
+    /// Whether a variable of this name is the type or a part of it.
+    pub(crate) fn mentions(&self, variable: &str) -> bool {
+        match self {
+            Self::Parameter(name) => **name == *variable,
+            Self::List(of) | Self::Named(of) => of.mentions(variable),
+            Self::Map(key, value) => key.mentions(variable) || value.mentions(variable),
+            Self::Opaque(_, parameters) => parameters.iter().any(|of| of.mentions(variable)),
+            _ => false,
+        }
+    }
+
     /// How errors of the type check write the type.
     pub(crate) fn in_errors(&self) -> String {
         match self {

@@ -6,15 +6,17 @@ use kube_cel::cel::IdedExpr;
 use serde_json::Value;
 
 use super::{
-    compile_cache::CompileCache,
     rule_library::unfold_optionals,
     rule_projection::{Analysis, analyse},
 };
-use crate::cel::{
-    macros::expand,
-    metering::lace,
-    object_literals::lower,
-    source::{depth, parse, with_stack},
+use crate::{
+    cel::{
+        macros::expand,
+        metering::lace,
+        object_literals::lower,
+        source::{depth, parse, with_stack},
+    },
+    compile_cache::CompileCache,
 };
 
 /// A rule as written, and what became of it.
@@ -122,7 +124,7 @@ impl Expression {
     pub(crate) fn compile(source: &str) -> Result<Self, String> {
         let depth = depth(source);
         with_stack(depth, || {
-            let mut tree = parse(source)?;
+            let mut tree = (*parse(source)?).clone();
             expand(&mut tree);
             lower(&mut tree);
             unfold_optionals(&mut tree);

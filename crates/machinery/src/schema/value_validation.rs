@@ -5,7 +5,8 @@ use std::sync::{Arc, OnceLock};
 use regex::{Regex, RegexBuilder};
 use serde_json::Value;
 
-use super::{SchemaNode, compile_cache::CompileCache, format::StringFormat};
+use super::{SchemaNode, format::StringFormat};
+use crate::compile_cache::CompileCache;
 
 /// Compiled patterns larger than this are refused, so that a schema can not take the memory of the server.
 const PATTERN_SIZE_LIMIT: usize = 1 << 20;
