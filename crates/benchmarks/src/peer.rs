@@ -39,7 +39,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_delimiter = ',')]
     clusters: Vec<usize>,
     /// Starts on an empty directory, of which the median counts
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, default_value_t = 5)]
     starts: usize,
     /// Seconds without any request in which processor time is taken
     #[arg(long, default_value_t = 20)]

@@ -87,7 +87,8 @@ fn decode_json(bytes: &[u8]) -> Result<Decoded, ApiError> {
 /// Decodes JSON; none where something is wrong with it, or it is nested too deeply.
 fn decode_strictly(bytes: &[u8]) -> Option<Decoded> {
     let mut duplicates = Vec::new();
-    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    // Checked at once, which is quicker than text by text.
+    let mut deserializer = serde_json::Deserializer::from_str(std::str::from_utf8(bytes).ok()?);
     let decoded = ValueSeed { path: &Path::Root, depth: 0, duplicates: &mut duplicates }
         .deserialize(&mut deserializer)
         .and_then(|value| deserializer.end().map(|()| value));

@@ -32,8 +32,10 @@ enum Handle {
 }
 
 impl Side {
-    /// Starts a server on an empty directory and says how long that took, certificates included.
+    /// Starts a server on an empty directory and says how long that took, certificates included. What was written before is on
+    /// the disk by then, so that no server waits for what another one has left.
     pub(super) async fn start(which: Which, directory: &Path) -> anyhow::Result<(Self, Duration)> {
+        tokio::process::Command::new("sync").status().await.context("failed to run sync")?;
         let begin = Instant::now();
         let side = match which {
             Which::Kogge => {
