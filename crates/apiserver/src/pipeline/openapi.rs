@@ -15,7 +15,7 @@ use kogge_machinery::{openapi, resource::SharedResourceType, status_error::ApiEr
 
 use serde_json::json;
 
-use super::{answer::serialize, header_text, query::Query, response};
+use super::{answer::serialize, header_text, query::Query, resource_metrics, response};
 use crate::{plane::Plane, registry::references};
 
 /// Answers `/openapi/v3`.
@@ -24,7 +24,8 @@ pub(crate) fn index(plane: &Plane, parts: &Parts) -> Response<Body> {
     // Seen from the client the paths are below the plane's prefix.
     let own = parts.uri.path();
     let prefix = own.strip_suffix('/').unwrap_or(own).strip_suffix("/openapi/v3").unwrap_or_default();
-    for resource in plane.registry().resource_types() {
+    let of_metrics = resource_metrics::resource_types(plane);
+    for resource in plane.registry().resource_types().into_iter().chain(of_metrics) {
         let path = path_of(&resource.group, &resource.version);
         if !entries.iter().any(|(known, _)| *known == path) {
             let hash = hash(plane, &resource.group, &resource.version);
@@ -91,7 +92,9 @@ fn push_field(message: &mut Vec<u8>, tag: u8, bytes: &[u8]) {
 
 /// Answers the document of one group version.
 pub(crate) fn document(plane: &Plane, group: &str, version: &str, parts: &Parts) -> Result<Response<Body>, ApiError> {
-    let resources = plane.registry().group_version(group, version);
+    let mut resources = plane.registry().group_version(group, version);
+    let of_metrics = resource_metrics::resource_types(plane).into_iter();
+    resources.extend(of_metrics.filter(|resource| resource.group == group && resource.version == version));
     if resources.is_empty() {
         let mut answer = response(StatusCode::NOT_FOUND, "text/plain", Body::empty());
         answer.headers_mut().remove(header::CONTENT_TYPE);

@@ -44,7 +44,7 @@ const RESOLUTION: i64 = 15;
 static TYPES: LazyLock<[Arc<ServedResource>; 2]> =
     LazyLock::new(|| [resource_type("NodeMetrics", "nodes", false), resource_type("PodMetrics", "pods", true)]);
 
-fn resource_type(kind: &str, plural: &str, namespaced: bool) -> Arc<ServedResource> {
+fn resource_type(kind: &'static str, plural: &str, namespaced: bool) -> Arc<ServedResource> {
     let resource = ResourceType {
         group: GROUP.to_owned(),
         version: VERSION.to_owned(),
@@ -65,7 +65,8 @@ fn resource_type(kind: &str, plural: &str, namespaced: bool) -> Arc<ServedResour
         custom: false,
         has_generation: false,
         deprecation_warning: None,
-        schema: LazySchema::none(),
+        // Nothing of it is written, so only the document is asked for.
+        schema: LazySchema::new(|| None, move || Some(schema(kind))),
         cells: Some(cells),
         counted: &[],
     };
@@ -78,6 +79,59 @@ fn resource_type(kind: &str, plural: &str, namespaced: bool) -> Arc<ServedResour
         converter: None,
         storage_schema: LazySchema::none(),
     })
+}
+
+/// The OpenAPI schema of a kind (`k8s.io/metrics/pkg/apis/metrics/v1beta1`), with those it refers to.
+fn schema(kind: &str) -> Value {
+    const GROUP_VERSION: &str = "io.k8s.metrics.pkg.apis.metrics.v1beta1";
+    const QUANTITY: &str = "io.k8s.apimachinery.pkg.api.resource.Quantity";
+    let reference = |name: String| json!({"$ref": format!("#/components/schemas/{name}")});
+    let amounts = json!({
+        "description": "What is used of each resource; of memory that is the working set.",
+        "type": "object",
+        "additionalProperties": reference(QUANTITY.to_owned()),
+    });
+    let (own, own_schema, used_by) = if kind == "PodMetrics" {
+        let container = reference(format!("{GROUP_VERSION}.ContainerMetrics"));
+        let description = "The metrics of all containers, measured in the same interval.";
+        let list = json!({"type": "array", "items": container, "x-kubernetes-list-type": "atomic", "description": description});
+        ("containers", list, "pod")
+    } else {
+        ("usage", amounts.clone(), "node")
+    };
+    let time = json!({
+        "description": "The end of the interval that was measured in.", "type": "string", "format": "date-time",
+    });
+    let metadata = json!({
+        "description": "Standard object's metadata.",
+        "allOf": [reference("io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta".to_owned())],
+    });
+    let whole = json!({
+        "description": format!("{kind} is what a {used_by} uses of its resources."),
+        "type": "object",
+        "required": ["timestamp", "window", own],
+        "properties": {
+            "apiVersion": {"description": "Version of this representation of the object.", "type": "string"},
+            "kind": {"description": "Kind of the object.", "type": "string"},
+            "metadata": metadata,
+            "timestamp": time,
+            "window": {"description": "The length of that interval.", "type": "string"},
+            (own): own_schema,
+        },
+    });
+    let container = json!({
+        "description": "ContainerMetrics is what a container uses of its resources.",
+        "type": "object",
+        "required": ["name", "usage"],
+        "properties": {"name": {"description": "The container's name in the pod.", "type": "string"}, "usage": amounts},
+    });
+    let quantity =
+        json!({"description": "An amount, such as 250m or 64Mi.", "oneOf": [{"type": "string"}, {"type": "number"}]});
+    let mut definitions = json!({ (QUANTITY): quantity, format!("{GROUP_VERSION}.{kind}"): whole });
+    if own == "containers" {
+        definitions[format!("{GROUP_VERSION}.ContainerMetrics")] = container;
+    }
+    json!({"$ref": format!("#/components/schemas/{GROUP_VERSION}.{kind}"), "definitions": definitions})
 }
 
 /// The columns of metrics-server.

@@ -336,6 +336,8 @@ async fn what_pods_and_nodes_use_is_told_where_metrics_server_is_installed() {
         "top pods -l app=other",
         "top pod waiting",
         "top pod none",
+        "explain podmetrics.containers --recursive --api-version=metrics.k8s.io/v1beta1",
+        "explain nodes.usage --api-version=metrics.k8s.io/v1beta1",
         "get pods.metrics.k8s.io -A",
         "get nodes.metrics.k8s.io one",
         "get --raw /apis/metrics.k8s.io/v1beta1/namespaces/default/pods/web",
