@@ -11,6 +11,7 @@ use crate::{
     garbage_collector::GarbageCollector,
     namespace_content::NamespaceContent,
     namespace_controller::NamespaceController,
+    policy_status_controller::PolicyStatusController,
     rbac::aggregation_controller::AggregationController,
     server::{Server, WeakServer},
     storage_protection_controller::StorageProtectionController,
@@ -29,6 +30,7 @@ pub(crate) fn start(server: &Server, end: &CancellationToken) {
     if server.options().namespace_content {
         controller_loop::start(NamespaceContent, server, end);
     }
+    controller_loop::start(PolicyStatusController, server, end);
     controller_loop::start(StorageProtectionController, server, end);
     controller_loop::start(TokenController, server, end);
     tokio::spawn(end.clone().run_until_cancelled_owned(maintain(server.downgrade())));

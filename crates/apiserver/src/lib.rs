@@ -27,6 +27,7 @@ mod object_writer;
 mod open_id_connect;
 mod pipeline;
 pub mod plane;
+mod policy_status_controller;
 mod rbac;
 mod registry;
 pub mod server;

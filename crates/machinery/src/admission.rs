@@ -11,6 +11,7 @@ mod mutation;
 mod policy;
 mod review;
 mod rules;
+mod type_check;
 
 #[cfg(test)]
 mod tests;
@@ -26,6 +27,7 @@ pub use policy::{
 };
 pub use review::{Response, ReviewRequest, denied, dry_run_unsupported, response, review};
 pub use rules::{RequestedResource, Rule};
+pub use type_check::{PublishedKind, expression_warnings, kinds_to_check, parameter_kind};
 
 /// The group of the configurations.
 pub const GROUP: &str = "admissionregistration.k8s.io";

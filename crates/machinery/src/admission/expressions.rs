@@ -46,11 +46,15 @@ impl Expressions {
     /// What is wrong with it.
     pub fn declare(&mut self, name: &str, expression: &str) -> Result<(), String> {
         let checked = check(expression, &self.declarations(true, true));
-        let of = checked.as_ref().map_or(Type::Dyn, known_type);
-        if let Some(variables) = &mut self.variables {
-            variables.push((name.to_owned(), of));
-        }
+        self.add_variable(name, checked.as_ref().ok());
         checked.map(|_| ()).map_err(|problems| format!("compilation failed: {problems}"))
+    }
+
+    /// A variable with what is known of its value.
+    pub(super) fn add_variable(&mut self, name: &str, of: Option<&Type>) {
+        if let Some(variables) = &mut self.variables {
+            variables.push((name.to_owned(), of.map_or(Type::Dyn, known_type)));
+        }
     }
 
     /// Checks an expression.
@@ -80,7 +84,7 @@ impl Expressions {
         })
     }
 
-    fn declarations(&self, has_authorizer: bool, has_variables: bool) -> Declarations {
+    pub(super) fn declarations(&self, has_authorizer: bool, has_variables: bool) -> Declarations {
         let mut declarations = Declarations::default();
         declarations.declare("object", Type::Dyn);
         declarations.declare("oldObject", Type::Dyn);

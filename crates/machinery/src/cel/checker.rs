@@ -128,7 +128,7 @@ impl<'d> Checker<'d> {
             Type::Object(name) => self
                 .declarations
                 .field(name, field)
-                .unwrap_or_else(|| self.problem(id, format!("undefined field '{field}'"))),
+                .unwrap_or_else(|| self.problem(id, self.unknown_field(name, field))),
             variable @ Type::Parameter(_) => {
                 self.mapping.assign(&Type::Dyn, variable);
                 Type::Dyn
@@ -142,6 +142,15 @@ impl<'d> Checker<'d> {
             }
         };
         if is_optional { Type::optional(result) } else { result }
+    }
+
+    /// What is said of a field that a type does not have. Those of the libraries have none.
+    fn unknown_field(&self, object: &str, field: &str) -> String {
+        if self.declarations.has_fields(object) {
+            format!("undefined field '{field}'")
+        } else {
+            format!("unexpected failed resolution of '{object}'")
+        }
     }
 
     fn call(&mut self, id: u64, call: &CallExpr) -> Type {

@@ -49,6 +49,9 @@ pub(crate) trait Names {
     /// The type of a variable, or of a name that is a type.
     fn name(&self, name: &str) -> Option<Type>;
 
+    /// Whether objects of a type have fields, be there any.
+    fn has_fields(&self, object: &str) -> bool;
+
     /// The type of a field of objects of a type.
     fn field(&self, object: &str, field: &str) -> Option<Type>;
 
@@ -90,6 +93,10 @@ impl Declarations {
         self.variables.insert(variable.to_owned(), of);
     }
 
+    pub(crate) fn withdraw(&mut self, variable: &str) {
+        self.variables.remove(variable);
+    }
+
     /// Adds a type of objects, or fields to it.
     pub(crate) fn declare_object(&mut self, name: &str, fields: impl IntoIterator<Item = (String, Type)>) {
         let known = self.objects.entry(name.to_owned()).or_default();
@@ -114,6 +121,10 @@ impl Names for Declarations {
     fn name(&self, name: &str) -> Option<Type> {
         let object = || self.object(name).map(|of| Type::Named(Box::new(of)));
         self.variables.get(name).cloned().or_else(|| type_name(name)).or_else(object)
+    }
+
+    fn has_fields(&self, object: &str) -> bool {
+        self.object(object).is_some()
     }
 
     fn field(&self, object: &str, field: &str) -> Option<Type> {

@@ -2,7 +2,7 @@
 
 use std::{cell::RefCell, collections::HashMap};
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::rule_values::escape;
 use crate::cel::{
@@ -27,30 +27,58 @@ enum Declared<'s> {
 pub(crate) struct RuleNames<'s> {
     own: Option<Type>,
     old: Option<Type>,
+    /// Where references lead.
+    definitions: Option<&'s Map<String, Value>>,
     objects: RefCell<HashMap<String, Declared<'s>>>,
 }
 
 impl<'s> RuleNames<'s> {
     /// Of rules on values of `schema`. With `optional_old` the old value may not be there.
     pub(crate) fn of(schema: &'s Value, is_root: bool, optional_old: bool) -> Self {
-        let mut names = Self { own: None, old: None, objects: RefCell::default() };
+        let mut names = Self { own: None, old: None, definitions: None, objects: RefCell::default() };
         names.own = names.type_of(schema, "selfType", is_root || is_embedded(schema));
         names.old = if optional_old { names.own.clone().map(Type::optional) } else { names.own.clone() };
         names
     }
 
+    /// Of objects with a published schema that refers to `definitions`; their type gets this name.
+    pub(crate) fn of_objects(schema: &'s Value, definitions: &'s Map<String, Value>, name: &str) -> Self {
+        let definitions = Some(definitions);
+        let mut names = Self { own: None, old: None, definitions, objects: RefCell::default() };
+        names.own = names.type_of(schema, name, true);
+        names
+    }
+
+    /// The type of what has the schema; none if it says nothing of it.
+    pub(crate) fn own(&self) -> Option<&Type> {
+        self.own.as_ref()
+    }
+
+    /// What a schema refers to, also where a lone `allOf` gives the reference a description
+    /// (`k8s.io/apiserver/pkg/cel/openapi/resolver/refs.go`); otherwise itself.
+    fn resolved(&self, schema: &'s Value) -> &'s Value {
+        let Some(definitions) = self.definitions else { return schema };
+        let wrapped = schema.get("allOf").and_then(Value::as_array).into_iter().flatten();
+        let reference = std::iter::once(schema).chain(wrapped).find_map(|schema| schema.get("$ref")?.as_str());
+        reference.and_then(|target| definitions.get(target.rsplit('/').next()?)).unwrap_or(schema)
+    }
+
     fn type_of(&self, schema: &'s Value, name: &str, is_resource: bool) -> Option<Type> {
-        if is_true(schema, "x-kubernetes-int-or-string") {
+        let schema = self.resolved(schema);
+        // Published schemas of built-in kinds have a format instead.
+        let has_format = || self.definitions.is_some() && schema["format"] == "int-or-string";
+        if is_true(schema, "x-kubernetes-int-or-string") || has_format() {
             return Some(Type::Dyn);
         }
         let schema_type = if is_resource { "object" } else { schema["type"].as_str().unwrap_or_default() };
         Some(match schema_type {
             "array" => {
-                let items = schema.get("items").filter(|items| items.is_object())?;
+                let items = self.resolved(schema.get("items").filter(|items| items.is_object())?);
                 Type::list(self.type_of(items, &format!("{name}.@idx"), is_embedded(items))?)
             }
             "object" => {
                 if let Some(values) = schema.get("additionalProperties").filter(|values| values.is_object()) {
+                    let values = self.resolved(values);
                     let of_values = self.type_of(values, &format!("{name}.@elem"), is_embedded(values))?;
                     return Some(Type::map(Type::String, of_values));
                 }
@@ -77,6 +105,7 @@ impl<'s> RuleNames<'s> {
     fn declared_property(&self, object: &str, schema: &'s Value, field: &str) -> Option<Type> {
         let mut properties = schema.get("properties")?.as_object()?.iter();
         let (name, property) = properties.find(|(name, _)| escape(name) == field)?;
+        let property = self.resolved(property);
         self.type_of(property, &format!("{object}.{name}"), is_embedded(property))
     }
 }
@@ -98,12 +127,17 @@ impl Names for RuleNames<'_> {
         }
     }
 
+    fn has_fields(&self, object: &str) -> bool {
+        self.objects.borrow().contains_key(object)
+    }
+
     fn field(&self, object: &str, field: &str) -> Option<Type> {
         let declared = *self.objects.borrow().get(object)?;
         match declared {
             Declared::Object { is_resource: true, .. } if matches!(field, "apiVersion" | "kind") => Some(Type::String),
             Declared::Object { is_resource: true, schema } if field == "metadata" => {
                 let more = schema.get("properties").and_then(|properties| properties.get("metadata"));
+                let more = more.map(|metadata| self.resolved(metadata));
                 Some(self.object(&format!("{object}.metadata"), Declared::Metadata(more)))
             }
             Declared::Object { schema, .. } => self.declared_property(object, schema, field),

@@ -27,7 +27,8 @@ pub struct RealApiServer {
 }
 
 /// What the controllers of kube-controller-manager are called that run here.
-const CONTROLLERS: &str = "garbage-collector-controller,namespace-controller,clusterrole-aggregation-controller";
+const CONTROLLERS: &str = "garbage-collector-controller,namespace-controller,clusterrole-aggregation-controller,\
+                            validatingadmissionpolicy-status-controller";
 
 /// How long the servers may take to start, on a machine busy with other tests.
 const START_TIMEOUT: Duration = Duration::from_mins(3);
