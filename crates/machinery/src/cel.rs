@@ -6,7 +6,10 @@
 use std::{
     collections::HashMap,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
 };
 
 use kube_cel::cel::{ExecutionError, Value as CelValue, objects::Key};
@@ -108,8 +111,10 @@ impl Program {
     /// Evaluates the expression.
     ///
     /// # Errors
-    /// In the words of cel-go, e.g. `no such key: spec`. An evaluation that costs too much is given up.
+    /// In the words of cel-go, e.g. `no such key: spec`. An evaluation that costs too much is given up, and none is begun when
+    /// the budget of the bindings is spent.
     pub fn evaluate(&self, bindings: &Bindings) -> Result<Outcome, String> {
+        bindings.check_budget()?;
         with_library(|library| {
             // Expressions come from users and the interpreter is young: a panic in it fails the expression alone.
             let evaluate = AssertUnwindSafe(|| {
@@ -121,9 +126,10 @@ impl Program {
                 CelValue::resolve(tree, &scope).map_err(|error| underlying_error(tree, &scope, error))
             });
             let evaluate = || with_stack(self.expression.depth, || catch_unwind(evaluate));
-            let Some(result) = metering::within(metering::LIMIT, evaluate) else {
-                return Err(metering::EXCEEDED.to_owned());
-            };
+            let (result, cost) = metering::within(metering::LIMIT, evaluate);
+            bindings.spend(cost);
+            bindings.check_budget()?;
+            let Some(result) = result else { return Err(metering::EXCEEDED.to_owned()) };
             match result {
                 Ok(Ok(value)) => Ok(Outcome(value)),
                 Ok(Err(ExecutionError::NoSuchOverload)) => Err("no such overload".to_owned()),
@@ -138,9 +144,33 @@ impl Program {
 #[derive(Clone, Debug, Default)]
 pub struct Bindings {
     values: Vec<(String, CelValue)>,
+    /// What may still be spent, below zero when more was; without limit if absent.
+    budget: Option<Arc<AtomicI64>>,
 }
 
 impl Bindings {
+    /// Evaluations with these bindings, and with what is made of them from now on, may cost so much together.
+    #[must_use]
+    pub(crate) fn with_budget(mut self, units: u64) -> Self {
+        self.budget = Some(Arc::new(AtomicI64::new(i64::try_from(units).unwrap_or(i64::MAX))));
+        self
+    }
+
+    fn spend(&self, cost: u64) {
+        if let Some(budget) = &self.budget {
+            budget.fetch_sub(i64::try_from(cost).unwrap_or(i64::MAX), Ordering::Relaxed);
+        }
+    }
+
+    /// Whether the evaluations have cost no more than they may.
+    ///
+    /// # Errors
+    /// [`metering::OUT_OF_BUDGET`] if they have.
+    pub(crate) fn check_budget(&self) -> Result<(), String> {
+        let is_spent = self.budget.as_ref().is_some_and(|budget| budget.load(Ordering::Relaxed) < 0);
+        if is_spent { Err(metering::OUT_OF_BUDGET.to_owned()) } else { Ok(()) }
+    }
+
     /// Binds a name to a JSON value.
     #[must_use]
     pub fn with(mut self, name: &str, value: &Value) -> Self {

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::rules::{RequestedResource, Rule};
 use crate::{
-    cel::{Bindings, Program},
+    cel::{Bindings, Program, metering::BUDGET_OF_CONDITIONS},
     selector::LabelSelector,
     webhook::ClientConfig,
 };
@@ -57,6 +57,7 @@ pub enum MatchResult {
 /// Evaluates match conditions: one that is false decides, whatever else fails.
 pub fn conditions_match(conditions: &[MatchCondition], ignore_failures: bool, bindings: &Bindings) -> MatchResult {
     let mut failures = Vec::new();
+    let bindings = &bindings.clone().with_budget(BUDGET_OF_CONDITIONS);
     for condition in conditions {
         let outcome = match &condition.program {
             Ok(program) => program
@@ -69,6 +70,10 @@ pub fn conditions_match(conditions: &[MatchCondition], ignore_failures: bool, bi
             Ok(Some(false)) => return MatchResult::Excluded,
             Ok(None) => failures.push("compilation error: must evaluate to bool".to_owned()),
             Err(error) => failures.push(error),
+        }
+        if let Err(out_of_budget) = bindings.check_budget() {
+            failures = vec![out_of_budget];
+            break;
         }
     }
     match failures.as_slice() {

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use super::policy::{Definition, compiled, items, text};
 use crate::{
     apply::merge_unowned,
-    cel::{Bindings, Outcome, Program},
+    cel::{Bindings, Outcome, Program, metering::BUDGET},
     patch::{JsonPatchError, apply_json_patch},
     schema::SchemaNode,
 };
@@ -67,7 +67,8 @@ impl MutatingPolicy {
         let Some(Mutation { is_json_patch, expression, program }) = self.mutations.get(index) else {
             return Err("policy evaluator is nil".to_owned());
         };
-        let outcome = self.definition.with_variables(bindings.clone()).evaluate(program, expression)?;
+        let bindings = bindings.clone().with_budget(BUDGET);
+        let outcome = self.definition.with_variables(bindings).evaluate(program, expression)?;
         if *is_json_patch { operations(&outcome).map(ObjectPatch::JsonPatch) } else { configuration(&outcome) }
     }
 }

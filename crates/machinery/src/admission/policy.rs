@@ -7,7 +7,10 @@ use serde_json::Value;
 
 use super::configuration::{MatchCondition, MatchResources, MatchResult, conditions_match, selector};
 use crate::{
-    cel::{Bindings, Outcome, Program},
+    cel::{
+        Bindings, Outcome, Program,
+        metering::{BUDGET, OUT_OF_BUDGET},
+    },
     patch::go_json,
     resource::GroupResource,
     selector::LabelSelector,
@@ -201,26 +204,42 @@ impl Policy {
                 return judgement;
             }
         }
-        let telling = bindings.without_authorizer();
-        let telling = LazyCell::new(|| self.definition.with_variables(telling));
+        // Messages get what the validations leave, annotations a budget of their own.
+        let bindings = bindings.clone().with_budget(BUDGET);
+        let telling = LazyCell::new(|| self.definition.with_variables(bindings.without_authorizer()));
         let judging = self.definition.with_variables(bindings.clone());
         for (index, validation) in self.validations.iter().enumerate() {
             let outcome = judging.evaluate(&validation.program, &validation.expression);
+            if let Err(out_of_budget) = bindings.check_budget() {
+                return self.failed(out_of_budget);
+            }
             match outcome.map(|outcome| outcome.as_bool()) {
                 Ok(Some(true)) => {}
-                Ok(_) => judgement.decisions.push(Decision {
-                    message: validation.explanation(&telling.bindings),
-                    reason: validation.reason.clone(),
-                    index,
-                    is_of_policy: false,
-                }),
+                Ok(_) => {
+                    let message = validation.explanation(&telling.bindings);
+                    match bindings.check_budget() {
+                        Ok(()) => judgement.decisions.push(Decision {
+                            message,
+                            reason: validation.reason.clone(),
+                            index,
+                            is_of_policy: false,
+                        }),
+                        Err(out_of_budget) => return self.failed(format!("failed messageExpression: {out_of_budget}")),
+                    }
+                }
                 Err(_) if self.definition.ignore_failures => {}
                 Err(message) => judgement.decisions.push(Decision::failure(message, index)),
             }
         }
+        let telling = bindings.without_authorizer().with_budget(BUDGET);
+        let annotating = LazyCell::new(|| self.definition.with_variables(telling.clone()));
         for annotation in &self.audit_annotations {
             let AuditAnnotation { key, expression, program } = annotation;
-            let value = match telling.evaluate(program, expression) {
+            let outcome = annotating.evaluate(program, expression);
+            if let Err(out_of_budget) = telling.check_budget() {
+                return self.failed(out_of_budget);
+            }
+            let value = match outcome {
                 Ok(outcome) if outcome.is_null() => continue,
                 Ok(outcome) => outcome.as_text().ok_or_else(|| {
                     format!(
@@ -239,6 +258,12 @@ impl Policy {
             }
         }
         judgement
+    }
+
+    /// What is said where the policy can not be applied as a whole.
+    fn failed(&self, message: String) -> Judgement {
+        let decisions = if self.definition.ignore_failures { Vec::new() } else { vec![Decision::failure(message, 0)] };
+        Judgement { decisions, ..Judgement::default() }
     }
 }
 
@@ -292,6 +317,9 @@ pub(super) struct Variables {
 impl Variables {
     pub(super) fn evaluate(&self, program: &Result<Program, String>, expression: &str) -> Result<Outcome, String> {
         program.as_ref().map_err(Clone::clone)?.evaluate(&self.bindings).map_err(|error| {
+            if error == OUT_OF_BUDGET {
+                return error;
+            }
             // A variable that failed is absent; its own error says more.
             let of_variable = self.failed.iter().find(|(name, _)| error == format!("no such key: {name}"));
             let error = match of_variable {

@@ -20,6 +20,13 @@ use crate::schema::rule_library::call_base;
 pub(crate) const LIMIT: u64 = 1_000_000;
 /// What cel-go says of an evaluation that costs more.
 pub(crate) const EXCEEDED: &str = "operation cancelled: actual cost limit exceeded";
+/// What the evaluations of one policy, or of the rules of one object, may cost together (`RuntimeCELCostBudget`).
+pub(crate) const BUDGET: u64 = 10_000_000;
+/// What the conditions of a webhook or policy may cost together (`RuntimeCELCostBudgetMatchConditions`).
+pub(crate) const BUDGET_OF_CONDITIONS: u64 = 2_500_000;
+/// What is said where they cost more.
+pub(crate) const OUT_OF_BUDGET: &str =
+    "validation failed due to running out of cost budget, no further validation rules will be run";
 
 /// `@spend(units)` is true.
 const SPEND: &str = "@spend";
@@ -38,11 +45,12 @@ thread_local! {
     static LEFT: Cell<u64> = const { Cell::new(LIMIT) };
 }
 
-/// Runs an evaluation; `None` if it costs more than it may.
-pub(crate) fn within<T>(limit: u64, evaluate: impl FnOnce() -> T) -> Option<T> {
+/// Runs an evaluation; `None` if it costs more than it may. Tells what it did cost.
+pub(crate) fn within<T>(limit: u64, evaluate: impl FnOnce() -> T) -> (Option<T>, u64) {
     let before = LEFT.replace(limit);
     let outcome = evaluate();
-    (LEFT.replace(before) > 0).then_some(outcome)
+    let left = LEFT.replace(before);
+    ((left > 0).then_some(outcome), limit - left)
 }
 
 fn spend(units: u64) -> Result<(), ExecutionError> {

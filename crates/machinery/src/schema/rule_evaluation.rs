@@ -139,9 +139,7 @@ impl Evaluation<'_> {
         };
         let subject = Subject { node, value, old, optional_old_self };
         if !self.spend(&compiled.condition, &subject) {
-            self.errors.push(refuse(
-                "validation failed due to running out of cost budget, no further validation rules will be run",
-            ));
+            self.errors.push(refuse(metering::OUT_OF_BUDGET));
             return;
         }
         match self.run(&compiled.condition, &subject) {
@@ -205,7 +203,7 @@ impl Evaluation<'_> {
                 .map_err(|error| underlying_error(&expression.tree, &scope, error))
         });
         let evaluate = || with_stack(expression.depth, || catch_unwind(evaluate));
-        let Some(result) = metering::within(metering::LIMIT, evaluate) else {
+        let (Some(result), _) = metering::within(metering::LIMIT, evaluate) else {
             return Err(Failure::CostLimit);
         };
         match result {
