@@ -83,43 +83,34 @@ pub fn parameter_kind(policy: &Value) -> Option<GroupVersionName> {
 /// The `expressionWarnings` of a policy: for each expression what is wrong with it if objects are of one of the `kinds`, and
 /// parameters, where that is known, of theirs.
 pub fn expression_warnings(policy: &Value, kinds: &[PublishedKind], parameters: Option<&PublishedKind>) -> Vec<Value> {
-    let mut warnings = Vec::new();
-    for (index, validation) in items(&policy["spec"]["validations"]).enumerate() {
-        for field in ["expression", "messageExpression"] {
-            let expression = text(validation, field);
-            if field == "messageExpression" && expression.is_empty() {
-                continue;
-            }
-            let found: Vec<String> =
-                kinds.iter().filter_map(|kind| warning(policy, kind, parameters, expression)).collect();
-            if !found.is_empty() {
-                let place = format!("spec.validations[{index}].{field}");
-                warnings.push(json!({"fieldRef": place, "warning": found.join("\n")}));
+    let expressions: Vec<(String, &str)> = items(&policy["spec"]["validations"])
+        .enumerate()
+        .flat_map(|(index, validation)| {
+            ["expression", "messageExpression"]
+                .map(|field| (format!("spec.validations[{index}].{field}"), text(validation, field)))
+        })
+        .filter(|(place, expression)| !expression.is_empty() || place.ends_with(".expression"))
+        .collect();
+    let mut found: Vec<Vec<String>> = vec![Vec::new(); expressions.len()];
+    for kind in kinds {
+        let Some(object) = kind.names(1) else { continue };
+        let parameters = parameters.and_then(|kind| kind.names(2));
+        let mut known = Expressions::new(parameter_kind(policy).is_some(), true);
+        for variable in items(&policy["spec"]["variables"]) {
+            let names = TypedNames::of(&known, &object, parameters.as_ref());
+            let of = check(text(variable, "expression"), &names);
+            known.add_variable(text(variable, "name"), of.as_ref().ok());
+        }
+        let names = TypedNames::of(&known, &object, parameters.as_ref());
+        let GroupVersionName { group, version, name } = &kind.kind;
+        for ((_, expression), found) in expressions.iter().zip(&mut found) {
+            if let Err(problems) = check(expression, &names) {
+                found.push(format!("{group}/{version}, Kind={name}: {problems}\n"));
             }
         }
     }
-    warnings
-}
-
-/// What is wrong with an expression on objects of a kind.
-fn warning(
-    policy: &Value,
-    kind: &PublishedKind,
-    parameters: Option<&PublishedKind>,
-    expression: &str,
-) -> Option<String> {
-    let has_parameters = parameter_kind(policy).is_some();
-    let object = kind.names(1)?;
-    let parameters = parameters.and_then(|kind| kind.names(2));
-    let mut expressions = Expressions::new(has_parameters, true);
-    for variable in items(&policy["spec"]["variables"]) {
-        let names = TypedNames::of(&expressions, &object, parameters.as_ref());
-        let of = check(text(variable, "expression"), &names);
-        expressions.add_variable(text(variable, "name"), of.as_ref().ok());
-    }
-    let problems = check(expression, &TypedNames::of(&expressions, &object, parameters.as_ref())).err()?;
-    let GroupVersionName { group, version, name } = &kind.kind;
-    Some(format!("{group}/{version}, Kind={name}: {problems}\n"))
+    let with_problems = expressions.iter().zip(found).filter(|(_, found)| !found.is_empty());
+    with_problems.map(|((place, _), found)| json!({"fieldRef": place, "warning": found.join("\n")})).collect()
 }
 
 /// What an expression may refer to where the types of objects and parameters are known.
