@@ -9,22 +9,32 @@
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube_core::CustomResourceExt;
 use schemars::Schema;
-use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 use crate::{KubernetesCluster, ProviderProfile};
 
-/// What [`generate`] has made of `KubernetesCluster`.
-const KUBERNETES_CLUSTERS: &str = include_str!("../crds/kubernetesclusters.kogge.dev.json");
-/// What [`generate`] has made of `ProviderProfile`.
-const PROVIDER_PROFILES: &str = include_str!("../crds/providerprofiles.kogge.dev.json");
-
-/// All definitions, in the order in which they should be applied.
-pub fn all() -> Vec<CustomResourceDefinition> {
-    vec![read(KUBERNETES_CLUSTERS), read(PROVIDER_PROFILES)]
+/// A definition as it is checked in.
+#[derive(Clone, Copy, Debug)]
+pub struct Definition {
+    /// `metadata.name`.
+    pub name: &'static str,
+    /// The CustomResourceDefinition.
+    pub json: &'static str,
 }
 
-/// All definitions, made from the types: what [`all`] gives was written from it.
+/// What [`generate`] has made of `KubernetesCluster`.
+const KUBERNETES_CLUSTERS: Definition = Definition {
+    name: "kubernetesclusters.kogge.dev",
+    json: include_str!("../crds/kubernetesclusters.kogge.dev.json"),
+};
+/// What [`generate`] has made of `ProviderProfile`.
+const PROVIDER_PROFILES: Definition =
+    Definition { name: "providerprofiles.kogge.dev", json: include_str!("../crds/providerprofiles.kogge.dev.json") };
+
+/// All definitions, in the order in which they should be applied.
+pub const ALL: [Definition; 2] = [KUBERNETES_CLUSTERS, PROVIDER_PROFILES];
+
+/// All definitions, made from the types: what [`ALL`] holds was written from it.
 pub fn generate() -> Vec<CustomResourceDefinition> {
     vec![KubernetesCluster::crd(), ProviderProfile::crd()]
 }
@@ -39,12 +49,10 @@ pub fn provider_profile_schema() -> Value {
     schema_of(PROVIDER_PROFILES)
 }
 
-fn schema_of(definition: &str) -> Value {
-    read::<Value>(definition)["spec"]["versions"][0]["schema"]["openAPIV3Schema"].take()
-}
-
-fn read<T: DeserializeOwned>(definition: &str) -> T {
-    serde_json::from_str(definition).expect("the embedded definitions are read by the tests of this crate")
+fn schema_of(definition: Definition) -> Value {
+    let read: serde_json::Result<Value> = serde_json::from_str(definition.json);
+    let mut definition = read.expect("the embedded definitions are read by the tests of this crate");
+    definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"].take()
 }
 
 /// A validation rule as `x-kubernetes-validations` spells it.

@@ -9,7 +9,6 @@ use std::sync::Arc;
 
 use crate::managers::Managers;
 use crate::memory;
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kogge_api::provider_profile::{ProviderProfile, simulation};
 pub use kogge_apiserver::authentication_configuration::AuthenticationConfiguration;
 pub use kogge_apiserver::server::ServerOptions;
@@ -110,8 +109,6 @@ impl AllInOne {
         let portal_address = address(&portal_listener, options.portal_address);
         let api_url = format!("https://{api_address}");
 
-        // What only the processor is needed for is made while the server waits for its disk.
-        let definitions = tokio::task::spawn_blocking(kogge_api::crd::all);
         let server = Server::open(ServerOptions {
             data: options.data.map_or(Storage::Memory, Storage::Directory),
             kubernetes_version: KUBERNETES_VERSION.into(),
@@ -127,9 +124,8 @@ impl AllInOne {
         .map_err(AllInOneError::OpenServer)?;
         let client = server.management().client();
         let simulator = options.simulator && !options.managers.as_ref().is_some_and(Managers::own_cluster_api);
-        let definitions = joined(definitions).await;
         let catalogue = tokio::task::spawn_blocking(StackCatalogue::default);
-        install(&server.management().installer(), definitions, simulator).await?;
+        install(&server.management().installer(), simulator).await?;
         if let Some(managers) = &options.managers {
             let failed = |source| AllInOneError::Install { what: "the managers", source: Box::new(source) };
             managers.install(&client).await.map_err(failed)?;
@@ -231,18 +227,14 @@ fn ended<E: std::fmt::Display>(part: &'static str, result: Result<(), E>) -> Res
 
 /// Installs our object types, those of Cluster API that the simulator plays, and the profile `sim` unless there is one:
 /// a profile the user has changed stays as it is.
-async fn install(
-    client: &Client,
-    definitions: Vec<CustomResourceDefinition>,
-    simulator: bool,
-) -> Result<(), AllInOneError> {
+async fn install(client: &Client, simulator: bool) -> Result<(), AllInOneError> {
     fn failed<E>(what: &'static str) -> impl FnOnce(E) -> AllInOneError
     where
         E: std::error::Error + Send + Sync + 'static,
     {
         move |error| AllInOneError::Install { what, source: Box::new(error) }
     }
-    let installed = kogge_operator::install_custom_resource_definitions(client, definitions).await;
+    let installed = kogge_operator::install_custom_resource_definitions(client).await;
     installed.map_err(failed("Kogge's object types"))?;
     if !simulator {
         return Ok(());

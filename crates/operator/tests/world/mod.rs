@@ -40,7 +40,7 @@ impl World {
     pub async fn new() -> Self {
         let server = Server::open(ServerOptions::default()).await.unwrap();
         let client = server.management().client();
-        install_custom_resource_definitions(&client, kogge_api::crd::all()).await.unwrap();
+        install_custom_resource_definitions(&client).await.unwrap();
         for (group, kind, plural) in KINDS {
             let definition = json!({
                 "apiVersion": "apiextensions.k8s.io/v1",
