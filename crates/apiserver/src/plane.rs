@@ -277,13 +277,13 @@ impl Plane {
         change: Change,
         expected: Expected,
     ) -> Result<StoredObject, WriteError> {
-        let mut written = self.write_many(&[Write { key, change, expected }]).await.map_err(|(_, error)| error)?;
+        let mut written = self.write_many(&mut [Write { key, change, expected }]).await.map_err(|(_, error)| error)?;
         written.pop().ok_or_else(|| WriteError::Storage("the writer gave no answer".to_owned()))
     }
 
-    /// Commits and then takes notice of definitions, admission configurations and access rules among what was written. The
-    /// error is of the write with this index.
-    pub(crate) async fn write_many(&self, writes: &[Write]) -> Result<Vec<StoredObject>, (usize, WriteError)> {
+    /// Commits writes and then takes notice of definitions, admission configurations and access rules among them, for which fields
+    /// that were written later are moved into their objects. The error is of the write with this index.
+    pub(crate) async fn write_many(&self, writes: &mut [Write]) -> Result<Vec<StoredObject>, (usize, WriteError)> {
         let about_access: Vec<ObjectKey> = writes
             .iter()
             .filter(|write| write.key.resource.group == kogge_machinery::rbac::GROUP)
@@ -293,13 +293,22 @@ impl Plane {
         if !about_access.is_empty() {
             self.state.access_rules.notice(self.store(), &about_access);
         }
-        for (write, written) in writes.iter().zip(&written) {
-            let object = match &write.change {
-                // The next write has replaced it.
-                Change::PutBefore(_) => continue,
-                Change::Put(object) => Some(object),
-                Change::Delete(_) => None,
-            };
+        let mut object: Option<&mut Value> = None;
+        let mut rest = writes.iter_mut().zip(&written).peekable();
+        while let Some((write, written)) = rest.next() {
+            match &mut write.change {
+                Change::Put(put) => object = Some(put),
+                Change::PutFields(fields) => {
+                    if let Some(object) = object.as_deref_mut().and_then(Value::as_object_mut) {
+                        object.append(fields);
+                    }
+                }
+                Change::Delete(_) => object = None,
+            }
+            if rest.peek().is_some_and(|(next, _)| matches!(next.change, Change::PutFields(_))) {
+                continue;
+            }
+            let object = object.as_deref();
             match &*write.key.resource.group {
                 // Boxed, as it ends in another write.
                 "apiextensions.k8s.io" => Box::pin(self.notice_definition(written, object)).await,

@@ -264,8 +264,8 @@ impl Registry {
             _ => Converter::of(&conversion, &self.clients),
         };
         let text = match &stored.compressed {
-            Some(block) => CompressedDefinition::from_block(block.clone()),
-            None => CompressedDefinition::of(&stored.json),
+            Some(field) if field.name == "spec" => CompressedDefinition::from_block(field.block.clone()),
+            _ => CompressedDefinition::of(&stored.json),
         };
         let resources = custom_resource_definition::resource_types(definition, &text);
         let single_version = resources.len() == 1

@@ -41,8 +41,8 @@ pub use self::options::{Clock, Durability, StoreOptions};
 use self::reader::NewestSnapshot;
 pub use self::reader::{ListError, ReadError};
 pub use self::values::{
-    Change, Event, EventKind, Expected, Facts, ListPage, ObjectKey, PlaneError, PlaneName, Scope, StoredObject,
-    TransactionError, Write, WriteError,
+    Change, CompressedField, Event, EventKind, Expected, Facts, ListPage, ObjectKey, PlaneError, PlaneName, Scope,
+    StoredObject, TransactionError, Write, WriteError,
 };
 use self::watch::{Hub, PlanesHub};
 pub use self::watch::{PlaneEvent, PlanesWatch, Watch, WatchEnd, WatchError};
@@ -473,7 +473,7 @@ impl PlaneStore {
     /// # Errors
     /// The first write that was refused.
     pub async fn write_many(&self, writes: &[Write]) -> Result<Vec<StoredObject>, TransactionError> {
-        let request = Request::prepare(&self.state, writes)?;
+        let request = Request::prepare(&self.inner.shared, &self.state, writes)?;
         let (answer, answered) = oneshot::channel();
         match self.inner.ask(Job::Write { request, answer }, answered).await {
             Ok(result) => result,

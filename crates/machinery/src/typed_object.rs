@@ -116,15 +116,22 @@ impl TypedKind {
         self.walk(object, canonical::Walk { keeps_empty: true, ..canonical::Walk::default() })
     }
 
+    /// As [`Self::canonicalize`], for an object that had that form before something was added to it, in a definition outside of
+    /// its schemas.
+    pub fn canonicalize_completed(self, object: &mut Value) -> Fit {
+        self.walk(object, canonical::Walk { keeps_empty: true, passes_schemas: true, ..canonical::Walk::default() })
+    }
+
     /// As [`Self::canonicalize`], for an object as it was sent: lists and maps that are empty stay, also where they are left
     /// out when they are written, until they are noted ([`EmptyContainers`]).
     pub fn canonicalize_sent(self, object: &mut Value) -> Fit {
         self.walk(object, canonical::Walk { keeps_empty: true, keeps_omitted: true, ..canonical::Walk::default() })
     }
 
-    /// As [`Self::canonicalize`], for an object that is stored or was: protobuf does not tell empty from absent.
+    /// As [`Self::canonicalize_completed`], for an object that is stored or was: protobuf does not tell empty from absent.
     pub fn canonicalize_stored(self, object: &mut Value) -> Fit {
-        let walk = canonical::Walk { keeps_empty: self.stored_as_json, is_last: true, ..canonical::Walk::default() };
+        let keeps_empty = self.stored_as_json;
+        let walk = canonical::Walk { keeps_empty, is_last: true, passes_schemas: true, ..canonical::Walk::default() };
         self.walk(object, walk)
     }
 

@@ -58,7 +58,7 @@ async fn create_transaction(plane: &Plane, objects: Vec<Value>, manager: &str) -
             return Ok(0);
         }
         let count = pending.len();
-        match plane.write_many(&pending).await {
+        match plane.write_many(&mut pending).await {
             Ok(_) => return Ok(count),
             // Somebody else made this one meanwhile: the others are still to be made.
             Err((index, WriteError::Exists)) => drop(pending.remove(index)),

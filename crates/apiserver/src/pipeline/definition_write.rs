@@ -68,19 +68,14 @@ pub(crate) async fn create(
     mut definition: Value,
     now: &str,
 ) -> Result<StoredObject, WriteError> {
-    let before = match settled_status(plane, &definition, now) {
-        Some(status) => set_status(plane, served, &mut definition, status, now).await,
+    let settled = match settled_status(plane, &definition, now) {
+        Some(status) => settled_fields(plane, served, &mut definition, status, now).await,
         None => None,
     };
-    let put = Change::Put(definition);
-    let writes = match before {
-        None => vec![Write { key, change: put, expected: Expected::Absent }],
-        Some(before) => vec![
-            Write { key: key.clone(), change: Change::PutBefore(before), expected: Expected::Absent },
-            Write { key, change: put, expected: Expected::Present },
-        ],
-    };
-    let written = plane.write_many(&writes).await.map_err(|(_, error)| error)?;
+    let put = Write { key: key.clone(), change: Change::Put(definition), expected: Expected::Absent };
+    let mut writes = vec![put];
+    writes.extend(settled.map(|fields| Write { key, change: Change::PutFields(fields), expected: Expected::Present }));
+    let written = plane.write_many(&mut writes).await.map_err(|(_, error)| error)?;
     // Taking a tree of some hundred kilobytes apart takes a while; who asked gets the answer first.
     tokio::spawn(async { drop(writes) });
     written.into_iter().next().ok_or_else(|| WriteError::Storage("the writer gave no answer".to_owned()))
@@ -94,10 +89,13 @@ pub(crate) async fn settle(plane: &Plane, definition: &Value, revision: u64, now
     let now = timestamp(now);
     let Some(status) = settled_status(plane, definition, &now) else { return };
     let mut settled = definition.clone();
-    if set_status(plane, &served, &mut settled, status, &now).await.is_some()
-        && plane.write(key.clone(), Change::Put(settled), Expected::Revision(revision)).await.is_ok()
-    {
-        return;
+    if let Some(mut fields) = settled_fields(plane, &served, &mut settled, status, &now).await {
+        if let Some(settled) = settled.as_object_mut() {
+            settled.append(&mut fields);
+        }
+        if plane.write(key.clone(), Change::Put(settled), Expected::Revision(revision)).await.is_ok() {
+            return;
+        }
     }
     // Webhooks want to see it, or somebody was faster.
     let change = |definition: &mut Value| match settled_status(plane, definition, &now) {
@@ -115,10 +113,9 @@ pub(crate) async fn settle(plane: &Plane, definition: &Value, revision: u64, now
     }
 }
 
-/// Gives a definition another status, as an update of the status by the server does. Returns its fields as they were
-/// before, without the `spec`: that is nearly all of a definition, and neither looked at nor copied. None, and nothing is
-/// done, where admission has a say in the write.
-async fn set_status(
+/// The fields of a definition, without its `spec`, that has got another status, as by an update of the status by the server.
+/// The `spec` is nearly all of a definition, and neither looked at nor copied. None where admission has a say in the write.
+async fn settled_fields(
     plane: &Plane,
     served: &ServedResource,
     definition: &mut Value,
@@ -129,14 +126,14 @@ async fn set_status(
         return None;
     }
     let spec = definition["spec"].take();
-    let old = definition.clone();
-    definition["status"] = status;
+    let mut settled = definition.clone();
+    settled["status"] = status;
     let writer = Writer::own(MANAGER, now.to_owned());
-    track_update(plane, served, Some(&old), definition, WriteScope::Status("status"), &writer).await;
+    track_update(plane, served, Some(definition), &mut settled, WriteScope::Status("status"), &writer).await;
     definition["spec"] = spec;
-    let Value::Object(mut before) = old else { return None };
-    before.remove("spec");
-    Some(before)
+    let Value::Object(mut fields) = settled else { return None };
+    fields.remove("spec");
+    Some(fields)
 }
 
 /// All definitions of a plane with their revisions, read one by one as they are looked at.

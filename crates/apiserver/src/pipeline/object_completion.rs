@@ -139,7 +139,7 @@ pub(crate) async fn begin_create(
             metadata.remove(field);
         }
     }
-    canonicalize(served, &mut object);
+    canonicalize_completed(served, &mut object, &empty);
     if !tracked {
         if let Some(generation) = strategy::given_template_generation(&served.resource, &object) {
             strategy::set_template_generation(&mut object, generation);
@@ -227,6 +227,15 @@ pub(crate) fn canonicalize(served: &ServedResource, object: &mut Value) {
     }
 }
 
+/// As [`canonicalize`], for an object that was decoded with these empty lists and maps.
+fn canonicalize_completed(served: &ServedResource, object: &mut Value, empty: &EmptyContainers) {
+    match typed_kind(served) {
+        // Schemas have lost nothing but such lists and maps since.
+        Some(typed) if !empty.any_in_schemas() => _ = typed.canonicalize_completed(object),
+        _ => canonicalize(served, object),
+    }
+}
+
 /// Completes a changed object, except for putting it before admission, validating and committing it.
 ///
 /// # Errors
@@ -253,7 +262,7 @@ async fn begin_update(
         }
     }
     apply_defaults(served, &mut object, tracked);
-    canonicalize(served, &mut object);
+    canonicalize_completed(served, &mut object, &empty);
     node_restriction::check_update(plane, served, writer.requester.as_ref(), scope, old, &object)?;
     // What the server puts back or adds is not what the writer changed.
     if !tracked {

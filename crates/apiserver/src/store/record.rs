@@ -12,8 +12,10 @@ use super::{EventKind, Facts, compression};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Form {
     Plain,
-    /// See [`compression`].
+    /// All of it is compressed; see [`compression`].
     Compressed,
+    /// A part of it is.
+    PartlyCompressed,
     /// See [`super::encryption`].
     Sealed,
 }
@@ -37,6 +39,10 @@ pub(super) struct Record<'a> {
 const SEALED: u8 = 0x80;
 /// In the first byte: the JSON is compressed.
 const COMPRESSED: u8 = 0x40;
+/// In the first byte: a part of the JSON is compressed.
+const PARTLY_COMPRESSED: u8 = 0x20;
+/// The bits of the first byte that say in which form the JSON is.
+const FORM: u8 = SEALED | COMPRESSED | PARTLY_COMPRESSED;
 
 impl<'a> Record<'a> {
     /// The JSON; absent if it was encrypted with none of the keys or for another place, or the file is damaged.
@@ -44,6 +50,7 @@ impl<'a> Record<'a> {
         match self.form {
             Form::Plain => Some(Cow::Borrowed(self.content)),
             Form::Compressed => compression::decompress(self.content).map(Cow::Owned),
+            Form::PartlyCompressed => compression::without_block(self.content).map(Cow::Owned),
             Form::Sealed => keys?.open(&place(plane, revision, self.key), self.content).map(Cow::Owned),
         }
     }
@@ -53,6 +60,7 @@ impl<'a> Record<'a> {
         match self.form {
             Form::Plain | Form::Sealed => self.content.len(),
             Form::Compressed => compression::length(self.content).unwrap_or_default(),
+            Form::PartlyCompressed => compression::length_without_block(self.content).unwrap_or_default(),
         }
     }
 
@@ -69,6 +77,7 @@ impl<'a> Record<'a> {
         bytes.push(match self.form {
             Form::Plain => kind,
             Form::Compressed => kind | COMPRESSED,
+            Form::PartlyCompressed => kind | PARTLY_COMPRESSED,
             Form::Sealed => kind | SEALED,
         });
         bytes.push(u8::from(self.facts.terminating));
@@ -87,13 +96,14 @@ impl<'a> Record<'a> {
     /// Reads a record; absent only if the file is damaged.
     pub(super) fn decode(bytes: &'a [u8]) -> Option<Self> {
         let (head, rest) = bytes.split_at_checked(18)?;
-        let form = match head[0] & (SEALED | COMPRESSED) {
+        let form = match head[0] & FORM {
             0 => Form::Plain,
             COMPRESSED => Form::Compressed,
+            PARTLY_COMPRESSED => Form::PartlyCompressed,
             SEALED => Form::Sealed,
             _ => return None,
         };
-        let kind = match head[0] & !(SEALED | COMPRESSED) {
+        let kind = match head[0] & !FORM {
             0 => EventKind::Added,
             1 => EventKind::Modified,
             2 => EventKind::Deleted,
@@ -150,7 +160,12 @@ mod tests {
             uid: String,
             owners: Vec<String>,
             terminating: bool,
-            form in prop_oneof![Just(Form::Plain), Just(Form::Compressed), Just(Form::Sealed)],
+            form in prop_oneof![
+                Just(Form::Plain),
+                Just(Form::Compressed),
+                Just(Form::PartlyCompressed),
+                Just(Form::Sealed)
+            ],
             content: Vec<u8>,
         ) {
             let facts = Facts { uid, owners, terminating };

@@ -1,7 +1,8 @@
 //! An object serialised once, before its revision is known.
 //!
 //! The commit knows the revision, the caller's thread has the time to serialise: so the bytes are made with an empty
-//! `metadata.resourceVersion` whose place is remembered, and the commit only puts the digits there.
+//! `metadata.resourceVersion` whose place is remembered, and the commit only puts the digits there. A large field is
+//! compressed here, too.
 
 use std::io::Write as _;
 use std::ops::Range;
@@ -9,7 +10,7 @@ use std::ops::Range;
 use bytes::Bytes;
 use serde_json::{Map, Value};
 
-use super::{EventKind, Facts};
+use super::{CompressedField, EventKind, Facts, compression};
 
 /// JSON with a gap for the revision, and what the store indexes.
 #[derive(Clone, Debug)]
@@ -17,6 +18,8 @@ pub(super) struct SerializedObject {
     json: Vec<u8>,
     /// Where the revision's digits go, between the two quotes that are there already.
     gap: usize,
+    /// The largest field, if it was compressed, and where its value is.
+    compressed: Option<(CompressedField, Range<usize>)>,
     pub(super) facts: Facts,
 }
 
@@ -26,30 +29,59 @@ const LONGEST_UID: usize = 1024;
 const MOST_OWNERS: usize = 10_000;
 
 impl SerializedObject {
-    /// Serialises an object.
+    /// Serialises an object. Its largest field is compressed if it is large and `may_compress` says so.
     ///
     /// # Errors
     /// A text if the value or its metadata is not a JSON object.
-    pub(super) fn new(value: &Value) -> Result<Self, String> {
-        let fields = value.as_object().ok_or("not a JSON object")?;
-        let fields = fields.iter().map(|(name, value)| (name.as_str(), Field::Value(value)));
-        Self::of_fields(fields, |_, _| {})
+    pub(super) fn new(value: &Value, may_compress: bool) -> Result<Self, String> {
+        Self::with_places(value, may_compress, &mut Vec::with_capacity(8))
     }
 
-    /// Serialises an object, and one before it that has some fields in another state. What both have is serialised once.
+    /// As [`Self::new`], and tells where the value of each field is, but for the metadata.
+    fn with_places<'v>(
+        value: &'v Value,
+        may_compress: bool,
+        places: &mut Vec<(&'v str, Range<usize>)>,
+    ) -> Result<Self, String> {
+        let fields = value.as_object().ok_or("not a JSON object")?;
+        let fields = fields.iter().map(|(name, value)| (name.as_str(), Field::Value(value)));
+        let mut object = Self::of_fields(fields, |name, place| places.push((name, place)))?;
+        if may_compress
+            && let Some((name, place)) = places.iter().max_by_key(|(_, place)| place.len())
+            && let Some(block) = compression::compress(&object.json[place.clone()])
+        {
+            let field = CompressedField { name: (*name).to_owned(), block: block.into() };
+            object.compressed = Some((field, place.clone()));
+        }
+        Ok(object)
+    }
+
+    /// Serialises an object, and the same with some fields in a later state. What both have is serialised and compressed once.
     ///
     /// # Errors
     /// As [`Self::new`].
-    pub(super) fn with_one_before(before: &Map<String, Value>, value: &Value) -> Result<[Self; 2], String> {
-        let fields = value.as_object().ok_or("not a JSON object")?;
-        let mut places = Vec::with_capacity(fields.len());
-        let all = fields.iter().map(|(name, value)| (name.as_str(), Field::Value(value)));
-        let after = Self::of_fields(all, |name, place| places.push((name, place)))?;
-        let shared = places.into_iter().filter(|(name, _)| !before.contains_key(*name));
-        let mut all: Vec<_> = shared.map(|(name, place)| (name, Field::Json(&after.json[place]))).collect();
-        all.extend(before.iter().map(|(name, value)| (name.as_str(), Field::Value(value))));
+    pub(super) fn with_later(
+        value: &Value,
+        later: &Map<String, Value>,
+        may_compress: bool,
+    ) -> Result<[Self; 2], String> {
+        let mut places = Vec::new();
+        let object = Self::with_places(value, may_compress, &mut places)?;
+        let metadata = value.get(METADATA).map(|metadata| (METADATA, Field::Value(metadata)));
+        let kept = places.iter().map(|(name, place)| (*name, Field::Json(&object.json[place.clone()])));
+        let mut all: Vec<_> = kept.chain(metadata).filter(|(name, _)| !later.contains_key(*name)).collect();
+        all.extend(later.iter().map(|(name, value)| (name.as_str(), Field::Value(value))));
         all.sort_unstable_by_key(|(name, _)| *name);
-        Ok([Self::of_fields(all.into_iter(), |_, _| {})?, after])
+        let compressed = object.compressed.as_ref().map(|(field, _)| field);
+        let compressed = compressed.filter(|field| !later.contains_key(&field.name));
+        let mut place_after = None;
+        let mut after = Self::of_fields(all.into_iter(), |name, place| {
+            if compressed.is_some_and(|field| field.name == name) {
+                place_after = Some(place);
+            }
+        })?;
+        after.compressed = compressed.cloned().zip(place_after);
+        Ok([object, after])
     }
 
     /// Serialises an object of fields in sorted order, and tells where the value of each is.
@@ -78,7 +110,7 @@ impl SerializedObject {
             write_fields(json, in_metadata, ("resourceVersion", write_revision), |_, _| {})
         };
         write_fields(&mut json, fields, (METADATA, write_metadata), note).map_err(|error| error.to_string())?;
-        Ok(SerializedObject { json, gap, facts })
+        Ok(SerializedObject { json, gap, compressed: None, facts })
     }
 
     /// The line of a watch event with the JSON at this revision, and the JSON, which is a part of it.
@@ -90,6 +122,13 @@ impl SerializedObject {
             let _ = write!(line, "{revision}");
             line.extend_from_slice(after);
         })
+    }
+
+    /// The field that was compressed, if any, and where its value is in the JSON of this length, which has the revision.
+    pub(super) fn compressed(&self, length: usize) -> Option<(&CompressedField, Range<usize>)> {
+        let (field, place) = self.compressed.as_ref()?;
+        let digits = if self.gap < place.start { length - self.json.len() } else { 0 };
+        Some((field, place.start + digits..place.end + digits))
     }
 
     /// Length in bytes without the revision.
@@ -225,7 +264,7 @@ mod tests {
                 metadata.remove("uid");
                 object["metadata"] = Value::Object(metadata.into_iter().collect());
             }
-            let serialized = SerializedObject::new(&object).unwrap();
+            let serialized = SerializedObject::new(&object, true).unwrap();
             object["metadata"]["resourceVersion"] = json!(revision.to_string());
             let (line, json) = serialized.at_revision(EventKind::Modified, revision);
             prop_assert_eq!(std::str::from_utf8(&json).unwrap(), object.to_string());
@@ -236,15 +275,16 @@ mod tests {
 
     #[test]
     fn what_is_not_an_object_is_refused() {
-        assert_eq!(SerializedObject::new(&json!([1])).unwrap_err(), "not a JSON object");
-        assert_eq!(SerializedObject::new(&json!({"metadata": 1})).unwrap_err(), "metadata is not a JSON object");
+        let refused = |value: Value| SerializedObject::new(&value, true).unwrap_err();
+        assert_eq!(refused(json!([1])), "not a JSON object");
+        assert_eq!(refused(json!({"metadata": 1})), "metadata is not a JSON object");
     }
 
     #[test]
     fn facts_are_read_from_the_metadata() {
         let object = json!({"metadata": {"uid": "u", "deletionTimestamp": "2026-01-01T00:00:00Z",
             "ownerReferences": [{"uid": "b"}, {"uid": "a"}, {"uid": "b"}, {}]}});
-        let facts = SerializedObject::new(&object).unwrap().facts;
+        let facts = SerializedObject::new(&object, true).unwrap().facts;
         assert_eq!(facts, Facts { uid: "u".into(), owners: vec!["a".into(), "b".into()], terminating: true });
     }
 }

@@ -14,9 +14,10 @@ use super::watch::Hub;
 use super::{OpenError, PlaneName, PlaneState};
 
 /// The file's layout; raise it when the layout changes.
-const FORMAT: u64 = 3;
-/// Earlier layouts that need no change to be read: in the first no value is encrypted, in both none is compressed.
-const EARLIER_FORMATS: RangeInclusive<u64> = 1..=2;
+const FORMAT: u64 = 4;
+/// Earlier layouts that need no change to be read: in the first no value is encrypted, in the first two none is compressed, in the
+/// third none in part.
+const EARLIER_FORMATS: RangeInclusive<u64> = 1..=3;
 
 /// `format`, `next plane`, `encryption key`: the id of the key that encrypts.
 const META: TableDefinition<'static, &str, u64> = TableDefinition::new("meta");

@@ -82,9 +82,17 @@ pub struct StoredObject {
     pub written_at: Timestamp,
     /// Its JSON, with `metadata.resourceVersion` filled in: serve it as it is.
     pub json: Bytes,
-    /// What a write of a large object has compressed its JSON to: an LZ4 block with the length of the JSON (4 bytes, little
-    /// endian) before it. Reads have none.
-    pub compressed: Option<Arc<[u8]>>,
+    /// What a write of an object has compressed its largest field to, if that is large. Reads have none.
+    pub compressed: Option<CompressedField>,
+}
+
+/// A field of an object whose value was compressed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CompressedField {
+    /// Its name: `spec`.
+    pub name: String,
+    /// The JSON of its value as an LZ4 block, with the length of the JSON (4 bytes, little endian) before it.
+    pub block: Arc<[u8]>,
 }
 
 /// What a write does.
@@ -92,9 +100,9 @@ pub struct StoredObject {
 pub enum Change {
     /// Stores this object; `metadata.resourceVersion` is overwritten by the commit.
     Put(Value),
-    /// Stores the object that the next write of the transaction puts at the same key, with these of its fields as they
-    /// are before that write: the two share what may be large.
-    PutBefore(Map<String, Value>),
+    /// Stores the object that the write before it in the transaction puts at the same key, with these fields in a later
+    /// state: the two share what may be large.
+    PutFields(Map<String, Value>),
     /// Removes the object. The value is its last state, told to watchers with the delete's revision.
     Delete(Value),
 }

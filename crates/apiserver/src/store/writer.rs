@@ -23,7 +23,7 @@ use self::compaction::Compaction;
 use super::serialized::SerializedObject;
 use super::{
     Change, Durability, Event, Expected, ObjectKey, PlaneError, PlaneName, PlaneState, Shared, StoredObject,
-    TransactionError, Write, WriteError, key, lock, lock_read, lock_write, tables,
+    TransactionError, Write, WriteError, encryption, key, lock, lock_read, lock_write, tables,
 };
 
 /// A transaction has so many jobs at most: bounds how long the first waits for the last.
@@ -64,27 +64,34 @@ struct PreparedWrite {
 
 impl Request {
     /// Checks and serialises the writes.
-    pub(super) fn prepare(plane: &Arc<PlaneState>, writes: &[Write]) -> Result<Self, TransactionError> {
+    pub(super) fn prepare(
+        shared: &Shared,
+        plane: &Arc<PlaneState>,
+        writes: &[Write],
+    ) -> Result<Self, TransactionError> {
         let mut prepared = Vec::with_capacity(writes.len());
-        let mut with_one_before = None;
+        let mut later = None;
         for (index, write) in writes.iter().enumerate() {
             let malformed = |text: String| TransactionError { index, source: WriteError::Malformed(text) };
             if !key::is_valid(&write.key) {
                 return Err(malformed(format!("the key {:?}", write.key.name)));
             }
             let delete = matches!(write.change, Change::Delete(_));
-            let object = match (with_one_before.take(), &write.change) {
-                (Some(object), _) => Ok(object),
-                (None, Change::Put(value) | Change::Delete(value)) => SerializedObject::new(value),
-                (None, Change::PutBefore(before)) => match writes.get(index + 1) {
-                    Some(Write { key, change: Change::Put(value), .. }) if *key == write.key => {
-                        SerializedObject::with_one_before(before, value).map(|[object, next]| {
-                            with_one_before = Some(next);
-                            object
-                        })
-                    }
-                    _ => Err("no write follows that puts the same object".to_owned()),
-                },
+            // What is encrypted is stored as long as it is, so that its length does not tell how it repeats itself.
+            let may_compress = shared.options.encryption.is_none() || !encryption::is_encrypted(&write.key);
+            let object = match (&write.change, writes.get(index + 1)) {
+                (Change::Put(value), Some(Write { key, change: Change::PutFields(fields), .. }))
+                    if *key == write.key =>
+                {
+                    SerializedObject::with_later(value, fields, may_compress).map(|[object, after]| {
+                        later = Some(after);
+                        object
+                    })
+                }
+                (Change::Put(value) | Change::Delete(value), _) => SerializedObject::new(value, may_compress),
+                (Change::PutFields(_), _) => {
+                    later.take().ok_or_else(|| "no write before it puts the same object".to_owned())
+                }
             };
             let object = object.map_err(malformed)?;
             let local_key = key::encode_local(&write.key);

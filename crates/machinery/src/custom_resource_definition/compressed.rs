@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use crate::compact_json::{Reader, member};
 
-/// The JSON of a definition as it is stored, compressed: a small part of the memory of the parsed schemas, most of which are
-/// never used, and shared by all versions. Cheap to clone.
+/// The JSON of a definition's `spec` as it is stored, compressed: a small part of the memory of the parsed schemas, most of which
+/// are never used, and shared by all versions. Cheap to clone.
 #[derive(Clone)]
 pub struct CompressedDefinition(Arc<[u8]>);
 
@@ -18,27 +18,28 @@ impl std::fmt::Debug for CompressedDefinition {
 }
 
 impl CompressedDefinition {
-    /// Compresses compact JSON, as it was serialised by this program.
-    pub fn of(json: &[u8]) -> Self {
-        Self(lz4_flex::compress_prepend_size(json).into())
+    /// Compresses the `spec` of a definition's compact JSON, as it was serialised by this program. Nothing if there is none.
+    pub fn of(definition: &[u8]) -> Self {
+        let spec = member(definition, "spec").ok().flatten().unwrap_or_default();
+        Self(lz4_flex::compress_prepend_size(spec).into())
     }
 
-    /// What such JSON was compressed to elsewhere: an LZ4 block with the length of the JSON (4 bytes, little endian) before it.
+    /// What the JSON of a `spec` was compressed to elsewhere: an LZ4 block with the length of the JSON (4 bytes, little endian)
+    /// before it.
     pub fn from_block(block: Arc<[u8]>) -> Self {
         Self(block)
     }
 
     /// `schema.openAPIV3Schema` of a version.
     pub(super) fn schema(&self, version: &str) -> Option<Value> {
-        let json = lz4_flex::decompress_size_prepended(&self.0).ok()?;
-        let schema = schema_of_version(&json, version).ok()??;
+        let spec = lz4_flex::decompress_size_prepended(&self.0).ok()?;
+        let schema = schema_of_version(&spec, version).ok()??;
         serde_json::from_slice(schema).ok()
     }
 }
 
 /// Finds the schema without parsing the others.
-fn schema_of_version<'j>(json: &'j [u8], wanted: &str) -> serde_json::Result<Option<&'j [u8]>> {
-    let Some(spec) = member(json, "spec")? else { return Ok(None) };
+fn schema_of_version<'j>(spec: &'j [u8], wanted: &str) -> serde_json::Result<Option<&'j [u8]>> {
     let Some(versions) = member(spec, "versions")? else { return Ok(None) };
     let mut found = None;
     Reader::new(versions).array(|reader| {
@@ -70,7 +71,9 @@ mod tests {
         assert_eq!(compressed.schema("v1"), Some(json!({"type": "object"})));
         assert_eq!(compressed.schema("v4"), Some(json!({"properties": {"name": {"default": "v2]}"}}})));
         assert_eq!(["v2", "v3", "v5", ""].map(|version| compressed.schema(version)), [const { None }; 4]);
-        for damaged in ["", "[]", "{\"spec\":[]}", "{\"spec\":{\"versions\":{}}}", "{\"spec\":{\"versions\":[1]}}"] {
+        for damaged in
+            ["", "[]", "{}", "{\"spec\":[]}", "{\"spec\":{\"versions\":{}}}", "{\"spec\":{\"versions\":[1]}}"]
+        {
             assert_eq!(CompressedDefinition::of(damaged.as_bytes()).schema("v1"), None);
         }
         assert_eq!(CompressedDefinition::from_block([1, 2].as_slice().into()).schema("v1"), None);

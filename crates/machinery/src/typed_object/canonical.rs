@@ -22,6 +22,8 @@ pub(super) struct Walk {
     /// Whether the object is stored next: zero times become null. Until then they stay, for null would be absent where a
     /// pointer to a zero time is not.
     pub(super) is_last: bool,
+    /// Schemas of definitions stay as they are: they have this form already, and are nearly all of a definition.
+    pub(super) passes_schemas: bool,
     /// Members were removed that the type does not have.
     pub(super) unknown: bool,
     /// A value is not of its type; it stays as it is.
@@ -98,6 +100,7 @@ impl Walk {
                 }
                 float == Some(0.0)
             }
+            (Shape::Struct(id), Value::Object(_)) if self.passes_schemas && id == table().schema_props => false,
             (Shape::Struct(id), Value::Object(members)) => {
                 self.fields(id, members);
                 false

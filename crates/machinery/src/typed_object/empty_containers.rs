@@ -24,6 +24,11 @@ impl EmptyContainers {
         self.places.is_empty()
     }
 
+    /// Whether there are any in the schemas of a definition.
+    pub fn any_in_schemas(&self) -> bool {
+        self.places.iter().any(|(path, _)| path.iter().any(|step| step == "openAPIV3Schema"))
+    }
+
     fn note<'o>(&mut self, value: &'o Value, path: &mut Vec<Step<'o>>) {
         match value {
             Value::Array(items) if !items.is_empty() => {

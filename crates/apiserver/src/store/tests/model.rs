@@ -154,22 +154,23 @@ impl ModelPlane {
             if write.expected != expected && (write.expected != Expected::Present || current.is_none()) {
                 return None;
             }
-            let mut value = match (&write.change, writes.get(index + 1).map(|next| &next.change)) {
+            let before = index.checked_sub(1).map(|before| &writes[before].change);
+            let mut value = match (&write.change, before) {
                 (Change::Put(value) | Change::Delete(value), _) => value.clone(),
-                (Change::PutBefore(before), Some(Change::Put(value))) => {
+                (Change::PutFields(fields), Some(Change::Put(value))) => {
                     let mut value = value.clone();
-                    before.iter().for_each(|(name, before)| value[name] = before.clone());
+                    fields.iter().for_each(|(name, later)| value[name] = later.clone());
                     value
                 }
-                (Change::PutBefore(_), _) => unreachable!("a put follows"),
+                (Change::PutFields(_), _) => unreachable!("a put comes before"),
             };
             value["metadata"]["resourceVersion"] = json!(revision.to_string());
             let json = value.to_string();
             let previous = current.map(|(_, json)| json);
             let kind = match (&write.change, &previous) {
                 (Change::Delete(_), _) => EventKind::Deleted,
-                (Change::Put(_) | Change::PutBefore(_), None) => EventKind::Added,
-                (Change::Put(_) | Change::PutBefore(_), Some(_)) => EventKind::Modified,
+                (Change::Put(_) | Change::PutFields(_), None) => EventKind::Added,
+                (Change::Put(_) | Change::PutFields(_), Some(_)) => EventKind::Modified,
             };
             if kind == EventKind::Deleted {
                 plane.objects.remove(&write.key);
@@ -240,14 +241,21 @@ fn writes(model: &ModelPlane, wanted: &[(usize, bool, bool)], counter: &mut u64)
             (Some(_), false) | (None, true) => Expected::Absent,
             (None, false) => Expected::Revision(1),
         };
-        let value = json!({"metadata": {"uid": object.name}, "value": *counter, "padding": "x".repeat(700)});
+        // Compressed in part, as a whole, or not.
+        let (padding, more) = match *counter % 5 {
+            0 => (17 << 10, 1),
+            1 => (9 << 10, 9 << 10),
+            _ => (700, 1),
+        };
+        let (padding, more) = ("x".repeat(padding), "y".repeat(more));
+        let value = json!({"metadata": {"uid": object.name}, "value": *counter, "padding": padding, "more": more});
         let deletes = *delete && current.is_some();
         let mut made = Vec::new();
         if !deletes && counter.is_multiple_of(3) {
-            let before = json!({"metadata": {"uid": object.name, "labels": {"a": "b"}}, "status": *counter});
-            let change = Change::PutBefore(before.as_object().unwrap().clone());
-            made.push(Write { key: object.clone(), change, expected });
-            made.push(Write { key: object, change: Change::Put(value), expected: Expected::Present });
+            let later = json!({"metadata": {"uid": object.name, "labels": {"a": "b"}}, "status": *counter});
+            let change = Change::PutFields(later.as_object().unwrap().clone());
+            made.push(Write { key: object.clone(), change: Change::Put(value), expected });
+            made.push(Write { key: object, change, expected: Expected::Present });
         } else {
             let change = if deletes { Change::Delete(value) } else { Change::Put(value) };
             made.push(Write { key: object, change, expected });

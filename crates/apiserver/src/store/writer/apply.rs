@@ -10,6 +10,7 @@ use redb::{ReadableTable, Table, WriteTransaction};
 use super::super::compression;
 use super::super::encryption::{self, EncryptionKeys};
 use super::super::record::{Form, Record};
+use super::super::serialized::SerializedObject;
 use super::super::tables::{DEPENDENTS, OBJECTS, RECORDS, REVISIONS, TERMINATING, UIDS};
 use super::super::{Event, EventKind, Expected, Facts, PlaneState, StoredObject, TransactionError, WriteError, key};
 use super::PreparedWrite;
@@ -125,10 +126,7 @@ impl<'txn> Tables<'txn> {
         let (line, json) = write.object.at_revision(kind, revision);
         let facts = write.object.facts.clone();
         let (form, content) = match self.keys.filter(|_| encryption::is_encrypted(&write.key)) {
-            None => match compression::compress(&json) {
-                None => (Form::Plain, None),
-                compressed => (Form::Compressed, compressed),
-            },
+            None => compressed(&write.object, &json),
             Some(keys) => {
                 let sealed = keys.seal(&encryption::place(plane, revision, &write.local_key), &json);
                 let failed = || redb::Error::Io(std::io::Error::other("a Secret could not be encrypted"));
@@ -149,7 +147,7 @@ impl<'txn> Tables<'txn> {
         self.index(plane, &write.local_key, &full_key, &facts_before, &facts_after)?;
         self.last = Some(Last { plane, revision, json: json.clone(), facts: facts.clone() });
         let written_at = Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now);
-        let compressed = content.filter(|_| form == Form::Compressed).map(Into::into);
+        let compressed = write.object.compressed(json.len()).map(|(field, _)| field.clone());
         let object = StoredObject { key: write.key.clone(), revision, written_at, json: json.clone(), compressed };
         let previous_facts = facts_before;
         Ok((object, Event { kind, revision, key: write.key.clone(), line, json, previous, facts, previous_facts }))
@@ -204,6 +202,21 @@ impl<'txn> Tables<'txn> {
             revisions.insert(plane.id, (revision, plane.oldest.load(Ordering::Relaxed)))?;
         }
         Ok(())
+    }
+}
+
+/// The form an object takes that is not encrypted, and what it is in this form where that is not its JSON.
+fn compressed(object: &SerializedObject, json: &[u8]) -> (Form, Option<Vec<u8>>) {
+    let in_part = object.compressed(json.len());
+    if let Some((field, part)) = in_part
+        && json.len() - part.len() < compression::LARGE
+        && let Some(content) = compression::with_block(json, part, &field.block)
+    {
+        return (Form::PartlyCompressed, Some(content));
+    }
+    match compression::compress(json) {
+        None => (Form::Plain, None),
+        content => (Form::Compressed, content),
     }
 }
 
