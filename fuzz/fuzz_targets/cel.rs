@@ -4,6 +4,7 @@
 
 use kogge_machinery::admission::{Expressions, Purpose};
 use kogge_machinery::cel::{Bindings, Program};
+use kogge_machinery::custom_resource_definition;
 use kogge_machinery::schema::Schema;
 use libfuzzer_sys::fuzz_target;
 use serde_json::{Value, json};
@@ -53,8 +54,15 @@ fuzz_target!(
                 "m": {"type": "array", "items": {"type": "object", "properties": {"k": text, "v": {"type": "integer"}}}}
             }
         });
-        if let Ok(schema) = Schema::compile(&json!({"type": "object", "properties": {"spec": spec}})) {
+        let schema = json!({"type": "object", "properties": {"spec": spec}});
+        if let Ok(schema) = Schema::compile(&schema) {
             let _ = schema.validate(&example(), Some(&example()));
         }
+        // Also what they may cost.
+        let definition = json!({"metadata": {"name": "things.example.com"}, "spec": {
+            "group": "example.com", "scope": "Namespaced", "names": {"plural": "things", "kind": "Thing"},
+            "versions": [{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": schema}}]
+        }});
+        let _ = custom_resource_definition::validate(&definition, &definition, None);
     }
 );

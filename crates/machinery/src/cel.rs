@@ -26,7 +26,10 @@ use source::with_stack;
 
 pub(crate) mod authorizer;
 mod checker;
+pub(crate) mod cost;
+mod cost_of_functions;
 pub(crate) mod declarations;
+mod estimate;
 pub(crate) mod expression_tree;
 mod literals;
 pub(crate) mod macros;
@@ -36,9 +39,12 @@ pub(crate) mod optionals;
 pub(crate) mod signatures;
 pub(crate) mod source;
 pub(crate) mod types;
+pub(crate) mod value_path;
 
 #[cfg(test)]
 mod checker_test;
+#[cfg(test)]
+mod cost_test;
 #[cfg(test)]
 mod metering_test;
 

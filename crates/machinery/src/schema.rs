@@ -25,6 +25,7 @@ pub(crate) mod messages;
 pub(crate) mod path;
 mod prune;
 pub(crate) mod rule;
+pub(crate) mod rule_cost;
 mod rule_evaluation;
 pub(crate) mod rule_library;
 pub(crate) mod rule_projection;

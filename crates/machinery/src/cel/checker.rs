@@ -1,6 +1,8 @@
 //! The type check of expressions: which overload of a function is meant, and what an expression gives (cel-go 0.26,
 //! `checker/checker.go`).
 
+use std::collections::HashMap;
+
 use kube_cel::cel::{
     IdedExpr,
     common::ast::{CallExpr, ComprehensionExpr, EntryExpr, Expr, LiteralValue, MapExpr, StructExpr, operators},
@@ -14,6 +16,19 @@ use super::{
     types::{Mapping, Type},
 };
 
+/// A function that is called, in the ways that fit.
+#[derive(Debug)]
+pub(super) struct Called {
+    /// With the names before it that are a part of its name.
+    pub(super) name: String,
+    pub(super) is_member: bool,
+    /// What each way is declared to take.
+    pub(super) ways: Vec<Vec<Type>>,
+}
+
+/// The functions that the calls of an expression mean.
+pub(super) type Overloads = HashMap<u64, Called>;
+
 /// A check under way.
 pub(super) struct Checker<'d> {
     declarations: &'d dyn Names,
@@ -22,6 +37,7 @@ pub(super) struct Checker<'d> {
     mapping: Mapping,
     free_variables: usize,
     types: Types,
+    overloads: Overloads,
     problems: Vec<Problem>,
 }
 
@@ -33,6 +49,7 @@ impl<'d> Checker<'d> {
             mapping: Mapping::default(),
             free_variables: 0,
             types: Types::new(),
+            overloads: Overloads::new(),
             problems: Vec::new(),
         }
     }
@@ -42,10 +59,10 @@ impl<'d> Checker<'d> {
         self.mapping.substitute(of, true)
     }
 
-    /// The types of all parts, and what is wrong.
-    pub(super) fn finish(self) -> (Types, Vec<Problem>) {
+    /// The types of all parts, what is called, and what is wrong.
+    pub(super) fn finish(self) -> (Types, Overloads, Vec<Problem>) {
         let types = self.types.iter().map(|(id, of)| (*id, self.mapping.substitute(of, true))).collect();
-        (types, self.problems)
+        (types, self.overloads, self.problems)
     }
 
     fn problem(&mut self, id: u64, message: String) -> Type {
@@ -160,6 +177,7 @@ impl<'d> Checker<'d> {
             && let Expr::Literal(LiteralValue::String(field)) = &field.expr
         {
             let of = self.field(id, operand, field.inner(), true);
+            self.note(id, name, false, Vec::new());
             return self.mapping.substitute(&of, false);
         }
         if let Some(target) = &call.target
@@ -189,9 +207,16 @@ impl<'d> Checker<'d> {
         };
         let Some(ways) = ways else { return self.undeclared(id, &name) };
         if matches!(name.as_str(), operators::LOGICAL_AND | operators::LOGICAL_OR) {
+            self.note(id, &name, false, vec![Type::Bool, Type::Bool]);
             return self.logical(&call.args, &types);
         }
         self.overload(id, &name, ways, &types, is_member)
+    }
+
+    /// Takes notice of one way that fits.
+    fn note(&mut self, id: u64, name: &str, is_member: bool, way: Vec<Type>) {
+        let called = || Called { name: name.to_owned(), is_member, ways: Vec::new() };
+        self.overloads.entry(id).or_insert_with(called).ways.push(way);
     }
 
     fn logical(&mut self, arguments: &[IdedExpr], types: &[Type]) -> Type {
@@ -214,6 +239,7 @@ impl<'d> Checker<'d> {
             if !self.mapping.assign_all(types, &arguments) {
                 continue;
             }
+            self.note(id, name, is_member, way.arguments.clone());
             let of = self.mapping.substitute(&fresh.substitute(&way.result, false), false);
             match &result {
                 None => result = Some(of),

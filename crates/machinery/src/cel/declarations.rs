@@ -80,7 +80,7 @@ pub(crate) fn check(source: &str, names: &dyn Names) -> Result<Type, String> {
         let mut checker = Checker::new(names);
         let result = checker.check(&tree);
         let result = checker.settled(&result);
-        let (types, mut problems) = checker.finish();
+        let (types, _, mut problems) = checker.finish();
         if problems.is_empty() {
             literals::find_problems(&tree, &types, &mut problems);
         }

@@ -69,6 +69,26 @@ fn expanded(call: &mut CallExpr) -> Option<IdedExpr> {
 
 /// A loop over the keys, or the indices, of the target, with what stands there as second variable.
 fn two_variables(kind: &str, first: &str, second: &str, filter: Option<IdedExpr>, body: IdedExpr) -> IdedExpr {
+    let Loop { start, condition, step, result } = loop_of(kind, first, filter, body, EVALUATED);
+    let item = function(operators::INDEX, vec![ident(TARGET), ident(first)]);
+    let keys = function(KEYS, vec![ident(TARGET)]);
+    looped(keys, first, start, condition, bind(second, item, step), result)
+}
+
+/// A loop without what it goes over.
+struct Loop {
+    start: IdedExpr,
+    condition: IdedExpr,
+    step: IdedExpr,
+    result: IdedExpr,
+}
+
+/// How entries are added to a map: one, and those of another map.
+type Insertions = [&'static str; 2];
+const EVALUATED: Insertions = [INSERT, MERGE];
+const WRITTEN: Insertions = ["cel.@mapInsert", "cel.@mapInsert"];
+
+fn loop_of(kind: &str, first: &str, filter: Option<IdedExpr>, body: IdedExpr, [insert, merge]: Insertions) -> Loop {
     let not_false = |of: IdedExpr| function(operators::NOT_STRICTLY_FALSE, vec![of]);
     let number = |number: i64| literal(LiteralValue::Int(number.into()));
     let (start, condition, step, result) = match kind {
@@ -92,9 +112,9 @@ fn two_variables(kind: &str, first: &str, second: &str, filter: Option<IdedExpr>
         }
         _ => {
             let step = if kind == "transformMap" {
-                function(INSERT, vec![ident(RESULT), ident(first), body])
+                function(insert, vec![ident(RESULT), ident(first), body])
             } else {
-                function(MERGE, vec![ident(RESULT), body])
+                function(merge, vec![ident(RESULT), body])
             };
             let empty = IdedExpr { id: 0, expr: Expr::Map(MapExpr { entries: Vec::new() }) };
             (empty, truth(true), step, ident(RESULT))
@@ -104,9 +124,79 @@ fn two_variables(kind: &str, first: &str, second: &str, filter: Option<IdedExpr>
         Some(filter) => choice(filter, step, ident(RESULT)),
         None => step,
     };
-    let item = function(operators::INDEX, vec![ident(TARGET), ident(first)]);
-    let keys = function(KEYS, vec![ident(TARGET)]);
-    looped(keys, first, start, condition, bind(second, item, step), result)
+    Loop { start, condition, step, result }
+}
+
+/// So many parts an expression has at most whose macros were written out: some write what they are called on twice.
+const MOST_PARTS: usize = 100_000;
+
+/// Writes the macros of an expression as cel-go does, for what that costs; it can not be evaluated. All parts get numbers of
+/// their own. Answers nothing if it would become too large.
+pub(super) fn expand_as_written(expression: &mut IdedExpr) -> Option<()> {
+    expand_for_cost(expression)?;
+    number(expression, &mut 0);
+    Some(())
+}
+
+fn number(expression: &mut IdedExpr, last: &mut u64) {
+    *last += 1;
+    expression.id = *last;
+    for_each_child_mut(expression, &mut |child| number(child, last));
+}
+
+/// Tells how many parts it has then, about.
+fn expand_for_cost(expression: &mut IdedExpr) -> Option<usize> {
+    const OF_MACRO: usize = 16;
+    let (mut parts, mut of_first) = (Some(1), None);
+    for_each_child_mut(expression, &mut |child| {
+        let of_child = expand_for_cost(child);
+        of_first = of_first.or(of_child);
+        parts = parts.zip(of_child).map(|(parts, of_child)| parts + of_child);
+    });
+    let Expr::Call(call) = &mut expression.expr else { return parts };
+    // What it is called on is the first part.
+    if matches!(call.func_name.as_str(), "optMap" | "optFlatMap") {
+        parts = parts.zip(of_first).map(|(parts, of_target)| parts + of_target);
+    }
+    let parts = parts.map(|parts| parts + OF_MACRO).filter(|parts| *parts <= MOST_PARTS)?;
+    match written(call) {
+        Some(written) => expression.expr = written.expr,
+        None => return Some(parts - OF_MACRO),
+    }
+    Some(parts)
+}
+
+/// What cel-go makes of a call; nothing if it is no macro.
+fn written(call: &CallExpr) -> Option<IdedExpr> {
+    let target = (**call.target.as_ref()?).clone();
+    let first = || name_of(call.args.first()?);
+    let body = call.args.last()?.clone();
+    match (call.func_name.as_str(), call.args.len()) {
+        (kind @ ("optMap" | "optFlatMap"), 2) => {
+            let value = method(target.clone(), "value", Vec::new());
+            let bound = bind(&first()?, value, body);
+            let optional = |name: &str, arguments| method(ident("optional"), name, arguments);
+            let present = if kind == "optMap" { optional("of", vec![bound]) } else { bound };
+            Some(choice(method(target, "hasValue", Vec::new()), present, optional("none", Vec::new())))
+        }
+        ("sortBy", 2) => {
+            let step = function(operators::ADD, vec![ident(RESULT), list(vec![body])]);
+            let keys = looped(ident(TARGET), &first()?, list(Vec::new()), truth(true), step, ident(RESULT));
+            Some(bind(TARGET, target, method(ident(TARGET), "@sortByAssociatedKeys", vec![keys])))
+        }
+        ("all" | "exists" | "exists_one" | "existsOne", 3)
+        | ("transformList" | "transformMap" | "transformMapEntry", 3 | 4) => {
+            let (first, second) = (first()?, name_of(call.args.get(1)?)?);
+            let filter = (call.args.len() == 4).then(|| call.args[2].clone());
+            let Loop { start, condition, step, result } = loop_of(&call.func_name, &first, filter, body, WRITTEN);
+            let mut written = looped(target, &first, start, condition, step, result);
+            if let Expr::Comprehension(comprehension) = &mut written.expr {
+                comprehension.iter_var2 = Some(second);
+            }
+            Some(written)
+        }
+        _ => None,
+    }
 }
 
 fn name_of(expression: &IdedExpr) -> Option<String> {

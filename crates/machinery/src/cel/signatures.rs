@@ -186,6 +186,8 @@ const DECLARATIONS: &str = "
     allowed: kubernetes.authorization.Decision.() -> bool
     reason: kubernetes.authorization.Decision.() -> string
     jsonpatch.escapeKey: (string) -> string
+    cel.@mapInsert: (map(K, V), K, V) -> map(K, V); (map(K, V), map(K, V)) -> map(K, V)
+    @sortByAssociatedKeys: list(T).(list({comparable})) -> list(T)
 ";
 
 /// The signatures that a pattern stands for.

@@ -7,7 +7,12 @@ use serde_json::{Map, Value};
 
 use super::internal_form;
 use crate::{
-    schema::{messages, path::FieldPath, value_validation::Format},
+    schema::{
+        messages,
+        path::FieldPath,
+        rule_cost::{self, TotalCost},
+        value_validation::Format,
+    },
     status_error::FieldError,
 };
 
@@ -161,10 +166,15 @@ pub(super) fn root_with_status_errors(schema: &Value, path: &FieldPath<'_>, erro
 
 /// Errors of a schema; rules are compiled when `check_rules`.
 pub(super) fn errors(schema: &Value, path: &FieldPath<'_>, check_rules: bool) -> Vec<FieldError> {
-    let mut walk = Walk { errors: Vec::new(), rule_errors: Vec::new(), check_rules };
-    walk.schema(schema, path, &Scope { is_root: true, ..Scope::default() });
-    let Walk { mut errors, rule_errors, .. } = walk;
+    let mut walk = Walk { errors: Vec::new(), rule_errors: Vec::new(), rule_costs: TotalCost::default(), check_rules };
+    walk.schema(schema, path, &Scope { is_root: true, most_values: Some(1), ..Scope::default() });
+    let Walk { mut errors, rule_errors, rule_costs, .. } = walk;
     errors.extend(rule_errors);
+    if let Some((problem, rules)) = rule_costs.problem() {
+        let contributed = "contributed to estimated rule cost total exceeding cost limit for entire OpenAPIv3 schema";
+        errors.extend(rules.into_iter().map(|rule| messages::forbidden(rule, contributed)));
+        errors.push(messages::forbidden(path.to_field(), &problem));
+    }
     errors
 }
 
@@ -178,6 +188,8 @@ struct Scope {
     no_defaults: Option<Rc<str>>,
     /// The list or map above whose parts have no old counterpart.
     uncorrelatable: Option<Rc<str>>,
+    /// How often a value can be here, if all lists and maps around it have a bound.
+    most_values: Option<u64>,
     /// Below a junctor: rules are not evaluated here.
     nested: bool,
 }
@@ -185,6 +197,7 @@ struct Scope {
 struct Walk {
     errors: Vec<FieldError>,
     rule_errors: Vec<FieldError>,
+    rule_costs: TotalCost,
     check_rules: bool,
 }
 
@@ -389,7 +402,8 @@ impl Walk {
     }
 
     fn children(&mut self, schema: &Map<String, Value>, path: &FieldPath<'_>, scope: &Scope) {
-        let below = Scope { is_root: false, ..scope.clone() };
+        let most_values = scope.most_values.and_then(|most| Some(most.saturating_mul(rule_cost::most_below(schema)?)));
+        let below = Scope { is_root: false, most_values, ..scope.clone() };
         if let Some(values) = schema.get("additionalProperties").filter(|values| values.is_object()) {
             let mut scope = below.clone();
             if scope.inside_metadata {

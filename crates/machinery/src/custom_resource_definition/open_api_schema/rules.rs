@@ -4,12 +4,14 @@ use serde_json::Value;
 
 use super::{Scope, Walk};
 use crate::{
+    cel::cost::most_expensive,
     custom_resource_definition::selectable_fields::resolve,
     patch::go_json,
     schema::{
         messages,
         path::FieldPath,
         rule::{Expression, ValidationRule},
+        rule_cost::{DeclaredSizes, LIMIT, exceeded},
         rule_types::{RuleNames, message_problem, rule_problem},
     },
     status_error::{FieldError, FieldErrorKind},
@@ -82,25 +84,30 @@ impl Walk {
     fn rule_program(&mut self, rule: &Value, schema: &Value, path: &FieldPath<'_>, scope: &Scope) {
         let Some(parsed) = ValidationRule::from_json(rule) else { return };
         let names = RuleNames::of(schema, scope.is_root, parsed.optional_old_self == Some(true));
-        let mut refuse = |name: &str, problem: &str| {
-            let message = format!("Invalid value: {}: {problem}", as_go_struct(rule));
-            self.rule_errors.push(FieldError {
-                kind: FieldErrorKind::Invalid,
-                field: path.field(name).to_field(),
-                message,
-            });
+        let sizes = DeclaredSizes::of(schema, scope.is_root);
+        let refused = |name: &str, problem: &str| FieldError {
+            kind: FieldErrorKind::Invalid,
+            field: path.field(name).to_field(),
+            message: format!("Invalid value: {}: {problem}", as_go_struct(rule)),
         };
         // A message is looked at only where the rule itself is right.
         let problem = rule_problem(&parsed.rule, &names);
         let is_right = problem.is_none();
-        match (problem, &parsed.message_expression) {
-            (Some(problem), _) => refuse("rule", &problem),
-            (None, Some(message)) => {
+        if let Some(problem) = problem {
+            self.rule_errors.push(refused("rule", &problem));
+        } else {
+            let times = scope.most_values.unwrap_or_else(|| sizes.most_in_request());
+            let cost = most_expensive(&parsed.rule, &names, &sizes).saturating_mul(times);
+            self.rule_cost("estimated rule cost", cost, path.field("rule").to_field());
+            if let Some(message) = &parsed.message_expression {
                 if let Some(problem) = message_problem(message, &names) {
-                    refuse("messageExpression", &problem);
+                    self.rule_errors.push(refused("messageExpression", &problem));
+                } else {
+                    let cost = most_expensive(message, &names, &sizes);
+                    let field = path.field("messageExpression").to_field();
+                    self.rule_cost("estimated messageExpression cost", cost, field);
                 }
             }
-            (None, None) => {}
         }
         let uses_old_self = is_right
             && parsed.reads_old_self()
@@ -117,6 +124,14 @@ impl Walk {
             let field = path.field("optionalOldSelf").to_field();
             self.rule_errors.push(messages::invalid(field, &Value::Bool(optional), detail));
         }
+    }
+
+    /// Takes notice of what an expression may cost.
+    fn rule_cost(&mut self, what: &str, cost: u64, field: String) {
+        if let Some(problem) = exceeded(what, cost, LIMIT) {
+            self.rule_errors.push(messages::forbidden(field.clone(), &problem));
+        }
+        self.rule_costs.add(field, cost);
     }
 }
 
