@@ -102,10 +102,10 @@ pub(super) struct CallEstimate {
 }
 
 /// An estimate under way.
-pub(super) struct Coster<'c> {
+struct Coster<'c> {
     types: &'c Types,
     overloads: &'c Overloads,
-    pub(super) sizes: &'c dyn Sizes,
+    sizes: &'c dyn Sizes,
     paths: HashMap<u64, ValuePath>,
     variables: Vec<(String, Variable)>,
     computed: HashMap<u64, Estimate>,

@@ -32,39 +32,55 @@ pub(crate) fn expand(expression: &mut IdedExpr) {
 
 /// What a call stands for; nothing if it is no macro.
 fn expanded(call: &mut CallExpr) -> Option<IdedExpr> {
-    let one_variable = match (call.func_name.as_str(), call.args.len()) {
-        ("optMap" | "optFlatMap" | "sortBy", 2) => true,
-        ("all" | "exists" | "exists_one" | "existsOne", 3)
-        | ("transformList" | "transformMap" | "transformMapEntry", 3 | 4) => false,
-        _ => return None,
-    };
-    let first = name_of(call.args.first()?)?;
-    let second = if one_variable { String::new() } else { name_of(call.args.get(1)?)? };
-    let target = std::mem::take(call.target.as_mut()?.as_mut());
-    let body = call.args.pop()?;
-    let filter = if call.args.len() == 3 { call.args.pop() } else { None };
-    let inner = match call.func_name.as_str() {
-        "optMap" | "optFlatMap" => {
-            let optional = |function: &str, arguments| method(ident("optional"), function, arguments);
-            let body = bind(&first, method(ident(TARGET), "value", Vec::new()), body);
-            let present = if call.func_name == "optMap" { optional("of", vec![body]) } else { body };
-            let is_present = method(ident(TARGET), "hasValue", Vec::new());
-            choice(is_present, present, optional("none", Vec::new()))
-        }
-        "sortBy" => {
-            let keys = looped(
-                ident(TARGET),
-                &first,
-                list(Vec::new()),
-                truth(true),
-                function(operators::ADD, vec![ident(RESULT), list(vec![body])]),
-                ident(RESULT),
-            );
-            function(SORT, vec![ident(TARGET), keys])
-        }
-        kind => two_variables(kind, &first, &second, filter, body),
+    let MacroCall { kind, target, first, second, filter, body } = MacroCall::take(call)?;
+    let inner = match second {
+        Some(second) => two_variables(&kind, &first, &second, filter, body),
+        None if kind == "sortBy" => function(SORT, vec![ident(TARGET), sort_keys(&first, body)]),
+        None => of_optional(&kind, &ident(TARGET), &first, body),
     };
     Some(bind(TARGET, target, inner))
+}
+
+/// A call of a macro, taken apart.
+struct MacroCall {
+    kind: String,
+    target: IdedExpr,
+    first: String,
+    second: Option<String>,
+    filter: Option<IdedExpr>,
+    body: IdedExpr,
+}
+
+impl MacroCall {
+    /// Takes a call apart; leaves it, if it is no macro.
+    fn take(call: &mut CallExpr) -> Option<Self> {
+        let has_second = match (call.func_name.as_str(), call.args.len()) {
+            ("optMap" | "optFlatMap" | "sortBy", 2) => false,
+            ("all" | "exists" | "exists_one" | "existsOne", 3)
+            | ("transformList" | "transformMap" | "transformMapEntry", 3 | 4) => true,
+            _ => return None,
+        };
+        let first = name_of(call.args.first()?)?;
+        let second = if has_second { Some(name_of(call.args.get(1)?)?) } else { None };
+        let target = std::mem::take(call.target.as_mut()?.as_mut());
+        let body = call.args.pop()?;
+        let filter = if call.args.len() == 3 { call.args.pop() } else { None };
+        Some(Self { kind: std::mem::take(&mut call.func_name), target, first, second, filter, body })
+    }
+}
+
+/// `optMap` and `optFlatMap`.
+fn of_optional(kind: &str, target: &IdedExpr, variable: &str, body: IdedExpr) -> IdedExpr {
+    let optional = |function: &str, arguments| method(ident("optional"), function, arguments);
+    let bound = bind(variable, method(target.clone(), "value", Vec::new()), body);
+    let present = if kind == "optMap" { optional("of", vec![bound]) } else { bound };
+    choice(method(target.clone(), "hasValue", Vec::new()), present, optional("none", Vec::new()))
+}
+
+/// What the items of the target are sorted by.
+fn sort_keys(variable: &str, body: IdedExpr) -> IdedExpr {
+    let step = function(operators::ADD, vec![ident(RESULT), list(vec![body])]);
+    looped(ident(TARGET), variable, list(Vec::new()), truth(true), step, ident(RESULT))
 }
 
 /// A loop over the keys, or the indices, of the target, with what stands there as second variable.
@@ -167,36 +183,20 @@ fn expand_for_cost(expression: &mut IdedExpr) -> Option<usize> {
 }
 
 /// What cel-go makes of a call; nothing if it is no macro.
-fn written(call: &CallExpr) -> Option<IdedExpr> {
-    let target = (**call.target.as_ref()?).clone();
-    let first = || name_of(call.args.first()?);
-    let body = call.args.last()?.clone();
-    match (call.func_name.as_str(), call.args.len()) {
-        (kind @ ("optMap" | "optFlatMap"), 2) => {
-            let value = method(target.clone(), "value", Vec::new());
-            let bound = bind(&first()?, value, body);
-            let optional = |name: &str, arguments| method(ident("optional"), name, arguments);
-            let present = if kind == "optMap" { optional("of", vec![bound]) } else { bound };
-            Some(choice(method(target, "hasValue", Vec::new()), present, optional("none", Vec::new())))
-        }
-        ("sortBy", 2) => {
-            let step = function(operators::ADD, vec![ident(RESULT), list(vec![body])]);
-            let keys = looped(ident(TARGET), &first()?, list(Vec::new()), truth(true), step, ident(RESULT));
-            Some(bind(TARGET, target, method(ident(TARGET), "@sortByAssociatedKeys", vec![keys])))
-        }
-        ("all" | "exists" | "exists_one" | "existsOne", 3)
-        | ("transformList" | "transformMap" | "transformMapEntry", 3 | 4) => {
-            let (first, second) = (first()?, name_of(call.args.get(1)?)?);
-            let filter = (call.args.len() == 4).then(|| call.args[2].clone());
-            let Loop { start, condition, step, result } = loop_of(&call.func_name, &first, filter, body, WRITTEN);
+fn written(call: &mut CallExpr) -> Option<IdedExpr> {
+    let MacroCall { kind, target, first, second, filter, body } = MacroCall::take(call)?;
+    Some(match second {
+        Some(_) => {
+            let Loop { start, condition, step, result } = loop_of(&kind, &first, filter, body, WRITTEN);
             let mut written = looped(target, &first, start, condition, step, result);
             if let Expr::Comprehension(comprehension) = &mut written.expr {
-                comprehension.iter_var2 = Some(second);
+                comprehension.iter_var2 = second;
             }
-            Some(written)
+            written
         }
-        _ => None,
-    }
+        None if kind == "sortBy" => bind(TARGET, target, method(ident(TARGET), SORT, vec![sort_keys(&first, body)])),
+        None => of_optional(&kind, &target, &first, body),
+    })
 }
 
 fn name_of(expression: &IdedExpr) -> Option<String> {

@@ -6,7 +6,10 @@ use std::rc::Rc;
 
 use serde_json::{Map, Value};
 
-use super::rule_values::escape;
+use super::{
+    rule_types::{is_embedded, is_true},
+    rule_values::escape,
+};
 use crate::cel::{
     cost::Sizes,
     value_path::{ITEMS, KEYS, VALUES},
@@ -41,7 +44,7 @@ enum Declared<'s> {
 
 impl<'s> DeclaredSizes<'s> {
     pub(crate) fn of(schema: &'s Value, is_root: bool) -> Self {
-        Self(Declared::Schema { schema, is_resource: is_root || is_true(schema, "x-kubernetes-embedded-resource") })
+        Self(Declared::Schema { schema, is_resource: is_root || is_embedded(schema) })
     }
 
     /// How often such a value can be in a request.
@@ -60,7 +63,7 @@ impl Sizes for DeclaredSizes<'_> {
 
 impl<'s> Declared<'s> {
     fn of(schema: &'s Value) -> Self {
-        Self::Schema { schema, is_resource: is_true(schema, "x-kubernetes-embedded-resource") }
+        Self::Schema { schema, is_resource: is_embedded(schema) }
     }
 
     /// The schema, and its keywords where they say something of the values.
@@ -211,10 +214,6 @@ fn properties(schema: &Value) -> Option<&Map<String, Value>> {
 
 fn text<'s>(schema: &'s Value, keyword: &str) -> &'s str {
     schema.get(keyword).and_then(Value::as_str).unwrap_or_default()
-}
-
-fn is_true(schema: &Value, keyword: &str) -> bool {
-    schema.get(keyword).and_then(Value::as_bool) == Some(true)
 }
 
 fn longest_of_enum(schema: &Value) -> Option<u64> {

@@ -110,11 +110,11 @@ impl<'s> RuleNames<'s> {
     }
 }
 
-fn is_true(schema: &Value, keyword: &str) -> bool {
+pub(super) fn is_true(schema: &Value, keyword: &str) -> bool {
     schema.get(keyword).and_then(Value::as_bool) == Some(true)
 }
 
-fn is_embedded(schema: &Value) -> bool {
+pub(super) fn is_embedded(schema: &Value) -> bool {
     is_true(schema, "x-kubernetes-embedded-resource")
 }
 
