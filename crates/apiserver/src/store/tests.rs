@@ -1,6 +1,7 @@
 //! The store's promises, on a live store.
 
 use std::io::Write as _;
+use std::task::Context;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -328,6 +329,28 @@ async fn a_loop_over_all_planes_sees_the_changes_of_each() {
         }
     }
     assert_eq!(seen, ["a/b: ships.example.dev a/x", ": ships.example.dev a/y"]);
+}
+
+/// A loop that looks once at a plane when it is told of a change there, and then not again before the next one.
+#[tokio::test]
+async fn a_loop_that_is_told_of_a_change_finds_it_in_the_watch_of_its_plane() {
+    struct Look {
+        watch: Mutex<Watch>,
+        seen: Mutex<Vec<String>>,
+    }
+    impl std::task::Wake for Look {
+        fn wake(self: Arc<Self>) {
+            lock(&self.seen).extend(ready(&mut lock(&self.watch)));
+        }
+    }
+    let store = Store::in_memory(options()).unwrap();
+    let plane = store.management();
+    let watch = Mutex::new(plane.watch(Scope::Plane, plane.revision()).unwrap());
+    let look = Arc::new(Look { watch, seen: Mutex::default() });
+    let mut changes = store.watch_planes();
+    assert!(changes.poll_next_unpin(&mut Context::from_waker(&Arc::clone(&look).into())).is_pending());
+    plane.write(key("ships", "a", "x"), put("x", 1), Expected::Absent).await.unwrap();
+    assert_eq!(lock(&look.seen).len(), 1);
 }
 
 #[tokio::test]

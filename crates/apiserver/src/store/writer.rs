@@ -440,10 +440,13 @@ impl Batch {
             batch.plane.revision.store(batch.revision, Ordering::Release);
             lock(&batch.plane.counts).follow(batch.revision, &batch.events);
         }
+        for batch in self.planes.values() {
+            super::watch::publish(&batch.plane, batch.revision, &batch.events);
+        }
+        // After the planes' own watches: a loop that is told of a change looks at its plane, and may not look again.
         let changes: Vec<_> = self.planes.values().map(|batch| (&batch.plane.name, batch.events.as_slice())).collect();
         lock(&shared.planes_hub).publish(&changes);
         for batch in self.planes.into_values() {
-            super::watch::publish(&batch.plane, batch.revision, &batch.events);
             compaction.note_growth(&batch.plane, &batch.events, shared);
         }
         for outcome in self.outcomes {

@@ -71,6 +71,9 @@ impl PlanesHub {
 }
 
 /// A stream of all changes of all planes, in order within each plane. It does not keep the store open, and ends with it.
+///
+/// # Guarantees
+/// Whoever is told of a change finds it in every watch of its plane that was there before.
 #[derive(Debug)]
 pub struct PlanesWatch {
     queue: Arc<Mutex<State>>,
