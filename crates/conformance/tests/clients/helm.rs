@@ -80,7 +80,7 @@ async fn patched_by_helm(terminal: &mut Terminal) {
     terminal.run(show).await;
     terminal.run("helm rollback old 1 -n shop").await;
     terminal.run("kubectl get deploy/old shelf/old -n shop -o jsonpath={.items[*].spec}").await;
-    terminal.run("helm uninstall old -n shop --cascade foreground --wait").await;
+    terminal.run("helm uninstall old -n shop --cascade foreground --wait=legacy").await;
     terminal.run(SHOW).await;
 }
 
