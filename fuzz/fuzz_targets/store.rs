@@ -210,8 +210,8 @@ async fn run(steps: Vec<Step>, damages: Vec<Damage>) {
 
 fuzz_target!(
     init: {
-        // A panic of the writer's thread is caught there and answered as a storage error.
-        let _ = std::panic::take_hook();
+        // Panics over damage are caught and answered as storage errors; one that is not ends the process all the same.
+        std::panic::set_hook(Box::new(|panic| eprintln!("{panic}")));
     },
     |input: (Vec<Step>, Vec<Damage>)| {
         let (mut steps, damages) = input;

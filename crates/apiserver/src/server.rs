@@ -51,8 +51,13 @@ pub enum OpenError {
         source: std::io::Error,
     },
     /// The store could not be opened.
-    #[error(transparent)]
-    Store(#[from] store::OpenError),
+    #[error("{place}: {source}")]
+    Store {
+        /// The path of its file, or that it is in memory.
+        place: String,
+        /// What is wrong with it.
+        source: store::OpenError,
+    },
     /// The certificates could not be made or read.
     #[error(transparent)]
     Certificates(#[from] CertificateError),
@@ -392,22 +397,24 @@ async fn joined<T>(task: tokio::task::JoinHandle<T>) -> T {
 fn open_data(options: &ServerOptions) -> Result<(Store, ServerCertificates), OpenError> {
     let now = SystemTime::now();
     match &options.data {
-        Storage::Memory => Ok((
-            Store::in_memory(options.store.clone())?,
-            ServerCertificates::load_or_create(None, &options.host_names, now)?,
-        )),
+        Storage::Memory => {
+            let store = Store::in_memory(options.store.clone());
+            let store = store.map_err(|source| OpenError::Store { place: "in memory".to_owned(), source })?;
+            Ok((store, ServerCertificates::load_or_create(None, &options.host_names, now)?))
+        }
         Storage::Directory(directory) => {
             std::fs::create_dir_all(directory)
                 .map_err(|source| OpenError::Directory { path: directory.clone(), source })?;
-            let pki = directory.join("pki");
+            let (pki, path) = (directory.join("pki"), directory.join("kogge.redb"));
             // Side by side: both wait for the disk most of their time.
             let (store, certificates) = std::thread::scope(|scope| {
                 let certificates =
                     scope.spawn(|| ServerCertificates::load_or_create(Some(&pki), &options.host_names, now));
-                let store = Store::open(directory.join("kogge.redb"), options.store.clone());
+                let store = Store::open(&path, options.store.clone());
                 (store, certificates.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
             });
-            Ok((store?, certificates?))
+            let store = store.map_err(|source| OpenError::Store { place: path.display().to_string(), source })?;
+            Ok((store, certificates?))
         }
     }
 }

@@ -8,6 +8,7 @@
 
 mod compression;
 mod counts;
+mod damage;
 mod encryption;
 mod file;
 mod key;
@@ -30,11 +31,11 @@ use std::sync::{Mutex, RwLock, mpsc};
 use std::thread::JoinHandle;
 
 use jiff::Timestamp;
-use redb::Database;
 use serde_json::Value;
 use tokio::sync::oneshot;
 
 use self::counts::Counts;
+use self::damage::{OpenDatabase, caught};
 pub use self::encryption::{EncryptionKeyError, EncryptionKeys};
 use self::file::FilledFile;
 pub use self::options::{Clock, Durability, StoreOptions};
@@ -80,6 +81,15 @@ pub enum OpenError {
     StartWriter(#[source] std::io::Error),
 }
 
+impl From<ReadError> for OpenError {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Storage(text) => Self::Open(text),
+            ReadError::PlaneGone => Self::Open(error.to_string()),
+        }
+    }
+}
+
 /// What all handles of a plane share.
 #[derive(Debug)]
 struct PlaneState {
@@ -103,7 +113,7 @@ struct PlaneState {
 struct Shared {
     /// Before the database, so that it is closed with no reader left.
     newest: RwLock<NewestSnapshot>,
-    database: Database,
+    database: OpenDatabase,
     options: StoreOptions,
     planes: RwLock<BTreeMap<PlaneName, Arc<PlaneState>>>,
     planes_hub: Mutex<PlanesHub>,
@@ -160,7 +170,10 @@ impl Store {
     /// # Errors
     /// [`OpenError::InUse`] if any process has it open; otherwise see [`OpenError`].
     pub fn open(path: impl AsRef<Path>, options: StoreOptions) -> Result<Self, OpenError> {
-        let path = path.as_ref();
+        caught(|| Self::open_file(path.as_ref(), options))
+    }
+
+    fn open_file(path: &Path, options: StoreOptions) -> Result<Self, OpenError> {
         let database = open_database(path, &options)?;
         let Some(keys) = options.encryption.clone() else { return Self::start(database, options) };
         if !tables::must_be_encrypted(&database, &keys)? {
@@ -194,14 +207,10 @@ impl Store {
     /// # Errors
     /// See [`OpenError`].
     pub fn with_backend(backend: impl redb::StorageBackend, options: StoreOptions) -> Result<Self, OpenError> {
-        let database = redb::Builder::new()
-            .set_cache_size(options.cache_bytes)
-            .create_with_backend(backend)
-            .map_err(open_error)?;
-        Self::start(database, options)
+        caught(|| Self::start(open_on(backend, &options)?, options))
     }
 
-    fn start(database: Database, options: StoreOptions) -> Result<Self, OpenError> {
+    fn start(database: OpenDatabase, options: StoreOptions) -> Result<Self, OpenError> {
         let planes = tables::initialise(&database, options.encryption.as_deref())?;
         let shared = Arc::new(Shared {
             newest: RwLock::default(),
@@ -357,7 +366,7 @@ impl PlaneStore {
     /// # Errors
     /// See [`ReadError`].
     pub fn get(&self, key: &ObjectKey) -> Result<Option<StoredObject>, ReadError> {
-        reader::get(&self.inner.shared, &self.state, key)
+        caught(|| reader::get(&self.inner.shared, &self.state, key))
     }
 
     /// The object with this `metadata.uid`, if it is there.
@@ -365,7 +374,7 @@ impl PlaneStore {
     /// # Errors
     /// See [`ReadError`].
     pub fn get_by_uid(&self, uid: &str) -> Result<Option<StoredObject>, ReadError> {
-        reader::get_by_uid(&self.inner.shared, &self.state, uid)
+        caught(|| reader::get_by_uid(&self.inner.shared, &self.state, uid))
     }
 
     /// The keys of the objects that name this uid in their owner references.
@@ -373,7 +382,7 @@ impl PlaneStore {
     /// # Errors
     /// See [`ReadError`].
     pub fn dependents(&self, owner_uid: &str) -> Result<Vec<ObjectKey>, ReadError> {
-        reader::dependents(&self.inner.shared, &self.state, owner_uid)
+        caught(|| reader::dependents(&self.inner.shared, &self.state, owner_uid))
     }
 
     /// The uids that objects name as their owner, but no object has.
@@ -381,7 +390,7 @@ impl PlaneStore {
     /// # Errors
     /// See [`ReadError`].
     pub fn absent_owners(&self) -> Result<Vec<String>, ReadError> {
-        reader::absent_owners(&self.inner.shared, &self.state)
+        caught(|| reader::absent_owners(&self.inner.shared, &self.state))
     }
 
     /// The keys of the objects that have a deletion timestamp.
@@ -389,7 +398,7 @@ impl PlaneStore {
     /// # Errors
     /// See [`ReadError`].
     pub fn terminating(&self) -> Result<Vec<ObjectKey>, ReadError> {
-        reader::terminating(&self.inner.shared, &self.state)
+        caught(|| reader::terminating(&self.inner.shared, &self.state))
     }
 
     /// The objects that were last written before `time`.
@@ -397,7 +406,7 @@ impl PlaneStore {
     /// # Errors
     /// See [`ReadError`].
     pub fn written_before(&self, scope: &Scope, time: Timestamp) -> Result<Vec<StoredObject>, ReadError> {
-        reader::written_before(&self.inner.shared, &self.state, scope, time)
+        caught(|| reader::written_before(&self.inner.shared, &self.state, scope, time))
     }
 
     /// How many objects there are now.
@@ -405,7 +414,7 @@ impl PlaneStore {
     /// # Errors
     /// See [`ReadError`].
     pub fn count(&self, scope: &Scope) -> Result<u64, ReadError> {
-        counts::count_at(&self.inner.shared, &self.state, scope, self.revision())
+        caught(|| counts::count_at(&self.inner.shared, &self.state, scope, self.revision()))
     }
 
     /// How many objects there were at a revision; as of now, if it is older than the kept history. Counts the objects of
@@ -414,7 +423,7 @@ impl PlaneStore {
     /// # Errors
     /// See [`ReadError`].
     pub fn count_at(&self, scope: &Scope, revision: u64) -> Result<u64, ReadError> {
-        counts::count_at(&self.inner.shared, &self.state, scope, revision)
+        caught(|| counts::count_at(&self.inner.shared, &self.state, scope, revision))
     }
 
     /// How many objects followed a key at a revision; as of now, if it is older than the kept history. Blocks for
@@ -423,7 +432,7 @@ impl PlaneStore {
     /// # Errors
     /// See [`ReadError`].
     pub fn count_after(&self, scope: &Scope, key: &ObjectKey, revision: u64) -> Result<u64, ReadError> {
-        reader::count_after(&self.inner.shared, &self.state, scope, key, revision)
+        caught(|| reader::count_after(&self.inner.shared, &self.state, scope, key, revision))
     }
 
     /// A page of objects from one snapshot: those after `start_after` (exclusive), `limit` at most (0: all), as they are
@@ -439,7 +448,7 @@ impl PlaneStore {
         limit: usize,
         at_revision: Option<u64>,
     ) -> Result<ListPage, ListError> {
-        reader::list(&self.inner.shared, &self.state, scope, start_after, limit, at_revision)
+        caught(|| reader::list(&self.inner.shared, &self.state, scope, start_after, limit, at_revision))
     }
 
     /// All objects of a scope from one snapshot, now or at `at_revision`, as one text: `write` is called with the revision
@@ -453,7 +462,8 @@ impl PlaneStore {
         at_revision: Option<u64>,
         write: impl Fn(u64, &[u8], &mut Vec<u8>) -> Result<(), E> + Sync,
     ) -> Result<WrittenList, E> {
-        reader::write_list(&self.inner.shared, &self.state, scope, at_revision, write)
+        let list = || Ok(reader::write_list(&self.inner.shared, &self.state, scope, at_revision, write));
+        caught(list).unwrap_or_else(|error: ReadError| Err(ListError::from(error).into()))
     }
 
     /// Commits one write.
@@ -487,14 +497,19 @@ impl PlaneStore {
     /// [`WatchError::Expired`] if changes after `since` were forgotten, [`WatchError::Future`] if `since` is not
     /// reached yet.
     pub fn watch(&self, scope: Scope, since: u64) -> Result<Watch, WatchError> {
-        Watch::subscribe(Arc::clone(&self.inner), Arc::clone(&self.state), scope, since)
+        caught(|| Watch::subscribe(Arc::clone(&self.inner), Arc::clone(&self.state), scope, since))
     }
 }
 
-fn open_database(path: &Path, options: &StoreOptions) -> Result<Database, OpenError> {
+fn open_database(path: &Path, options: &StoreOptions) -> Result<OpenDatabase, OpenError> {
     let file = open_file(path).map_err(|error| OpenError::Open(error.to_string()))?;
     let file = FilledFile::new(file).map_err(open_error)?;
-    redb::Builder::new().set_cache_size(options.cache_bytes).create_with_backend(file).map_err(open_error)
+    open_on(file, options)
+}
+
+fn open_on(backend: impl redb::StorageBackend, options: &StoreOptions) -> Result<OpenDatabase, OpenError> {
+    let database = redb::Builder::new().set_cache_size(options.cache_bytes).create_with_backend(backend);
+    Ok(database.map_err(open_error)?.into())
 }
 
 /// Opens or makes the file, for its owner alone: there are secrets in it.

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use redb::{ReadOnlyTable, ReadableDatabase};
 
+use super::damage::damaged;
 use super::encryption::EncryptionKeys;
 use super::record::Record;
 use super::tables::{DEPENDENTS, OBJECTS, RECORDS, REVISIONS, TERMINATING, UIDS};
@@ -32,10 +33,6 @@ impl<E: Into<redb::Error>> From<E> for ReadError {
     fn from(error: E) -> Self {
         ReadError::Storage(error.into().to_string())
     }
-}
-
-fn damaged(what: &str) -> ReadError {
-    ReadError::Storage(format!("the file is damaged: {what}"))
 }
 
 /// The tables of one snapshot of the file. Readers share the newest: to begin a transaction and to open its tables costs

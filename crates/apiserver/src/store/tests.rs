@@ -12,6 +12,7 @@ use serde_json::json;
 use super::*;
 
 mod crash;
+mod damage;
 mod model;
 
 fn options() -> StoreOptions {

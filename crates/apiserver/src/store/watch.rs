@@ -20,6 +20,7 @@ use kogge_machinery::resource::GroupResource;
 pub(super) use self::planes::PlanesHub;
 pub use self::planes::{PlaneEvent, PlanesWatch};
 use self::queue::{Queue, Taken};
+use super::damage::caught;
 use super::reader::{ReadError, Snapshot};
 use super::serialized::event_line;
 use super::{Event, Inner, ObjectKey, PlaneState, Scope, key, lock};
@@ -284,7 +285,7 @@ impl Watch {
             match &self.source {
                 Source::Log { until, .. } if self.read < *until => {
                     let until = *until;
-                    self.read_log(until)?;
+                    caught(|| self.read_log(until))?;
                 }
                 Source::Log { queue, .. } => self.source = Source::Queue(Arc::clone(queue)),
                 Source::Queue(queue) => match queue.take(context) {

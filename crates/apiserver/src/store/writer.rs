@@ -20,9 +20,10 @@ use tokio::sync::oneshot;
 
 use self::apply::Tables;
 use self::compaction::Compaction;
+use super::damage::caught;
 use super::serialized::SerializedObject;
 use super::{
-    Change, Durability, Event, Expected, ObjectKey, PlaneError, PlaneName, PlaneState, Shared, StoredObject,
+    Change, Durability, Event, Expected, ObjectKey, PlaneError, PlaneName, PlaneState, ReadError, Shared, StoredObject,
     TransactionError, Write, WriteError, encryption, key, lock, lock_read, lock_write, tables,
 };
 
@@ -126,8 +127,18 @@ enum Outcome {
     Deleted(oneshot::Sender<Result<(), PlaneError>>, Result<Arc<PlaneState>, PlaneError>),
 }
 
-/// Runs until all senders are gone and the queue is empty.
+/// Runs until all senders are gone and the queue is empty, or the file turns out to be damaged.
 pub(super) fn run(shared: &Shared, queue: &Receiver<Job>) {
+    let served = caught(|| {
+        serve(shared, queue);
+        Ok::<_, ReadError>(())
+    });
+    if let Err(error) = served {
+        fail(shared, &error);
+    }
+}
+
+fn serve(shared: &Shared, queue: &Receiver<Job>) {
     let mut compaction = Compaction::default();
     let mut crowd = Crowd::default();
     let mut commits = 0_u32;

@@ -8,7 +8,8 @@ use std::iter::Peekable;
 use kogge_machinery::parallel::in_parts;
 use redb::AccessGuard;
 
-use super::{ReadError, Snapshot, damaged};
+use super::{ReadError, Snapshot};
+use crate::store::damage::damaged;
 use crate::store::record::Record;
 use crate::store::written_list::{WrittenList, WrittenPart};
 use crate::store::{ListPage, ObjectKey, PlaneState, Scope, Shared, StoredObject, key};
