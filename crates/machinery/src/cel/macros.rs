@@ -291,18 +291,12 @@ pub(crate) fn add_functions(context: &mut Context<'static>) {
             return Err(ExecutionError::NoSuchOverload);
         };
         let mut sorted: Vec<(&CelValue, &CelValue)> = keys.iter().zip(items.iter()).collect();
-        let mut is_comparable = true;
-        sorted.sort_by(|(one, _), (other, _)| {
-            one.partial_cmp(other).unwrap_or_else(|| {
-                is_comparable = false;
-                std::cmp::Ordering::Equal
-            })
-        });
-        if is_comparable {
-            Ok(CelValue::List(Arc::new(sorted.into_iter().map(|(_, item)| item.clone()).collect())))
-        } else {
-            Err(ExecutionError::NoSuchOverload)
+        // Before they are sorted: an order that is none makes the sort panic.
+        if !sorted.iter().all(|(key, _)| key.partial_cmp(&sorted[0].0).is_some()) {
+            return Err(ExecutionError::NoSuchOverload);
         }
+        sorted.sort_by(|(one, _), (other, _)| one.partial_cmp(other).unwrap_or(std::cmp::Ordering::Equal));
+        Ok(CelValue::List(Arc::new(sorted.into_iter().map(|(_, item)| item.clone()).collect())))
     });
 }
 

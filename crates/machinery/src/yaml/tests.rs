@@ -1,6 +1,16 @@
-use serde_json::json;
+use proptest::prelude::*;
+use serde_json::{Map, json};
 
 use super::*;
+
+proptest! {
+    // In go-yaml's order some names follow one another in a circle.
+    #[test]
+    fn whatever_the_names_of_members_they_are_written_and_read_again(names in prop::collection::vec("[a-b0-2~: ]{1,6}", 1..80)) {
+        let value = Value::Object(names.into_iter().map(|name| (name, json!(1))).collect::<Map<_, _>>());
+        prop_assert_eq!(decode(to_text(&value).unwrap().as_bytes()).unwrap().value, value);
+    }
+}
 
 #[test]
 fn scalars_are_what_yaml_1_1_makes_of_them() {

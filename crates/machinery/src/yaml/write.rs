@@ -79,9 +79,23 @@ fn is_sexagesimal(text: &str) -> bool {
 
 /// Members in go-yaml's order, which compares the numbers in names by their value.
 fn sorted(members: &Map<String, Value>) -> Vec<(&String, &Value)> {
-    let mut sorted: Vec<(&String, &Value)> = members.iter().collect();
-    sorted.sort_by(|(one, _), (other, _)| compare(one, other));
-    sorted
+    merged(members.iter().collect())
+}
+
+/// Sorts by merging. The order is none for all names (`1` < `01` < `0a` < `1`): some follow one another in a circle, with
+/// which the sorts of the standard library may panic. go-yaml writes such names in any order.
+fn merged<'v>(mut members: Vec<(&'v String, &'v Value)>) -> Vec<(&'v String, &'v Value)> {
+    if members.is_sorted_by(|(one, _), (other, _)| compare(one, other).is_le()) {
+        return members;
+    }
+    let later = merged(members.split_off(members.len() / 2));
+    let (mut left, mut right) = (merged(members).into_iter().peekable(), later.into_iter().peekable());
+    let mut merged = Vec::with_capacity(left.len() + right.len());
+    while let (Some((one, _)), Some((other, _))) = (left.peek(), right.peek()) {
+        merged.extend(if compare(one, other).is_le() { left.next() } else { right.next() });
+    }
+    merged.extend(left.chain(right));
+    merged
 }
 
 fn compare(one: &str, other: &str) -> Ordering {
