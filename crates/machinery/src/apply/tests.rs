@@ -110,6 +110,7 @@ fn parts_of_maps_that_became_whole_are_owned_as_a_whole_unless_their_values_are_
         "bytes": whole(json!({"type": "string", "format": "byte"})),
         "ports": whole(json!({"x-kubernetes-int-or-string": true})),
         "times": whole(json!({"type": "string", "format": "date-time"})),
+        "moons": whole(json!({"type": "string", "format": "of-the-moon"})),
         "objects": whole(json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true})),
         "anything": {"type": "object", "x-kubernetes-preserve-unknown-fields": true, "x-kubernetes-map-type": "atomic"},
     });

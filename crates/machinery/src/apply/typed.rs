@@ -310,10 +310,13 @@ impl<'s> Type<'s> {
     }
 }
 
-/// Whether nothing but texts are of this type. Bytes have a format and are texts.
+/// Whether nothing but texts are of this type. Bytes have a format and are texts; with any other one, known or not, a text is an
+/// untyped scalar (`convertPrimitive` of kube-openapi's schemaconv).
 fn is_plain_text(node: &SchemaNode) -> bool {
-    let format = node.value_validation.as_ref().and_then(|validation| validation.format.as_ref());
-    node.schema_type == "string" && format.is_none_or(|(name, _)| name == "byte")
+    let has_format = node.value_validation.as_ref().is_some_and(|validation| {
+        validation.ignored_format || validation.format.as_ref().is_some_and(|(name, _)| name != "byte")
+    });
+    node.schema_type == "string" && !has_format
 }
 
 /// The places of a value, such as `.spec.list[0]`, that are owned as a whole. Members of maps that are no declared fields

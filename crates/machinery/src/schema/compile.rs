@@ -137,6 +137,11 @@ fn value_validation(
         source.get(keyword).and_then(Value::as_array).into_iter().flatten().map(&mut *child).collect()
     };
     let (all_of, any_of, one_of) = (nodes("allOf"), nodes("anyOf"), nodes("oneOf"));
+    let format_name = text(source, "format").filter(|name| !name.is_empty());
+    let format = format_name.and_then(|name| {
+        let unknown = (formats == Formats::All).then_some(Format::Unknown);
+        Format::of(schema_type, name).or(unknown).map(|format| (name.to_owned(), format))
+    });
     let validation = ValueValidation {
         enum_values: source.get("enum").and_then(Value::as_array).cloned().unwrap_or_default(),
         required: texts(source, "required"),
@@ -155,10 +160,8 @@ fn value_validation(
         one_of,
         not: source.get("not").filter(|not| not.is_object()).map(child),
         pattern: text(source, "pattern").filter(|pattern| !pattern.is_empty()).map(Pattern::new),
-        format: text(source, "format").filter(|name| !name.is_empty()).and_then(|name| {
-            let unknown = (formats == Formats::All).then_some(Format::Unknown);
-            Format::of(schema_type, name).or(unknown).map(|format| (name.to_owned(), format))
-        }),
+        ignored_format: format_name.is_some() && format.is_none(),
+        format,
     };
     Some(validation)
 }

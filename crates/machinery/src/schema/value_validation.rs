@@ -49,6 +49,8 @@ pub struct ValueValidation {
     pub(crate) pattern: Option<Pattern>,
     /// The format as written, and what it means.
     pub(crate) format: Option<(String, Format)>,
+    /// Whether there is a format that the real server ignores, except where ownership is decided.
+    pub(crate) ignored_format: bool,
 }
 
 /// A checked format.
