@@ -4,7 +4,7 @@
 //! Where two such values are equal matters (a revision that did not move, a uid that stayed), so uids, revisions and
 //! addresses are numbered in the order they appear.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 use regex::{Captures, Regex};
@@ -39,6 +39,7 @@ static TIME: LazyLock<Regex> = LazyLock::new(|| regex(r"20\d\d-\d\d-\d\dT\d\d:\d
 static GO_TIME: LazyLock<Regex> =
     LazyLock::new(|| regex(r"20\d\d-\d\d-\d\d \d\d:\d\d:\d\d(\.\d+)? \+0000 UTC( m=[+-][\d.]+)?"));
 static ADDRESS: LazyLock<Regex> = LazyLock::new(|| regex(r"\b10\.\d+\.\d+\.\d+\b"));
+static PORT: LazyLock<Regex> = LazyLock::new(|| regex(r"\b\d{5}\b"));
 static SERVER: LazyLock<Regex> = LazyLock::new(|| regex(r"127\.0\.0\.1:\d+"));
 static REVISION_IN_TEXT: LazyLock<Regex> = LazyLock::new(|| {
     regex(
@@ -53,6 +54,8 @@ struct Normalizer<'a> {
     id: &'a str,
     /// The scenario's own text: what it says itself is no accident.
     source: &'a str,
+    /// The uids, times, addresses and ports in it.
+    said: BTreeSet<&'a str>,
     uids: BTreeMap<String, usize>,
     revisions: BTreeMap<String, usize>,
     addresses: BTreeMap<String, usize>,
@@ -62,7 +65,10 @@ struct Normalizer<'a> {
 
 /// The transcript of the exchanges of the scenario that ran as `id`; `source` is the text of the scenario.
 pub fn normalize(exchanges: &[Exchange], id: &str, source: &str) -> Transcript {
-    let mut normalizer = Normalizer { id, source, ..Normalizer::default() };
+    // Whole ones: of an address the scenario names, another one may be the beginning.
+    let said = [&UID, &TIME, &ADDRESS, &PORT].into_iter().flat_map(|pattern| pattern.find_iter(source));
+    let said = said.map(|found| found.as_str()).collect();
+    let mut normalizer = Normalizer { id, source, said, ..Normalizer::default() };
     exchanges.iter().map(|exchange| normalizer.exchange(exchange)).collect()
 }
 
@@ -159,7 +165,7 @@ impl Normalizer<'_> {
                     cells.iter().map(|cell| self.cell(cell)).collect()
                 }
                 ("nodePort" | "healthCheckNodePort", Value::Number(port))
-                    if !self.source.contains(&port.to_string()) =>
+                    if !self.said.contains(port.to_string().as_str()) =>
                 {
                     Value::String("<node port>".to_owned())
                 }
@@ -217,17 +223,16 @@ impl Normalizer<'_> {
         for (name, replacement) in &self.generated {
             text = text.replace(&name.replace(self.id, "ID"), &replacement.replace(self.id, "ID"));
         }
-        let source = self.source;
-        let keep = |found: &str| source.contains(found);
+        let said = &self.said;
         let uids = &mut self.uids;
         let text = UID.replace_all(&text, |found: &Captures<'_>| {
-            if keep(&found[0]) {
+            if said.contains(&found[0]) {
                 return found[0].to_owned();
             }
             let next = uids.len() + 1;
             format!("<uid {}>", uids.entry(found[0].to_owned()).or_insert(next))
         });
-        let text = TIME.replace_all(&text, |found: &Captures<'_>| match (keep(&found[0]), found.get(1)) {
+        let text = TIME.replace_all(&text, |found: &Captures<'_>| match (said.contains(&found[0]), found.get(1)) {
             (true, _) => found[0].to_owned(),
             (false, Some(_)) => "<time with fraction>".to_owned(),
             (false, None) => "<time>".to_owned(),
@@ -235,7 +240,7 @@ impl Normalizer<'_> {
         let text = GO_TIME.replace_all(&text, "<time>");
         let addresses = &mut self.addresses;
         let text = ADDRESS.replace_all(&text, |found: &Captures<'_>| {
-            if keep(&found[0]) {
+            if said.contains(&found[0]) {
                 return found[0].to_owned();
             }
             let next = addresses.len() + 1;
