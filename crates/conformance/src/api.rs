@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use futures::{StreamExt as _, stream};
-use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::config::{AuthInfo, KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 
 pub mod accepted;
@@ -58,15 +58,28 @@ impl RunOptions {
     }
 }
 
-/// A client that shows answers as they are: it does not try again what the server refused for now.
-///
-/// # Errors
-/// If the kubeconfig does not describe a connection.
-pub async fn client(kubeconfig: Kubeconfig, choice: &KubeConfigOptions) -> Result<Client, ClientError> {
-    let mut config = Config::from_custom_kubeconfig(kubeconfig, choice).await?;
-    config.default_retry = false;
-    config.read_timeout = None;
-    Ok(Client::try_from(config)?)
+/// Clients of one server. They show answers as they are: nothing is tried again that the server refused for now.
+#[derive(Clone)]
+pub struct Clients {
+    /// With the credentials of the kubeconfig.
+    pub administrator: Client,
+    /// With none, for requests that bring their own: a client certificate would count before a token.
+    pub without_credentials: Client,
+}
+
+impl Clients {
+    /// Clients of the server a kubeconfig names.
+    ///
+    /// # Errors
+    /// If the kubeconfig does not describe a connection.
+    pub async fn new(kubeconfig: Kubeconfig, choice: &KubeConfigOptions) -> Result<Self, ClientError> {
+        let mut config = Config::from_custom_kubeconfig(kubeconfig, choice).await?;
+        config.default_retry = false;
+        config.read_timeout = None;
+        let mut without_credentials = config.clone();
+        without_credentials.auth_info = AuthInfo::default();
+        Ok(Self { administrator: config.try_into()?, without_credentials: without_credentials.try_into()? })
+    }
 }
 
 /// Why there is no client.
@@ -86,7 +99,7 @@ pub fn selected(options: &RunOptions) -> Vec<Scenario> {
 }
 
 /// Runs the selected scenarios against one server, several at a time, and gives their transcripts by name.
-pub async fn record(client: &Client, options: &RunOptions) -> BTreeMap<String, Result<Transcript, RunError>> {
+pub async fn record(clients: &Clients, options: &RunOptions) -> BTreeMap<String, Result<Transcript, RunError>> {
     let scenarios = selected(options);
     let webhooks = match options.webhook_address {
         Some(address) if scenarios.iter().any(|scenario| !scenario.webhooks.is_empty()) => {
@@ -95,15 +108,15 @@ pub async fn record(client: &Client, options: &RunOptions) -> BTreeMap<String, R
         _ => None,
     };
     let runs = scenarios.into_iter().enumerate().map(|(number, scenario)| {
-        let client = client.clone();
+        let clients = clients.clone();
         let webhooks = webhooks.clone();
         let id = format!("{}{number:04}", options.id);
         async move {
             let transcript = match webhooks {
-                _ if scenario.webhooks.is_empty() => run_scenario(&client, &scenario, &id, None).await,
+                _ if scenario.webhooks.is_empty() => run_scenario(&clients, &scenario, &id, None).await,
                 None => Err(RunError::NoWebhooks),
                 Some(Err(error)) => Err(RunError::Webhooks(error)),
-                Some(Ok(webhooks)) => run_scenario(&client, &scenario, &id, Some(&webhooks)).await,
+                Some(Ok(webhooks)) => run_scenario(&clients, &scenario, &id, Some(&webhooks)).await,
             };
             (scenario.name, transcript)
         }
@@ -112,20 +125,20 @@ pub async fn record(client: &Client, options: &RunOptions) -> BTreeMap<String, R
 }
 
 /// Judges a server by the recorded answers of a real kube-apiserver.
-pub async fn judge(client: &Client, options: &RunOptions) -> Report {
-    let answered = record(client, options).await;
+pub async fn judge(clients: &Clients, options: &RunOptions) -> Report {
+    let answered = record(clients, options).await;
     let reference: BTreeMap<_, _> =
         transcript::reference().into_iter().map(|(name, found)| (name, Ok(found))).collect();
     report(options, answered, &reference, &accepted::all())
 }
 
 /// Compares two servers with each other; `reference` is the one that is right.
-pub async fn compare_servers(client: &Client, reference: &Client, options: &RunOptions) -> Report {
+pub async fn compare_servers(clients: &Clients, reference: &Clients, options: &RunOptions) -> Report {
     // Names of their own on each, as both may lead to the same server.
     let first = if options.id.starts_with('a') { 'b' } else { 'a' };
     let id = std::iter::once(first).chain(options.id.chars().skip(1)).collect();
     let of_reference = RunOptions { id, ..options.clone() };
-    let (answered, expected) = futures::join!(record(client, options), record(reference, &of_reference));
+    let (answered, expected) = futures::join!(record(clients, options), record(reference, &of_reference));
     report(options, answered, &expected, &accepted::all())
 }
 

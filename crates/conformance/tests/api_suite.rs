@@ -7,7 +7,7 @@ use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
 use kogge_apiserver::server::{Server, ServerOptions};
-use kogge_conformance::api::{self, RunOptions, scenario, transcript};
+use kogge_conformance::api::{self, Clients, RunOptions, scenario, transcript};
 use kogge_testkit::real::RealApiServer;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use tokio::net::TcpListener;
@@ -19,8 +19,8 @@ fn options(id: &str) -> RunOptions {
     RunOptions { id: id.to_owned(), parallel: 8, pattern, webhook_address: Some(Ipv4Addr::LOCALHOST.into()) }
 }
 
-async fn client(kubeconfig: Kubeconfig) -> kube::Client {
-    api::client(kubeconfig, &KubeConfigOptions::default()).await.unwrap()
+async fn clients(kubeconfig: Kubeconfig) -> Clients {
+    Clients::new(kubeconfig, &KubeConfigOptions::default()).await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -28,19 +28,19 @@ async fn the_recorded_answers_are_those_of_the_real_server() {
     let Some(server) = RealApiServer::start("the API suite was not compared with a real kube-apiserver").await else {
         return;
     };
-    let client = client(Kubeconfig::read_from(server.kubeconfig()).unwrap()).await;
+    let clients = clients(Kubeconfig::read_from(server.kubeconfig()).unwrap()).await;
     if std::env::var("KOGGE_UPDATE").is_ok() {
-        return update(&client).await;
+        return update(&clients).await;
     }
-    let report = api::judge(&client, &options("qkreal")).await;
+    let report = api::judge(&clients, &options("qkreal")).await;
     assert!(report.passed(), "{}", report.table());
 }
 
 /// Records the reference again, area by area; with `KOGGE_SCENARIO` only the selected scenarios change.
-async fn update(client: &kube::Client) {
+async fn update(clients: &Clients) {
     let mut reference = transcript::reference();
     let mut failed = String::new();
-    for (name, recorded) in api::record(client, &options("qkrecd")).await {
+    for (name, recorded) in api::record(clients, &options("qkrecd")).await {
         match recorded {
             Ok(transcript) => drop(reference.insert(name, transcript)),
             Err(error) => writeln!(failed, "{name}: {error}").unwrap(),
@@ -69,8 +69,8 @@ async fn the_embedded_server_answers_as_the_real_one() {
         let (server, shutdown) = (server.clone(), shutdown.clone());
         async move { server.serve(listener, shutdown).await }
     });
-    let client = client(Kubeconfig::from_yaml(&server.admin_kubeconfig(&url)).unwrap()).await;
-    let report = api::judge(&client, &options("qkembd")).await;
+    let clients = clients(Kubeconfig::from_yaml(&server.admin_kubeconfig(&url)).unwrap()).await;
+    let report = api::judge(&clients, &options("qkembd")).await;
     shutdown.cancel();
     serving.await.unwrap().unwrap();
     assert!(report.passed(), "{}", report.table());

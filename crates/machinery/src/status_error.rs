@@ -39,6 +39,21 @@ fn qualified(group: &str, kind: &str) -> String {
     if group.is_empty() { kind.to_owned() } else { format!("{kind}.{group}") }
 }
 
+/// Errors as Kubernetes' `NewAggregate` shows them: one as it is, several in brackets, each text once; nothing for none.
+pub fn aggregate(errors: impl IntoIterator<Item = String>) -> String {
+    let mut distinct: Vec<String> = Vec::new();
+    for error in errors {
+        if !distinct.contains(&error) {
+            distinct.push(error);
+        }
+    }
+    match distinct.as_slice() {
+        [] => String::new(),
+        [single] => single.clone(),
+        several => format!("[{}]", several.join(", ")),
+    }
+}
+
 impl ApiError {
     /// An error without details. `code` is the HTTP status, `reason` one of `metav1.StatusReason`.
     pub fn new(code: u16, reason: &str, message: impl Into<String>) -> Self {
@@ -185,18 +200,9 @@ impl ApiError {
     /// 422 `Widget.example.com "x" is invalid: spec.a: Required value`, a bracketed list for several distinct errors,
     /// with one cause an error.
     pub fn invalid(group: &str, kind: &str, name: &str, errors: &[FieldError]) -> Self {
-        let mut seen = BTreeSet::new();
-        let texts: Vec<String> =
-            errors.iter().map(ToString::to_string).filter(|text| seen.insert(text.clone())).collect();
         let mut message = format!("{} {} is invalid", qualified(group, kind), quote(name));
-        match texts.as_slice() {
-            [] => {}
-            [one] => {
-                let _ = write!(message, ": {one}");
-            }
-            several => {
-                let _ = write!(message, ": [{}]", several.join(", "));
-            }
+        if !errors.is_empty() {
+            let _ = write!(message, ": {}", aggregate(errors.iter().map(ToString::to_string)));
         }
         let mut status = details(group, kind, name);
         status.causes = errors.iter().map(|error| cause(error.kind.reason(), &error.message, &error.field)).collect();

@@ -39,7 +39,7 @@ mod scheduling;
 mod security;
 mod services;
 mod storage;
-mod text;
+pub(crate) mod text;
 mod volumes;
 mod warnings;
 mod workloads;

@@ -2,25 +2,29 @@
 //!
 //! The modes of Kubernetes 1.36 are tried in its order: the constrained ones, where it is allowed to act as a node, a
 //! ServiceAccount or a user for certain requests only (`impersonate-on:MODE:VERB` and `impersonate:MODE`), and then the
-//! plain verb `impersonate`.
+//! plain verb `impersonate`. What a constrained mode never allows (`system:masters` above all) is refused in it before
+//! any rule is asked: `*` in a rule must not make a limited right an unlimited one.
 
 use http::HeaderMap;
-use kogge_machinery::status_error::{ApiError, quote};
+use kogge_machinery::status_error::{ApiError, aggregate, quote};
 
-use super::authorization::{Attributes, authorize};
+use super::authorization::{Attributes, authorize, forbidden};
 use crate::{
-    authentication::{ANONYMOUS, AUTHENTICATED, UNAUTHENTICATED, User},
+    authentication::{ANONYMOUS, AUTHENTICATED, MASTERS, UNAUTHENTICATED, User},
+    builtin::validation::text::domain_path_errors,
     plane::Plane,
 };
 
 const EXTRA: &str = "impersonate-extra-";
 const AUTHENTICATION: &str = "authentication.k8s.io";
 const NODE_NAME: &str = "authentication.kubernetes.io/node-name";
+/// From so many groups or values of extra on, constrained modes first ask for the right to all of them.
+const MANY: usize = 4;
 
 /// The user a request is made as: the one of its credentials, or whom that user asks to be.
 ///
 /// # Errors
-/// 403 for users who may not impersonate, 400 for groups, uid or extra without a user, or text that is not ASCII.
+/// 403 for users who may not impersonate, 400 for groups, uid or extra without a user.
 pub(crate) fn effective_user(
     plane: &Plane,
     user: User,
@@ -44,16 +48,16 @@ pub(crate) fn effective_user(
 
 /// Whom the headers ask for; none without them.
 fn wanted(headers: &HeaderMap) -> Result<Option<User>, ApiError> {
-    let text = |name: &str| -> Result<Vec<String>, ApiError> {
-        let values = headers.get_all(name).iter().map(|value| value.to_str().map_err(|_| unreadable(name)));
-        values.map(|value| value.map(str::to_owned)).collect()
+    let text = |name: &str| -> Vec<String> {
+        let values = headers.get_all(name).iter();
+        values.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()).collect()
     };
-    let first = |name: &str| Ok::<_, ApiError>(text(name)?.into_iter().next().unwrap_or_default());
-    let mut wanted = User::new(first("impersonate-user")?, text("impersonate-group")?);
-    wanted.uid = first("impersonate-uid")?;
+    let first = |name: &str| text(name).into_iter().next().unwrap_or_default();
+    let mut wanted = User::new(first("impersonate-user"), text("impersonate-group"));
+    wanted.uid = first("impersonate-uid");
     for name in headers.keys() {
         if let Some(key) = name.as_str().strip_prefix(EXTRA) {
-            wanted.extra.insert(percent_decoded(key), text(name.as_str())?);
+            wanted.extra.entry(percent_decoded(key)).or_default().extend(text(name.as_str()));
         }
     }
     if !wanted.name.is_empty() {
@@ -76,10 +80,6 @@ fn wanted(headers: &HeaderMap) -> Result<Option<User>, ApiError> {
         quote(&wanted.uid),
         list(&wanted.groups),
     )))
-}
-
-fn unreadable(header: &str) -> ApiError {
-    ApiError::bad_request(format!("the header {header} is not printable ASCII"))
 }
 
 /// Keys of extra values are percent-encoded in header names; a malformed one stays as it is.
@@ -162,17 +162,28 @@ impl Mode {
         if !wanted.uid.is_empty() {
             authorize(plane, user, &Attributes { resource: "uids", name: &wanted.uid, ..of_authentication })?;
         }
-        for name in &wanted.groups {
-            authorize(
-                plane,
-                user,
-                &Attributes { verb: &verb, group, resource: "groups", name, ..Attributes::default() },
-            )?;
+        let groups = Attributes { verb: &verb, group, resource: "groups", ..Attributes::default() };
+        if constrained && let Some((name, reason)) = never_allowed_group(&wanted.groups) {
+            return Err(forbidden(user, &Attributes { name, ..groups }, reason));
         }
-        for (key, values) in &wanted.extra {
-            for name in values {
-                let extra = Attributes { resource: "userextras", subresource: key, name, ..of_authentication };
-                authorize(plane, user, &extra)?;
+        let all =
+            |many: bool, everything: Attributes<'_>| constrained && many && authorize(plane, user, &everything).is_ok();
+        if !all(wanted.groups.len() >= MANY, Attributes { name: "*", ..groups }) {
+            for name in &wanted.groups {
+                authorize(plane, user, &Attributes { name, ..groups })?;
+            }
+        }
+        let extra = Attributes { resource: "userextras", ..of_authentication };
+        if constrained && let Some(reason) = wanted.extra.iter().find_map(|(key, values)| wrong_extra(key, values)) {
+            return Err(forbidden(user, &extra, &reason));
+        }
+        let values = wanted.extra.values().map(Vec::len).sum::<usize>();
+        let many = wanted.extra.len() >= MANY || values >= MANY;
+        if !all(many, Attributes { subresource: "*", name: "*", ..extra }) {
+            for (key, values) in &wanted.extra {
+                for name in values {
+                    authorize(plane, user, &Attributes { subresource: key, name, ..extra })?;
+                }
             }
         }
         let has = |name: &str| actual.groups.iter().any(|group| group == name);
@@ -185,6 +196,32 @@ impl Mode {
         }
         Ok(actual)
     }
+}
+
+/// Which group no constrained mode allows, whatever the rules say, and why.
+fn never_allowed_group(groups: &[String]) -> Option<(&'static str, &'static str)> {
+    let has = |name: &str| groups.iter().any(|group| group == name);
+    if has("") {
+        return Some(("", "impersonating the empty string group is not allowed"));
+    }
+    has(MASTERS).then_some((MASTERS, "impersonating the system:masters group is not allowed"))
+}
+
+/// Why no constrained mode allows this extra, whatever the rules say.
+fn wrong_extra(key: &str, values: &[String]) -> Option<String> {
+    if key.is_empty() {
+        return Some("impersonating the empty string key in extra is not allowed".to_owned());
+    }
+    let wrong = domain_path_errors("extra.key", key);
+    if !wrong.is_empty() {
+        let wrong = aggregate(wrong.iter().map(ToString::to_string));
+        return Some(format!("impersonating an invalid key in extra is not allowed: {wrong}"));
+    }
+    if key.chars().any(char::is_uppercase) {
+        return Some(format!("impersonating a non-lowercase key in extra is not allowed: {}", quote(key)));
+    }
+    let empty = values.iter().any(String::is_empty);
+    empty.then(|| "impersonating the empty string value in extra is not allowed".to_owned())
 }
 
 /// The groups of a ServiceAccount, without `system:authenticated`.

@@ -5,7 +5,7 @@ use http::{Response, StatusCode};
 use kogge_machinery::{
     object_meta::{label_key_messages, label_value_messages},
     selector::{FieldRequirement, LabelSelector},
-    status_error::{ApiError, FieldError},
+    status_error::{ApiError, FieldError, aggregate},
 };
 use serde_json::{Map, Value, json};
 
@@ -333,11 +333,9 @@ fn rules(context: &RequestContext<'_>, spec: &Value) -> Result<Value, ApiError> 
     let is_node = context.user.node_name().is_some();
     let mut status = json!({"resourceRules": resources, "nonResourceRules": paths, "incomplete": is_node});
     let of_node = is_node.then(|| "node authorizer does not support user rule resolution".to_owned());
-    let errors: Vec<String> = of_node.into_iter().chain(error).collect();
-    match errors.as_slice() {
-        [] => {}
-        [error] => status["evaluationError"] = error.as_str().into(),
-        several => status["evaluationError"] = format!("[{}]", several.join(", ")).into(),
+    let errors = aggregate(of_node.into_iter().chain(error));
+    if !errors.is_empty() {
+        status["evaluationError"] = errors.into();
     }
     Ok(status)
 }

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 
 use kogge_conformance::api::transcript::REFERENCE_VERSION;
-use kogge_conformance::api::{self, RunOptions};
+use kogge_conformance::api::{self, Clients, RunOptions};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use rand::Rng as _;
@@ -44,8 +44,8 @@ pub async fn run(arguments: ConformanceRunArguments) -> Result<(), CommandError>
         }
     });
     let report = match &other {
-        Some(other) => api::compare_servers(&cluster.client, &other.client, &options).await,
-        None => api::judge(&cluster.client, &options).await,
+        Some(other) => api::compare_servers(&cluster.clients, &other.clients, &options).await,
+        None => api::judge(&cluster.clients, &options).await,
     };
     terminal::print(&match arguments.output {
         ConformanceOutput::Table => report.table(),
@@ -62,7 +62,7 @@ pub async fn run(arguments: ConformanceRunArguments) -> Result<(), CommandError>
 
 /// A cluster that has answered once.
 struct Cluster {
-    client: Client,
+    clients: Clients,
     /// Its address and version.
     shown: String,
     /// Whether it is reached at an address of this machine alone.
@@ -77,8 +77,9 @@ async fn connect(kubeconfig: &Path, context: Option<&str>) -> Result<Cluster, Co
     let refused = |error: &dyn std::error::Error| CommandError::new(Exit::Refused, format!("{shown}: {error}"));
     let config = Config::from_custom_kubeconfig(read.clone(), &choice).await.map_err(|error| refused(&error))?;
     let url = config.cluster_url;
-    let client = api::client(read, &choice).await.map_err(|error| refused(&error))?;
-    let version = client
+    let clients = Clients::new(read, &choice).await.map_err(|error| refused(&error))?;
+    let version = clients
+        .administrator
         .apiserver_version()
         .await
         .map_err(|error| CommandError::new(Exit::Unreachable, format!("{shown}: no answer: {error}")))?;
@@ -86,7 +87,7 @@ async fn connect(kubeconfig: &Path, context: Option<&str>) -> Result<Cluster, Co
     let is_local = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
     let address = url.to_string();
     let shown = format!("{} ({})", address.trim_end_matches('/'), version.git_version);
-    Ok(Cluster { client, shown, is_local })
+    Ok(Cluster { clients, shown, is_local })
 }
 
 /// Six letters that no name on the cluster has by accident.

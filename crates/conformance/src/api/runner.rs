@@ -7,12 +7,12 @@ use base64::Engine as _;
 use bytes::Bytes;
 use http::{HeaderMap, Request};
 use http_body_util::BodyExt as _;
-use kube::Client;
 use kube::client::Body;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout_at};
 
+use super::Clients;
 use super::normalization::normalize;
 use super::scenario::{Scenario, Step, Until, fixtures};
 use super::substitution::{Variables, substitute, substitute_value};
@@ -95,7 +95,7 @@ struct Watch {
 }
 
 struct Run<'a> {
-    client: &'a Client,
+    clients: &'a Clients,
     variables: Variables,
     watches: BTreeMap<String, Watch>,
     /// The server of the scenario's webhooks, and their name there.
@@ -116,7 +116,7 @@ struct Answer {
 /// # Errors
 /// See [`RunError`]. Answers nobody expected are no errors but part of the transcript.
 pub async fn run_scenario(
-    client: &Client,
+    clients: &Clients,
     scenario: &Scenario,
     id: &str,
     webhooks: Option<&WebhookServer>,
@@ -133,7 +133,7 @@ pub async fn run_scenario(
         }
     }
     let webhooks = webhooks.map(|server| (server, id));
-    let mut run = Run { client, variables, watches: BTreeMap::new(), webhooks, created: Vec::new() };
+    let mut run = Run { clients, variables, watches: BTreeMap::new(), webhooks, created: Vec::new() };
     let exchanges = run.all_steps(scenario, &namespace).await;
     run.clean_up().await;
     if let Some((server, id)) = webhooks {
@@ -259,11 +259,16 @@ impl Run<'_> {
         {
             builder = builder.header("Content-Type", content_type(method, step.patch.as_deref()));
         }
-        for (name, value) in headers.iter().filter(|(_, value)| !value.is_empty()) {
-            builder = builder.header(*name, value);
+        for (name, value) in &headers {
+            // An empty type stands for none at all.
+            if !value.is_empty() || !name.eq_ignore_ascii_case("content-type") {
+                builder = builder.header(*name, value);
+            }
         }
+        let brings_its_own = headers.keys().any(|name| name.eq_ignore_ascii_case("authorization"));
+        let client = if brings_its_own { &self.clients.without_credentials } else { &self.clients.administrator };
         let request = builder.body(Body::from(body.unwrap_or_default())).map_err(|error| failed(error.to_string()))?;
-        match tokio::time::timeout(REQUEST_TIMEOUT, self.client.send(request)).await {
+        match tokio::time::timeout(REQUEST_TIMEOUT, client.send(request)).await {
             Err(_) => Err(RunError::Slow(concrete)),
             Ok(Err(error)) => Err(RunError::Send { request: concrete, message: with_sources(&error) }),
             Ok(Ok(response)) => {

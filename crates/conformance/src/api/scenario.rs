@@ -78,7 +78,8 @@ pub struct Step {
     /// The kind of patch: `merge` (the default), `json`, `strategic` or `apply`.
     #[serde(rename = "as")]
     pub patch: Option<String>,
-    /// Headers; a `Content-Type` here replaces the one that belongs to the body.
+    /// Headers; a `Content-Type` here replaces the one that belongs to the body, an `Authorization` the credentials of
+    /// the kubeconfig.
     pub headers: BTreeMap<String, String>,
     /// Variables to set from the answer: name to JSON pointer.
     pub save: BTreeMap<String, String>,

@@ -9,7 +9,7 @@ use kogge_conformance::api::difference::{Difference, compare};
 use kogge_conformance::api::normalization::normalize;
 use kogge_conformance::api::runner::Exchange;
 use kogge_conformance::api::scenario::Step;
-use kogge_conformance::api::{self, transcript};
+use kogge_conformance::api::{Clients, transcript};
 use kogge_testkit::real::RealApiServer;
 use kube::Client;
 use kube::client::Body;
@@ -114,7 +114,7 @@ impl Answers {
 }
 
 async fn client(kubeconfig: Kubeconfig) -> Client {
-    api::client(kubeconfig, &KubeConfigOptions::default()).await.unwrap()
+    Clients::new(kubeconfig, &KubeConfigOptions::default()).await.unwrap().administrator
 }
 
 /// An answer; code 0 where the connection ended instead.

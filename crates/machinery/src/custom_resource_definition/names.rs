@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use crate::{
     object_meta::{dns_1035_messages, subdomain_messages},
     schema::{messages, path::FieldPath},
-    status_error::FieldError,
+    status_error::{FieldError, aggregate},
 };
 
 /// Why `name` is no DNS-1035 label.
@@ -135,12 +135,10 @@ fn accept(
         } else {
             wanted.as_str().filter(|name| taken(name)).map(in_use).into_iter().collect()
         };
-        match refused.as_slice() {
-            [] => {
-                result.insert(key.to_owned(), wanted.clone());
-            }
-            [single] => conflict = Some(Conflict { reason, message: single.clone() }),
-            several => conflict = Some(Conflict { reason, message: format!("[{}]", several.join(", ")) }),
+        if refused.is_empty() {
+            result.insert(key.to_owned(), wanted.clone());
+        } else {
+            conflict = Some(Conflict { reason, message: aggregate(refused) });
         }
     }
     match requested.get("categories") {

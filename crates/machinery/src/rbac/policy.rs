@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{Attributes, GROUP, PolicyRule, Requester, RoleRef, Subject, null_is_empty};
-use crate::status_error::quote;
+use crate::status_error::{aggregate, quote};
 
 /// Which object of the policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -253,15 +253,4 @@ fn describe(binding: &Binding, subject: &Subject) -> String {
         subject.kind,
         quote(&whom)
     )
-}
-
-/// Errors as Kubernetes' `NewAggregate` shows them: one as it is, several in brackets, each text once.
-fn aggregate(errors: Vec<String>) -> String {
-    let mut distinct: Vec<String> = Vec::new();
-    for error in errors {
-        if !distinct.contains(&error) {
-            distinct.push(error);
-        }
-    }
-    if distinct.len() == 1 { distinct.remove(0) } else { format!("[{}]", distinct.join(", ")) }
 }

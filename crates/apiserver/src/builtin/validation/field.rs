@@ -165,6 +165,10 @@ impl Errors {
         self.found.push(error);
     }
 
+    pub(crate) fn extend(&mut self, errors: Vec<FieldError>) {
+        self.found.extend(errors);
+    }
+
     pub(crate) fn truncate(&mut self, length: usize) {
         self.found.truncate(length);
     }

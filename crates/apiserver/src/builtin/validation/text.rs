@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use kogge_machinery::object_meta::{
     dns_1123_label_messages, label_key_messages, label_value_messages, path_segment_messages, subdomain_messages,
 };
+use kogge_machinery::status_error::FieldError;
 use regex::Regex;
 use serde_json::Value;
 
@@ -319,23 +320,24 @@ pub(super) fn network(field: &Field<'_>, known: &[&str], errors: &mut Errors) {
 
 /// A path below a domain: `acme.io/foo`.
 pub(super) fn domain_path(field: &Field<'_>, errors: &mut Errors) {
+    errors.extend(domain_path_errors(field.path(), field.text()));
+}
+
+/// What is wrong with the text of `field` as a path below a domain.
+pub(crate) fn domain_path_errors(field: &str, text: &str) -> Vec<FieldError> {
     const PATH: &str = r"[A-Za-z0-9/\-._~%!$&'()*+,;=:]+";
-    let text = field.text();
     if text.is_empty() {
-        errors.required(field, "");
-        return;
+        return vec![FieldError::required(field, "")];
     }
-    match text.split_once('/') {
-        Some((domain, path)) if !domain.is_empty() && !path.is_empty() => {
-            for message in subdomain_messages(domain, MAX_SUBDOMAIN) {
-                errors.show(field, &domain.into(), &message);
-            }
-            if !has_form(path, PATH) {
-                errors.show(field, &path.into(), &form("Invalid path", PATH, &[]));
-            }
-        }
-        _ => errors.invalid_text(field, "must be a domain-prefixed path (such as \"acme.io/foo\")"),
-    }
+    let Some((domain, path)) = text.split_once('/').filter(|(domain, path)| !domain.is_empty() && !path.is_empty())
+    else {
+        let detail = "must be a domain-prefixed path (such as \"acme.io/foo\")";
+        return vec![FieldError::invalid(field, &text.into(), detail)];
+    };
+    let wrong_domain = subdomain_messages(domain, MAX_SUBDOMAIN);
+    let wrong_path = (!has_form(path, PATH)).then(|| form("Invalid path", PATH, &[]));
+    let of_domain = wrong_domain.into_iter().map(|message| FieldError::invalid(field, &domain.into(), &message));
+    of_domain.chain(wrong_path.map(|message| FieldError::invalid(field, &path.into(), &message))).collect()
 }
 
 /// The name of an HTTP header.

@@ -7,7 +7,7 @@ use super::{Cluster, Verdict, Write, find, forbid, text};
 use crate::{
     node::references,
     rbac::Attributes,
-    status_error::{ApiError, quote},
+    status_error::{ApiError, aggregate, quote},
 };
 
 const CLAIMS: (&str, &str, &str) = ("", "persistentvolumeclaims", "persistentvolumeclaim");
@@ -37,19 +37,12 @@ pub(super) fn check(write: &Write<'_>, request: &Value, pod: &Value, cluster: &d
         match is_for(pod, volume, write.namespace, audience, cluster)? {
             Ok(true) => return Ok(()),
             Ok(false) => {}
-            Err(problem) => {
-                let problem = problem.to_string();
-                if !problems.contains(&problem) {
-                    problems.push(problem);
-                }
-            }
+            Err(problem) => problems.push(problem.to_string()),
         }
     }
     let shown = quote(audience);
-    match problems.as_slice() {
-        [] => {}
-        [one] => return forbid(format!("error validating audience {shown}: {one}")),
-        several => return forbid(format!("error validating audience {shown}: [{}]", several.join(", "))),
+    if !problems.is_empty() {
+        return forbid(format!("error validating audience {shown}: {}", aggregate(problems)));
     }
     let asked = Attributes {
         verb: "request-serviceaccounts-token-audience",
