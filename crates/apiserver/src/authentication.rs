@@ -24,7 +24,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use crate::{plane::Plane, token};
+use crate::{certificate_signing::subject::Subject, plane::Plane, token};
 
 /// The group whose members may do everything.
 pub const MASTERS: &str = "system:masters";
@@ -119,22 +119,28 @@ impl ClientAuthorities {
     }
 
     /// The user of a chain (leaf first), if it leads to one of these authorities and is valid `now`.
-    fn verify(&self, chain: &[CertificateDer<'_>], now: SystemTime) -> Option<User> {
+    pub(crate) fn verify(&self, chain: &[CertificateDer<'_>], now: SystemTime) -> Option<User> {
         let (leaf, intermediates) = chain.split_first()?;
         let since_epoch = now.duration_since(SystemTime::UNIX_EPOCH).ok()?;
         self.verifier.verify_client_cert(leaf, intermediates, UnixTime::since_unix_epoch(since_epoch)).ok()?;
         let (_, certificate) = x509_parser::parse_x509_certificate(leaf).ok()?;
-        let subject = certificate.subject();
-        let name = subject.iter_common_name().next()?.as_str().ok()?.to_owned();
-        let mut groups: Vec<String> =
-            subject.iter_organization().filter_map(|group| group.as_str().ok()).map(str::to_owned).collect();
-        groups.push(AUTHENTICATED.to_owned());
+        let subject = Subject::of(certificate.subject()).filter(|subject| !subject.common_name.is_empty())?;
+        let uid = match subject.uids.as_slice() {
+            [] => String::new(),
+            [uid] if !uid.is_empty() => uid.clone(),
+            _ => return None,
+        };
+        let mut groups = subject.organizations().to_vec();
+        let says_itself = groups.iter().any(|group| [AUTHENTICATED, UNAUTHENTICATED].contains(&group.as_str()));
+        if subject.common_name != ANONYMOUS && !says_itself {
+            groups.push(AUTHENTICATED.to_owned());
+        }
         let mut credential = "X509SHA256=".to_owned();
         for byte in Sha256::digest(leaf) {
             let _ = write!(credential, "{byte:02x}");
         }
         let extra = BTreeMap::from([(CREDENTIAL_ID.to_owned(), vec![credential])]);
-        Some(User { extra, ..User::new(name, groups) })
+        Some(User { name: subject.common_name, uid, groups, extra })
     }
 }
 

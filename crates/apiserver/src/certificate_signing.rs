@@ -19,6 +19,7 @@ use crate::{
 
 mod certificate;
 mod request;
+pub(crate) mod subject;
 pub(crate) mod validation;
 
 pub(crate) use request::{KUBE_APISERVER_CLIENT, Request as CertificateRequest};

@@ -1,4 +1,5 @@
-//! Signing: the subject, names and key of a request as they are, with the authority's name and signature.
+//! Signing: the names and key of a request as they are, its subject as it was read, with the authority's name and
+//! signature.
 //!
 //! The certificate is written by hand, as a subject may have an attribute more than once (groups are organizations),
 //! which the certificate library's own builder cannot express.
@@ -17,8 +18,8 @@ const BACKDATE: SignedDuration = SignedDuration::from_mins(5);
 /// Shorter ones get their full time nevertheless.
 const SHORT: SignedDuration = SignedDuration::from_hours(8);
 
-const SEQUENCE: u8 = 0x30;
-const OBJECT_IDENTIFIER: u8 = 0x06;
+pub(super) const SEQUENCE: u8 = 0x30;
+pub(super) const OBJECT_IDENTIFIER: u8 = 0x06;
 const OCTET_STRING: u8 = 0x04;
 const BIT_STRING: u8 = 0x03;
 
@@ -53,7 +54,7 @@ pub(super) fn sign(request: &Request, authority: &SigningAuthority, now: Timesta
             algorithm.clone(),
             issuer.subject().as_raw().to_vec(),
             element(SEQUENCE, &[time(now - BACKDATE), time(end.min(end_of_issuer))]),
-            request.subject.clone(),
+            request.subject.to_der(),
             request.public_key.clone(),
             element(0xa3, &[element(SEQUENCE, &extensions(request, authority_key.as_deref()))]),
         ],
@@ -179,7 +180,7 @@ fn time(at: Timestamp) -> Vec<u8> {
 }
 
 /// A DER element: tag, length, contents.
-fn element(tag: u8, contents: &[Vec<u8>]) -> Vec<u8> {
+pub(super) fn element(tag: u8, contents: &[Vec<u8>]) -> Vec<u8> {
     let length: usize = contents.iter().map(Vec::len).sum();
     let mut bytes = vec![tag];
     let big = length.to_be_bytes();

@@ -11,6 +11,8 @@ use x509_parser::{
     prelude::FromDer as _,
 };
 
+use super::subject::Subject;
+
 /// The signer of client certificates for the API server.
 pub(crate) const KUBE_APISERVER_CLIENT: &str = "kubernetes.io/kube-apiserver-client";
 /// The signer of client certificates of kubelets.
@@ -25,14 +27,11 @@ pub(crate) struct Request {
     pub(crate) usages: BTreeSet<String>,
     /// Wanted seconds of validity.
     pub(crate) expiration_seconds: Option<i64>,
-    /// DER of the subject's name.
-    pub(crate) subject: Vec<u8>,
+    pub(crate) subject: Subject,
     /// DER of the public key with its algorithm.
     pub(crate) public_key: Vec<u8>,
     /// DER of the subject's alternative names as an extension has them, where there are any.
     pub(crate) alternative_names: Option<Vec<u8>>,
-    common_name: String,
-    organizations: Vec<String>,
     names: Names,
 }
 
@@ -82,33 +81,20 @@ impl Request {
             signer: text(&spec["signerName"]),
             usages: spec["usages"].as_array().into_iter().flatten().map(text).collect(),
             expiration_seconds: spec["expirationSeconds"].as_i64(),
-            subject: info.subject.as_raw().to_vec(),
+            subject: Subject::of(&info.subject).ok_or("x509: the subject has an attribute that is no text")?,
             public_key: info.subject_pki.raw.to_vec(),
             alternative_names,
-            common_name: info
-                .subject
-                .iter_common_name()
-                .last()
-                .and_then(|name| name.as_str().ok())
-                .unwrap_or_default()
-                .to_owned(),
-            organizations: info
-                .subject
-                .iter_organization()
-                .filter_map(|name| name.as_str().ok())
-                .map(str::to_owned)
-                .collect(),
             names,
         })
     }
 
     pub(crate) fn common_name(&self) -> &str {
-        &self.common_name
+        &self.subject.common_name
     }
 
     /// The groups the certificate would have.
     pub(crate) fn organizations(&self) -> &[String] {
-        &self.organizations
+        self.subject.organizations()
     }
 
     /// Whether it goes to a signer of this server.
@@ -165,14 +151,14 @@ impl Request {
     }
 
     fn is_of_node(&self) -> Result<(), String> {
-        if self.organizations == ["system:nodes"] {
+        if self.organizations() == ["system:nodes"] {
             return Ok(());
         }
         Err("subject organization is not system:nodes".to_owned())
     }
 
     fn is_named_as_node(&self) -> Result<(), String> {
-        if self.common_name.starts_with("system:node:") {
+        if self.subject.common_name.starts_with("system:node:") {
             return Ok(());
         }
         Err("subject common name does not begin with system:node:".to_owned())

@@ -1,9 +1,10 @@
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use kogge_machinery::status_error::FieldError;
-use rcgen::{CertificateParams, DnType, DnType::CustomDnType, KeyPair};
+use rcgen::{CertificateParams, DnType, DnType::CustomDnType, DnValue, KeyPair};
+use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 
 use super::{validation::validate, *};
-use crate::certificates::create_authority;
+use crate::{authentication::ClientAuthorities, certificates::create_authority};
 
 fn requested(common_name: &str, organizations: &[&str], names: &[&str]) -> String {
     let mut parameters =
@@ -76,7 +77,7 @@ fn a_signed_certificate_has_the_subject_names_and_key_of_its_request() {
     let pem = sign(&read, &authority, now).unwrap();
     let (_, pem) = x509_parser::pem::parse_x509_pem(pem.as_bytes()).unwrap();
     let certificate = pem.parse_x509().unwrap();
-    assert_eq!(certificate.subject().to_string(), "O=developers, O=testers, CN=system:node:a");
+    assert_eq!(certificate.subject().to_string(), "O=testers + O=developers, CN=system:node:a");
     assert_eq!(certificate.issuer().to_string(), "CN=test");
     assert_eq!(certificate.public_key().raw, read.public_key);
     assert_eq!(certificate.subject_alternative_name().unwrap().unwrap().value.general_names.len(), 2);
@@ -88,6 +89,47 @@ fn a_signed_certificate_has_the_subject_names_and_key_of_its_request() {
     assert!(!certificate.is_ca());
     let late = sign(&read, &authority, now + jiff::SignedDuration::from_hours(24 * 365 * 11)).unwrap_err();
     assert!(late.contains("the signer has expired"), "{late}");
+}
+
+/// Else a node could have a request approved for its own name and be somebody else with the certificate.
+#[test]
+fn whoever_judges_a_request_sees_the_name_its_certificate_is_taken_for() {
+    let now = jiff::Timestamp::now();
+    let created = create_authority("test", now.into()).unwrap();
+    let authority = SigningAuthority { certificate_pem: created.certificate_pem.clone(), key_pem: created.key_pem };
+    let mut parameters = CertificateParams::new(Vec::new()).unwrap();
+    parameters.distinguished_name = rcgen::DistinguishedName::new();
+    let mail = vec![1, 2, 840, 113_549, 1, 9, 1];
+    for (attribute, value) in [
+        (DnType::OrganizationName, DnValue::Utf8String("system:nodes".to_owned())),
+        (DnType::CommonName, DnValue::Utf8String("system:kube-controller-manager".to_owned())),
+        (CustomDnType(vec![2, 5, 4, 3]), DnValue::TeletexString("system:node:a".try_into().unwrap())),
+        (CustomDnType(mail), DnValue::Ia5String("a@example.com".try_into().unwrap())),
+        (CustomDnType(vec![2, 5, 4, 5]), DnValue::BmpString("\u{e9}".try_into().unwrap())),
+    ] {
+        parameters.distinguished_name.push(attribute, value);
+    }
+    let key = KeyPair::generate().unwrap();
+    let encoded = STANDARD.encode(parameters.serialize_request(&key).unwrap().pem().unwrap());
+    let usages = ["client auth", "digital signature"];
+    let read = Request::of(&request("kubernetes.io/kube-apiserver-client-kubelet", &encoded, &usages)).unwrap();
+    assert!(read.is_of_kubelet_client());
+    assert_eq!(read.common_name(), "system:node:a");
+    let of_request = sign(&read, &authority, now).unwrap();
+    let (_, pem) = x509_parser::pem::parse_x509_pem(of_request.as_bytes()).unwrap();
+    let subject = pem.parse_x509().unwrap().subject().to_string();
+    assert_eq!(subject, "O=system:nodes, CN=system:node:a, serialNumber=\u{e9}");
+    // Also a certificate somebody else made of it as it is.
+    parameters.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth];
+    let issuer =
+        rcgen::Issuer::from_ca_cert_pem(&authority.certificate_pem, KeyPair::from_pem(&authority.key_pem).unwrap());
+    let unchanged = parameters.signed_by(&key, &issuer.unwrap()).unwrap().pem();
+    let trusted = ClientAuthorities::from_pem(&authority.certificate_pem).unwrap();
+    for pem in [of_request, unchanged] {
+        let chain: Vec<_> = CertificateDer::pem_slice_iter(pem.as_bytes()).map(Result::unwrap).collect();
+        let user = trusted.verify(&chain, now.into()).unwrap();
+        assert_eq!((user.name.as_str(), user.groups[0].as_str()), ("system:node:a", "system:nodes"));
+    }
 }
 
 #[test]
