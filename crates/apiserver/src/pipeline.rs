@@ -11,6 +11,7 @@ use http::{Method, Request, Response, StatusCode, header, request::Parts};
 use jiff::Timestamp;
 use kogge_machinery::{
     negotiation::{self, Answer, Endpoint, ErrorEncoding},
+    object_meta::path_segment_messages,
     request_path::{self, RequestPath},
     selector::FieldRequirement,
     status_error::ApiError,
@@ -254,10 +255,13 @@ async fn route(
                 return (verb, Err(error));
             }
             let of_collection = matches!(verb, "list" | "watch" | "deletecollection");
-            let selected = query.selected_name().filter(|_| of_collection);
             // Watches by path have none.
             let selector = query.get("fieldSelector").filter(|_| of_collection && !watch);
             let field_selector = selector.and_then(|text| FieldRequirement::parse_all(text).ok()).unwrap_or_default();
+            // A list or watch of the one object with a name counts as that object.
+            let selected = field_selector.iter().find(|term| term.equal && term.field == "metadata.name");
+            let selected = selected
+                .filter(|term| verb != "deletecollection" && path_segment_messages(&term.value, false).is_empty());
             let of_namespace = group.is_empty() && resource == "namespaces";
             let attributes = Attributes {
                 verb,
@@ -266,7 +270,7 @@ async fn route(
                 subresource: subresource.as_deref().unwrap_or_default(),
                 // A Namespace is in itself, so that a role in it can allow to read it.
                 namespace: if of_namespace { &name } else { &namespace }.as_deref().unwrap_or_default(),
-                name: name.as_deref().or(selected).unwrap_or_default(),
+                name: name.as_deref().or(selected.map(|term| term.value.as_str())).unwrap_or_default(),
                 path: None,
                 field_selector: &field_selector,
             };
@@ -363,19 +367,23 @@ async fn resource_request(
 ) -> Result<Response<Body>, ApiError> {
     let Resolved { served, namespace, name, subresource, rest, verb } = resolved;
     let resource = &served.resource;
-    let misplaced = if resource.namespaced { namespace.is_none() && name.is_some() } else { namespace.is_some() };
+    // Nothing but reading reaches over all namespaces.
+    let of_all_namespaces = resource.namespaced && namespace.is_none();
+    let misplaced = match &namespace {
+        None if resource.namespaced => name.is_some() || (resource.custom && !matches!(verb, "list" | "watch")),
+        namespace => !resource.namespaced && namespace.is_some(),
+    };
     // Of custom resources what follows a subresource means nothing.
     if misplaced || (!rest.is_empty() && !resource.custom) {
         return Err(Registry::unknown_path(&resource.group));
     }
-    // `POST /api/v1/pods` without a namespace is no collection one can create in.
-    let creates_nowhere = resource.namespaced && namespace.is_none() && verb == "create";
+    let writes_nowhere = of_all_namespaces && matches!(verb, "create" | "deletecollection");
     // Built-in paths know their methods one by one; HEAD is none of them, and POST only one of collections.
     let wrong_method = !resource.custom
         && subresource.is_none()
         && (parts.method == Method::HEAD || (verb == "create" && name.is_some()));
     let unknown_verb = subresource.is_none() && !resource.verbs.iter().any(|known| known == verb);
-    if creates_nowhere || wrong_method || unknown_verb {
+    if writes_nowhere || wrong_method || unknown_verb {
         return Err(if resource.custom {
             match parts.method.as_str() {
                 "PUT" | "PATCH" => ApiError::bad_request("name must be provided"),

@@ -59,13 +59,6 @@ impl Query {
         self.get(name).is_some_and(|value| !matches!(value.to_ascii_lowercase().as_str(), "0" | "false"))
     }
 
-    /// The one name a `fieldSelector` leaves: a collection of one object counts as that object for authorization.
-    pub(crate) fn selected_name(&self) -> Option<&str> {
-        let terms = self.get("fieldSelector")?.split(',');
-        let names = terms.filter_map(|term| term.strip_prefix("metadata.name="));
-        names.map(|name| name.strip_prefix('=').unwrap_or(name)).find(|name| !name.is_empty())
-    }
-
     pub(crate) fn number(&self, name: &str) -> Result<Option<i64>, ApiError> {
         self.get(name)
             .map(|value| {

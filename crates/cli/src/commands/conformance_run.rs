@@ -5,8 +5,8 @@ use std::path::Path;
 
 use kogge_conformance::api::transcript::REFERENCE_VERSION;
 use kogge_conformance::api::{self, Clients, RunOptions};
+use kube::Config;
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Client, Config};
 use rand::Rng as _;
 
 use crate::arguments::{ConformanceOutput, ConformanceRunArguments, ConformanceSuite};
