@@ -7,6 +7,7 @@ use kogge_machinery::{
     admission::{GroupVersionName, Operation},
     object_meta,
     status_error::ApiError,
+    typed_object::TypedKind,
 };
 use kube_core::response::StatusCause;
 use serde_json::Value;
@@ -159,11 +160,8 @@ impl<'a> Review<'a> {
         let before = object["metadata"]["managedFields"].clone();
         let mut mutated = self.attributes.mutate(old, object).await?;
         if mutated.patched {
-            if let Some(typed) = typed_kind(self.attributes.served)
-                && typed.canonicalize(&mut mutated.object).wrong_values
-                && let Err(why) = typed.decode(mutated.object.to_string().as_bytes())
-            {
-                return Err(ApiError::internal(why));
+            if let Some(typed) = typed_kind(self.attributes.served) {
+                decode_again(typed, &mut mutated.object)?;
             }
             if mutated.object["metadata"]["managedFields"] != before {
                 self.keep_valid_managed_fields(before, &mut mutated.object);
@@ -213,6 +211,19 @@ impl<'a> Review<'a> {
     }
 }
 
+/// Brings what a webhook patched into the form of its kind.
+///
+/// # Errors
+/// 500 where it is no object of the kind.
+fn decode_again(typed: TypedKind, object: &mut Value) -> Result<(), ApiError> {
+    if typed.canonicalize(object).wrong_values
+        && let Err(why) = typed.decode(object.to_string().as_bytes())
+    {
+        return Err(ApiError::internal(why));
+    }
+    Ok(())
+}
+
 /// Puts the create of something that is not stored itself (`pods/binding`, `pods/eviction`) before all webhooks.
 ///
 /// # Errors
@@ -224,32 +235,75 @@ pub(crate) async fn admit_subresource_create(
     body_kind: GroupVersionName,
     body: Value,
 ) -> Result<Value, ApiError> {
-    let Some(requester) = &writer.requester else { return Ok(body) };
-    let written = node_restriction::Written {
-        operation: Operation::Create,
-        subresource,
-        namespace: &context.namespace,
-        name: &context.name,
-        object: Some(&body),
-        old: None,
-    };
-    node_restriction::check(context.plane, &context.served, Some(requester), written)?;
-    if !concerns(context.plane, &context.served, Operation::Create, subresource, &context.namespace) {
-        return Ok(body);
+    let create = SubresourceCreate { context, writer, subresource, body_kind };
+    let object = create.mutate(body).await?;
+    create.validate(&object).await?;
+    Ok(object)
+}
+
+/// The create of something that is not stored itself, before admission.
+pub(crate) struct SubresourceCreate<'a> {
+    pub(crate) context: &'a RequestContext<'a>,
+    pub(crate) writer: &'a Writer,
+    pub(crate) subresource: &'a str,
+    pub(crate) body_kind: GroupVersionName,
+}
+
+impl SubresourceCreate<'_> {
+    /// What mutating admission makes of the body.
+    ///
+    /// # Errors
+    /// Where a node may not do this, or a webhook denies.
+    pub(crate) async fn mutate(&self, body: Value) -> Result<Value, ApiError> {
+        let Some(requester) = &self.writer.requester else { return Ok(body) };
+        let written = node_restriction::Written {
+            operation: Operation::Create,
+            subresource: self.subresource,
+            namespace: &self.context.namespace,
+            name: &self.context.name,
+            object: Some(&body),
+            old: None,
+        };
+        node_restriction::check(self.context.plane, &self.context.served, Some(requester), written)?;
+        let Some(attributes) = self.attributes() else { return Ok(body) };
+        let mut mutated = attributes.mutate(None, body).await?;
+        let GroupVersionName { group, version, name } = &self.body_kind;
+        let api_version = if group.is_empty() { version.clone() } else { format!("{group}/{version}") };
+        if mutated.patched
+            && let Some(typed) = TypedKind::of(&api_version, name)
+        {
+            decode_again(typed, &mut mutated.object)?;
+        }
+        Ok(mutated.object)
     }
-    let attributes = Attributes {
-        plane: context.plane,
-        served: &context.served,
-        operation: Operation::Create,
-        subresource,
-        body_kind: Some(body_kind),
-        namespace: &context.namespace,
-        name: &context.name,
-        requester,
-    };
-    let mutated = attributes.mutate(None, body).await?;
-    attributes.validate(None, Some(&mutated.object)).await?;
-    Ok(mutated.object)
+
+    /// Puts the complete object before validating admission.
+    ///
+    /// # Errors
+    /// Where a policy or a webhook denies.
+    pub(crate) async fn validate(&self, object: &Value) -> Result<(), ApiError> {
+        match self.attributes() {
+            Some(attributes) => attributes.validate(None, Some(object)).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Those of the request, if any webhook or policy is concerned.
+    fn attributes(&self) -> Option<Attributes<'_>> {
+        let Self { context, writer, subresource, ref body_kind } = *self;
+        let requester = writer.requester.as_ref()?;
+        let (namespace, name) = (context.namespace.as_str(), context.name.as_str());
+        concerns(context.plane, &context.served, Operation::Create, subresource, namespace).then(|| Attributes {
+            plane: context.plane,
+            served: &context.served,
+            operation: Operation::Create,
+            subresource,
+            body_kind: Some(body_kind.clone()),
+            namespace,
+            name,
+            requester,
+        })
+    }
 }
 
 /// A kind by its parts.

@@ -5,8 +5,8 @@ use std::collections::HashSet;
 use axum::body::Body;
 use http::{Response, StatusCode};
 use kogge_machinery::{
-    admission::Operation,
     apply::{self, FieldManager},
+    object_meta::ensure_namespace,
     resource::GroupResource,
     status_error::{ApiError, FieldError, quote},
     typed_object::TypedKind,
@@ -15,14 +15,13 @@ use serde_json::{Value, json};
 
 use super::{
     RequestContext,
+    admission::{SubresourceCreate, kind},
     answer::{Document, document_response},
-    node_restriction,
     object_decoding::{BodyType, read_body},
     object_write::{Writer, timestamp},
     other_versions::ServedVersions,
 };
 use crate::{
-    admission::Requester,
     builtin,
     store::ObjectKey,
     token::{self, Claims, KubernetesClaims, ObjectClaim},
@@ -46,15 +45,22 @@ const EXTENDED_LIFETIME: i64 = 365 * 24 * 60 * 60;
 pub(crate) async fn create(context: &mut RequestContext<'_>, body: Body) -> Result<Response<Body>, ApiError> {
     let of = BodyType { api_version: API_VERSION, kind: KIND, go_type: "authentication.TokenRequest" };
     let mut request = read_body(context, of, body).await?;
-    for (field, path, what) in [("name", &context.name, "name"), ("namespace", &context.namespace, "namespace")] {
-        let named = text(&request, &["metadata", field]);
-        if !named.is_empty() && named != path.as_str() {
-            let detail = format!("must match the service account {what} if specified");
-            let error = FieldError::invalid(format!("metadata.{field}"), &json!(named), &detail);
-            return Err(ApiError::invalid(GROUP, KIND, &context.name, &[error]));
-        }
+    if !request["metadata"].is_object() {
+        request["metadata"] = json!({});
     }
-    admit(context, &request)?;
+    ensure_namespace(&mut request, &context.namespace)?;
+    default_lifetime(&mut request);
+    let writer = Writer::of(context)?;
+    own(context, &writer, &mut request).await?;
+    let body_kind = kind(GROUP, "v1", KIND);
+    let create = SubresourceCreate { context, writer: &writer, subresource: "token", body_kind };
+    let mut request = create.mutate(request).await?;
+    let named = text(&request, &["metadata", "name"]);
+    if !named.is_empty() && named != context.name {
+        let detail = "must match the service account name if specified";
+        let error = FieldError::invalid("metadata.name", &json!(named), detail);
+        return Err(ApiError::invalid(GROUP, KIND, &context.name, &[error]));
+    }
     let account = read(context, "serviceaccounts", &context.namespace, &context.name)?;
     let account_uid = text(&account, &["metadata", "uid"]).to_owned();
     let named_uid = text(&request, &["metadata", "uid"]);
@@ -65,7 +71,6 @@ pub(crate) async fn create(context: &mut RequestContext<'_>, body: Body) -> Resu
         let resource = GroupResource { group: GROUP.to_owned(), resource: KIND.to_owned() };
         return Err(ApiError::conflict(&resource, &context.name, &message));
     }
-    own(context, &mut request).await?;
     complete(context, &mut request, &account_uid);
     let lifetime = request["spec"]["expirationSeconds"].as_i64().unwrap_or(DEFAULT_LIFETIME);
     let out_of_range = match lifetime {
@@ -77,6 +82,7 @@ pub(crate) async fn create(context: &mut RequestContext<'_>, body: Body) -> Resu
         let error = FieldError::invalid("spec.expirationSeconds", &json!(lifetime), detail);
         return Err(ApiError::invalid(GROUP, KIND, "", &[error]));
     }
+    create.validate(&request).await?;
     let mut kubernetes = KubernetesClaims {
         namespace: context.namespace.clone(),
         serviceaccount: ObjectClaim { name: context.name.clone(), uid: account_uid },
@@ -120,29 +126,9 @@ pub(crate) async fn create(context: &mut RequestContext<'_>, body: Body) -> Resu
     document_response(&context.answer, StatusCode::CREATED, Document::Value(request))
 }
 
-/// A node has tokens of the pods on it only.
-fn admit(context: &RequestContext<'_>, request: &Value) -> Result<(), ApiError> {
-    if context.user.node_name().is_none() {
-        return Ok(());
-    }
-    let written = node_restriction::Written {
-        operation: Operation::Create,
-        subresource: "token",
-        namespace: &context.namespace,
-        name: &context.name,
-        object: Some(request),
-        old: None,
-    };
-    node_restriction::check(context.plane, &context.served, Some(&Requester::of(context)?), written)
-}
-
 /// Records who asked, as for any object that is written.
-async fn own(context: &RequestContext<'_>, request: &mut Value) -> Result<(), ApiError> {
+async fn own(context: &RequestContext<'_>, writer: &Writer, request: &mut Value) -> Result<(), ApiError> {
     const DEFINITION: &str = "io.k8s.api.authentication.v1.TokenRequest";
-    if !request["metadata"].is_object() {
-        request["metadata"] = json!({});
-    }
-    let writer = Writer::of(context)?;
     let schema = builtin::schemas::compile(API_VERSION, DEFINITION);
     let versions = ServedVersions::of(context.plane, &context.served);
     let empty = TypedKind::of(API_VERSION, KIND).map(TypedKind::empty);
@@ -166,16 +152,21 @@ fn text<'v>(value: &'v Value, path: &[&str]) -> &'v str {
     path.iter().fold(value, |value, field| &value[*field]).as_str().unwrap_or_default()
 }
 
+/// As decoding does, before anybody is asked.
+fn default_lifetime(request: &mut Value) {
+    if !request["spec"].is_object() {
+        request["spec"] = json!({});
+    }
+    if request["spec"]["expirationSeconds"].is_null() {
+        request["spec"]["expirationSeconds"] = DEFAULT_LIFETIME.into();
+    }
+}
+
 /// Fills in what the request leaves open.
 fn complete(context: &RequestContext<'_>, request: &mut Value, uid: &str) {
     let known: HashSet<&str> = HashSet::from(["apiVersion", "kind", "metadata", "spec"]);
     if let Some(fields) = request.as_object_mut() {
         fields.retain(|field, _| known.contains(field.as_str()));
-    }
-    for field in ["metadata", "spec"] {
-        if !request[field].is_object() {
-            request[field] = json!({});
-        }
     }
     request["metadata"]["name"] = context.name.as_str().into();
     request["metadata"]["namespace"] = context.namespace.as_str().into();
@@ -185,13 +176,11 @@ fn complete(context: &RequestContext<'_>, request: &mut Value, uid: &str) {
     if spec["audiences"].as_array().is_none_or(Vec::is_empty) {
         spec["audiences"] = json!([token::issuer(context.plane.name())]);
     }
-    if spec["expirationSeconds"].is_null() {
-        spec["expirationSeconds"] = DEFAULT_LIFETIME.into();
-    }
     // Go writes the pointer also where there is none.
     if spec["boundObjectRef"].is_null() {
         spec["boundObjectRef"] = Value::Null;
     }
+    request["status"] = json!({"token": "", "expirationTimestamp": null});
 }
 
 /// Binds the token to the Pod, Secret or Node of the request.
@@ -208,6 +197,9 @@ fn bind(context: &RequestContext<'_>, reference: &Value, claims: &mut Kubernetes
             return Err(ApiError::bad_request(format!("cannot bind token to object of type {shown}")));
         }
     };
+    if name.is_empty() {
+        return Err(ApiError::bad_request("Name parameter required."));
+    }
     let object = read(context, resource, namespace, name)?;
     let claim = |object: &Value| ObjectClaim {
         name: text(object, &["metadata", "name"]).to_owned(),
