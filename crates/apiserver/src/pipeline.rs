@@ -43,6 +43,7 @@ mod bulk_create;
 mod certificate_request;
 mod claim_sources;
 mod component_statuses;
+mod compression;
 mod controller_write;
 mod create;
 mod definition_write;
@@ -292,7 +293,11 @@ async fn route(
             let answer =
                 pin!(resource_request(plane, user, parts, query, resolved, body, now, warnings, trail.annotations()));
             let answer = flow_control::in_time(plane.server.flow_control().limits(), answer).await;
-            (verb, answer.map(|response| permit.attach(response)))
+            let answer = match answer {
+                Ok(response) => Ok(permit.attach(compression::compress(&parts.headers, response).await)),
+                Err(error) => Err(error),
+            };
+            (verb, answer)
         }
         document_path => {
             let verb = parts.method.as_str().to_ascii_lowercase();
@@ -300,14 +305,22 @@ async fn route(
             trail.attributes(&attributes, "");
             let result = match admit_user(plane, user, parts, &attributes, trail).await {
                 Err(error) => Err(error),
-                Ok(_) if parts.method != Method::GET && parts.method != Method::HEAD => {
-                    Err(ApiError::method_not_allowed())
-                }
+                Ok(_) if !is_allowed(&parts.method, &document_path) => Err(ApiError::method_not_allowed()),
                 Ok(_) => document(plane, &document_path, parts),
             };
             ("get", result)
         }
     }
+}
+
+/// Whether a path that names no resource takes the method. HEAD is for those the real server does not route by method.
+fn is_allowed(method: &Method, path: &RequestPath) -> bool {
+    let for_get_alone = match path {
+        RequestPath::CoreVersions | RequestPath::GroupVersion { .. } => true,
+        RequestPath::NonResource(path) => path == "/version",
+        _ => false,
+    };
+    method == Method::GET || (method == Method::HEAD && !for_get_alone)
 }
 
 /// The user a request is made as, if that user may make it.

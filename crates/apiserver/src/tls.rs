@@ -4,7 +4,8 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use axum::body::Body;
 use futures::FutureExt as _;
-use http::{Request, Response};
+use http::{Method, Request, Response, header};
+use hyper::body::Body as _;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
@@ -91,6 +92,15 @@ impl ClientCertVerifier for AnyClientCertificate {
     }
 }
 
+/// The answer to HEAD: over HTTP/1.1 the library leaves the body out, over HTTP/2 it would send it, which clients take for
+/// an error of the protocol.
+fn without_body(mut response: Response<Body>) -> Response<Body> {
+    if let Some(length) = response.body().size_hint().exact() {
+        response.headers_mut().entry(header::CONTENT_LENGTH).or_insert(length.into());
+    }
+    response.map(|_| Body::empty())
+}
+
 /// The TLS configuration for a serving certificate.
 pub(crate) fn server_config(serving: &CertificateAndKey) -> Result<ServerConfig, ServeError> {
     let unusable = |error: &dyn std::fmt::Display| ServeError::Certificate(error.to_string());
@@ -175,8 +185,12 @@ async fn serve_connection<A, F>(
         if let Some(caller) = &caller {
             extensions.insert(caller.clone());
         }
+        let is_head = request.method() == Method::HEAD;
         // In a box, as the state of a connection is moved several times for every request.
-        Box::pin(answer(request).map(Ok::<_, Infallible>))
+        Box::pin(
+            answer(request)
+                .map(move |response| Ok::<_, Infallible>(if is_head { without_body(response) } else { response })),
+        )
     });
     let mut builder = auto::Builder::new(TokioExecutor::new());
     // No header timeout: it would also close connections kept alive, which clients can notice too late.

@@ -3,8 +3,9 @@
 //! Nothing parsed is kept: a kind's schema is compiled at its first use and its document is made for each OpenAPI
 //! request, which clients cache.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, io::Read as _, sync::Arc};
 
+use flate2::read::ZlibDecoder;
 use kogge_machinery::schema::Schema;
 use serde_json::{Map, Value, json};
 
@@ -48,10 +49,20 @@ embedded! {
     "storage.k8s.io/v1" => "storage.k8s.io_v1",
 }
 
+/// The contents of an embedded file of the generator.
+///
+/// # Errors
+/// If it is not what the generator writes: zlib's format.
+pub(crate) fn unpack(packed: &[u8]) -> std::io::Result<Vec<u8>> {
+    let mut raw = Vec::new();
+    ZlibDecoder::new(packed).read_to_end(&mut raw)?;
+    Ok(raw)
+}
+
 /// All definitions of a group version (`v1`, `apps/v1`), by name; they refer to each other by
 /// `#/components/schemas/NAME`. `None` for a group version that is not built in.
 pub fn definitions(group_version: &str) -> Option<Map<String, Value>> {
-    let raw = miniz_oxide::inflate::decompress_to_vec_zlib(packed(group_version)?)
+    let raw = unpack(packed(group_version)?)
         .expect("the embedded definitions are written by the generator and unpacked by a test");
     Some(serde_json::from_slice(&raw).expect("the embedded definitions are JSON, as a test shows"))
 }

@@ -32,6 +32,9 @@ pub(crate) fn public(plane: &Plane, path: &str, parts: &Parts) -> Option<Respons
     let path = path.strip_suffix('/').unwrap_or(path);
     if path == "/version" {
         const AVAILABLE: [&str; 1] = ["application/json"];
+        if parts.method == Method::HEAD {
+            return None;
+        }
         let accept = header_text(parts, &header::ACCEPT).unwrap_or("*/*");
         return Some(match negotiation::check_routed(accept, &AVAILABLE) {
             Ok(()) => version(plane),
@@ -154,7 +157,7 @@ pub(crate) fn private(plane: &Plane, path: &str, parts: &Parts) -> Result<Respon
         }
         "/metrics" => {
             let text = plane.server.metrics().text(plane.store().revision());
-            Ok(response(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", text))
+            Ok(response(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8; escaping=underscores", text))
         }
         _ => Err(ApiError::page_not_found()),
     }

@@ -10,7 +10,9 @@ use serde::Deserialize as _;
 use serde_json::{Map, Value, json};
 
 use super::group_resource;
-use crate::{object_writer::ObjectWriter, pipeline::WriteScope, plane::Plane, store::ObjectKey};
+use crate::{
+    builtin::schemas::unpack, object_writer::ObjectWriter, pipeline::WriteScope, plane::Plane, store::ObjectKey,
+};
 
 /// Field manager of the objects.
 pub(crate) const MANAGER: &str = "kube-apiserver";
@@ -21,8 +23,7 @@ const AUTO_UPDATE: &str = "rbac.authorization.kubernetes.io/autoupdate";
 static PACKED: &[u8] = include_bytes!("../../schemas/access-policy.json.zz");
 
 static OBJECTS: LazyLock<Vec<Value>> = LazyLock::new(|| {
-    let raw =
-        miniz_oxide::inflate::decompress_to_vec_zlib(PACKED).expect("the generator packed it and a test reads it");
+    let raw = unpack(PACKED).expect("the generator packed it and a test reads it");
     let mut objects: Vec<Value> = serde_json::from_slice(&raw).expect("the generator wrote it and a test reads it");
     // `admin` aggregates `edit`, which aggregates `view`.
     while let [first, ..] = &rbac::aggregate(objects.iter().filter(|object| object["kind"] == "ClusterRole"))[..] {

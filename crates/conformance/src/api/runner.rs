@@ -1,10 +1,12 @@
 //! Runs one scenario against one server and cleans up after it.
 
 use std::collections::BTreeMap;
+use std::io::Read as _;
 use std::time::Duration;
 
 use base64::Engine as _;
 use bytes::Bytes;
+use flate2::read::GzDecoder;
 use http::{HeaderMap, Request};
 use http_body_util::BodyExt as _;
 use kube::client::Body;
@@ -199,7 +201,7 @@ impl Run<'_> {
             let answer = self.send(request, step).await?;
             let (code, headers) = (answer.code, answer.headers.clone());
             if code != 200 {
-                return Ok(Some(exchange(code, headers, whole(answer.body, request).await?)));
+                return Ok(Some(exchange(code, headers, whole(answer, request).await?)));
             }
             let mut watch = Watch { lines: read_lines(answer.body) };
             let body = match &step.background {
@@ -215,8 +217,8 @@ impl Run<'_> {
         let deadline = Instant::now() + Duration::from_secs(seconds);
         loop {
             let answer = self.send(request, step).await?;
-            let (code, headers) = (answer.code, answer.headers);
-            let body = whole(answer.body, request).await?;
+            let (code, headers) = (answer.code, answer.headers.clone());
+            let body = whole(answer, request).await?;
             let starting = code == 429 && body.to_string().contains("storage is (re)initializing");
             let done = !starting && step.until.as_ref().is_none_or(|until| is_met(until, code, &body));
             if !done && Instant::now() < deadline {
@@ -327,7 +329,7 @@ impl Run<'_> {
         for path in std::mem::take(&mut self.created).into_iter().rev() {
             let delete = Step { body: Some(json!({"propagationPolicy": "Background"})), ..Step::default() };
             let Ok(answer) = self.send(&format!("DELETE {path}"), &delete).await else { continue };
-            let Ok(body) = whole(answer.body, &path).await else { continue };
+            let Ok(body) = whole(answer, &path).await else { continue };
             let own = body.pointer("/metadata/finalizers").is_some() && !path.contains("/customresourcedefinitions/");
             if own {
                 let patch = Step { body: Some(json!({"metadata": {"finalizers": null}})), ..Step::default() };
@@ -371,8 +373,8 @@ fn header_map(headers: &HeaderMap) -> BTreeMap<String, Vec<String>> {
     found
 }
 
-async fn whole(body: Body, request: &str) -> Result<Value, RunError> {
-    let collected = tokio::time::timeout(REQUEST_TIMEOUT, body.collect()).await;
+async fn whole(answer: Answer, request: &str) -> Result<Value, RunError> {
+    let collected = tokio::time::timeout(REQUEST_TIMEOUT, answer.body.collect()).await;
     let bytes = match collected {
         Err(_) => return Err(RunError::Slow(request.to_owned())),
         Ok(Err(error)) => {
@@ -380,7 +382,14 @@ async fn whole(body: Body, request: &str) -> Result<Value, RunError> {
         }
         Ok(Ok(collected)) => collected.to_bytes(),
     };
-    Ok(parse(&bytes))
+    if answer.headers.get("content-encoding").is_none_or(|values| *values != ["gzip"]) {
+        return Ok(parse(&bytes));
+    }
+    let mut raw = Vec::new();
+    GzDecoder::new(&*bytes)
+        .read_to_end(&mut raw)
+        .map_err(|error| RunError::Send { request: request.to_owned(), message: error.to_string() })?;
+    Ok(parse(&raw.into()))
 }
 
 /// JSON, or else the text; bytes that are neither only say so.
