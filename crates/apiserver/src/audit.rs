@@ -264,6 +264,13 @@ impl Trail {
         self.annotations.clone()
     }
 
+    /// Adds annotations.
+    pub(crate) fn annotate(&self, annotations: Vec<(&'static str, String)>) {
+        for (key, value) in annotations {
+            self.annotations.add(key, value);
+        }
+    }
+
     /// Forgets the request: nothing is written.
     pub(crate) fn forget(&mut self) {
         self.entry = None;

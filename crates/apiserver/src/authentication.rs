@@ -189,20 +189,29 @@ impl PresentedChain {
 
 /// The user of a request, or `None` where it has no acceptable credentials. The connection's certificate counts first,
 /// then a bearer token.
-pub(crate) async fn authenticate(plane: &Plane, parts: &Parts, now: SystemTime) -> Option<User> {
+pub(crate) async fn authenticate(plane: &Plane, parts: &Parts, now: SystemTime, remarks: &mut Remarks) -> Option<User> {
     let caller = parts.extensions.get::<Caller>();
     let authorities = plane.client_authorities();
     if let Some(user) = of_connection(caller, authorities.as_ref(), now) {
         return Some(user);
     }
     let token = bearer_token(parts)?;
-    match of_token(plane, token, &[], now).await {
+    match of_token(plane, token, &[], now, remarks).await {
         Ok(authenticated) => Some(authenticated.user),
         Err(reason) => {
             tracing::debug!(plane = %plane.name(), %reason, "refused a bearer token");
             None
         }
     }
+}
+
+/// What credentials give rise to say besides whose they are.
+#[derive(Debug, Default)]
+pub(crate) struct Remarks {
+    /// Texts for `Warning` headers.
+    pub(crate) warnings: Vec<String>,
+    /// Keys and values for the audit log.
+    pub(crate) audit_annotations: Vec<(&'static str, String)>,
 }
 
 /// Whose token it is.
@@ -221,8 +230,10 @@ pub(crate) async fn of_token(
     token: &str,
     audiences: &[String],
     now: SystemTime,
+    remarks: &mut Remarks,
 ) -> Result<Authenticated, String> {
-    if let Some(account) = plane.server.service_account_tokens().authenticate(plane, token, audiences, now)? {
+    let tokens = plane.server.service_account_tokens();
+    if let Some(account) = tokens.authenticate(plane, token, audiences, now, remarks).await? {
         return Ok(account);
     }
     let own = token::issuer(plane.name());

@@ -26,7 +26,7 @@ use self::{
 use crate::{
     admission::Warnings,
     audit::{self, Annotations, Trail},
-    authentication::{Caller, User, authenticate},
+    authentication::{Caller, Remarks, User, authenticate},
     plane::Plane,
     rbac,
     registry::{Registry, ServedResource},
@@ -235,7 +235,11 @@ async fn route(
         return ("get", Ok(response));
     }
     let now = Timestamp::now();
-    let Some(user) = authenticate(plane, parts, now.into()).await else {
+    let mut remarks = Remarks::default();
+    let user = authenticate(plane, parts, now.into(), &mut remarks).await;
+    warnings.append(&mut remarks.warnings);
+    trail.annotate(remarks.audit_annotations);
+    let Some(user) = user else {
         return ("get", Err(ApiError::unauthorized()));
     };
     trail.user(&user);

@@ -20,7 +20,7 @@ use sha2::{Digest as _, Sha256};
 
 use self::secret::SecretClaims;
 use crate::{
-    authentication::{AUTHENTICATED, Authenticated, CREDENTIAL_ID, User},
+    authentication::{AUTHENTICATED, Authenticated, CREDENTIAL_ID, Remarks, User},
     certificates::CertificateError,
     plane::Plane,
     store::{ObjectKey, PlaneName},
@@ -161,34 +161,41 @@ impl ServiceAccountTokens {
     ///
     /// # Errors
     /// Why a token of this plane is not accepted, in the real server's words.
-    pub(crate) fn authenticate(
+    pub(crate) async fn authenticate(
         &self,
         plane: &Plane,
         token: &str,
         audiences: &[String],
         now: SystemTime,
+        remarks: &mut Remarks,
     ) -> Result<Option<Authenticated>, String> {
         let Some(claims) = self.claims(plane.name(), token)? else { return Ok(None) };
         let own = [issuer(plane.name())];
         let wanted = if audiences.is_empty() { &own[..] } else { audiences };
-        let claims = match &*claims {
-            VerifiedClaims::Bound(claims) => claims,
+        let named = match &*claims {
+            VerifiedClaims::Bound(claims) => &claims.aud[..],
             // Tokens of Secrets name no audience and are for the API alone.
-            VerifiedClaims::Secret(_) if !wanted.contains(&own[0]) => return Ok(None),
-            VerifiedClaims::Secret(claims) => {
-                let user = secret::user(plane, claims, token)?;
-                return Ok(Some(Authenticated { user, audiences: own.to_vec() }));
-            }
+            VerifiedClaims::Secret(_) => &own[..],
         };
-        let audiences: Vec<String> = claims.aud.iter().filter(|audience| wanted.contains(audience)).cloned().collect();
+        if let VerifiedClaims::Secret(claims) = &*claims {
+            remarks.audit_annotations.push(("authentication.k8s.io/legacy-token", claims.subject().to_owned()));
+        }
+        let audiences: Vec<String> = named.iter().filter(|audience| wanted.contains(audience)).cloned().collect();
         if audiences.is_empty() {
             let show = |list: &[String]| list.iter().map(|text| quote(text)).collect::<Vec<_>>().join(" ");
             return Err(format!(
                 "token audiences [{}] is invalid for the target audiences [{}]",
-                show(&claims.aud),
+                show(named),
                 show(wanted)
             ));
         }
+        let claims = match &*claims {
+            VerifiedClaims::Bound(claims) => claims,
+            VerifiedClaims::Secret(claims) => {
+                let user = secret::user(plane, claims, token, now, remarks).await?;
+                return Ok(Some(Authenticated { user, audiences }));
+            }
+        };
         let seconds = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
         let now = i64::try_from(seconds).unwrap_or(i64::MAX);
         if claims.exp < now - LEEWAY {

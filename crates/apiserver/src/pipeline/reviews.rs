@@ -17,7 +17,7 @@ use super::{
     object_write::{WriteScope, Writer, timestamp},
 };
 use crate::{
-    authentication::{self, User},
+    authentication::{self, Remarks, User},
     registry::ServedResource,
 };
 
@@ -85,7 +85,15 @@ async fn token(context: &RequestContext<'_>, spec: &Value) -> Result<Value, ApiE
     }
     let audiences = texts(&spec["audiences"]);
     let now = context.now.into();
-    Ok(match authentication::of_token(context.plane, token, &audiences, now).await {
+    let mut remarks = Remarks::default();
+    let found = authentication::of_token(context.plane, token, &audiences, now, &mut remarks).await;
+    for warning in remarks.warnings {
+        context.admission_warnings.push(warning);
+    }
+    for (key, value) in remarks.audit_annotations {
+        context.audit_annotations.add(key, value);
+    }
+    Ok(match found {
         Ok(found) => json!({
             "authenticated": true,
             "user": found.user.user_info(),

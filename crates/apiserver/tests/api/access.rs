@@ -365,6 +365,33 @@ async fn a_secret_for_a_token_is_filled_and_revokes_it_when_deleted() {
         (ask(&server, &first, &[], "/api").await, ask(&server, &second, &[], "/api").await),
         ("200 ".into(), "200 ".into())
     );
+    let patch = async |path: String, patch: Value| client.patch(&path, "merge", &patch).await.ok();
+    let used = filled("a").await;
+    let today = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date().to_string();
+    assert_eq!(used["metadata"]["labels"], json!({"kubernetes.io/legacy-token-last-used": today}));
+    let owners = used["metadata"]["managedFields"].as_array().unwrap();
+    assert!(owners.iter().any(|owner| owner["manager"] == "kube-apiserver"));
+    let review = async || {
+        let review = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": {"token": first}});
+        client.post("/apis/authentication.k8s.io/v1/tokenreviews", &review).await
+    };
+    assert_eq!(review().await.warnings(), [""; 0]);
+    patch(format!("{accounts}/robot"), json!({"secrets": [{"name": "a"}]})).await;
+    assert_eq!(
+        review().await.warnings(),
+        [
+            "299 - \"Use tokens from the TokenRequest API or manually created secret-based tokens instead of auto-generated secret-based tokens.\"",
+        ]
+    );
+    let invalid = |since: Value| json!({"metadata": {"labels": {"kubernetes.io/legacy-token-invalid-since": since}}});
+    patch(format!("{secrets}/a"), invalid("2026-01-01".into())).await;
+    assert_eq!(ask(&server, &first, &[], "/api").await, "401 Unauthorized");
+    assert_eq!(
+        review().await.ok()["status"]["error"],
+        "the token in secret default/a for service account default/robot has been marked invalid. Use tokens from the TokenRequest API or manually created secret-based tokens, or remove the 'kubernetes.io/legacy-token-invalid-since' label from the secret to temporarily allow use of this token"
+    );
+    patch(format!("{secrets}/a"), invalid(Value::Null)).await;
+    assert_eq!(ask(&server, &first, &[], "/api").await, "200 ");
     client.delete(&format!("{secrets}/a"), &json!({})).await.ok();
     assert_eq!(ask(&server, &first, &[], "/api").await, "401 Unauthorized");
     assert_eq!(ask(&server, &second, &[], "/api").await, "200 ");
