@@ -11,7 +11,11 @@ use serde_json::{Map, Value, json};
 
 use super::group_resource;
 use crate::{
-    builtin::schemas::unpack, object_writer::ObjectWriter, pipeline::WriteScope, plane::Plane, store::ObjectKey,
+    builtin::schemas::unpack,
+    object_writer::{ObjectWriter, Propagation},
+    pipeline::{self, WriteScope},
+    plane::Plane,
+    store::ObjectKey,
 };
 
 /// Field manager of the objects.
@@ -71,27 +75,40 @@ fn key_of(object: &Value) -> ObjectKey {
     }
 }
 
-/// Adds to a stored object what it lacks of the one every API starts with.
+/// Adds to a stored object what it lacks of the one every API starts with. A binding of another role is replaced, as its
+/// role cannot be changed.
 ///
 /// # Errors
 /// If the plane cannot be read or written.
 pub(crate) async fn reconcile(plane: &Plane, expected: &Value) -> Result<(), ApiError> {
     let key = key_of(expected);
-    let lacks = plane.get_value(&key)?.is_some_and(|mut stored| add_missing(&mut stored, expected));
-    if !lacks {
+    let Some(mut stored) = plane.get_value(&key)? else { return Ok(()) };
+    let writer = ObjectWriter { plane, manager: MANAGER };
+    if binds_another_role(&stored, expected) {
+        let uid = stored["metadata"]["uid"].as_str().unwrap_or_default();
+        writer.delete(&key, uid, None, Propagation::Background).await?;
+        pipeline::create_all_as(plane, vec![expected.clone()], MANAGER).await?;
         return Ok(());
     }
-    let writer = ObjectWriter { plane, manager: MANAGER };
+    if !add_missing(&mut stored, expected) {
+        return Ok(());
+    }
     writer.change(&key, WriteScope::Main, |stored| add_missing(stored, expected)).await
 }
 
-/// Adds rules, subjects, selectors, labels and annotations; says whether any were missing. A binding of another role is
-/// left alone: its role cannot be changed.
+/// Whether the owner of a stored object wants it left alone.
+fn is_protected(stored: &Value) -> bool {
+    stored["metadata"]["annotations"][AUTO_UPDATE] == "false"
+}
+
+fn binds_another_role(stored: &Value, expected: &Value) -> bool {
+    !is_protected(stored) && stored["roleRef"] != expected["roleRef"]
+}
+
+/// Adds rules, subjects, selectors, labels and annotations, and takes an aggregation away that is not meant to be; says
+/// whether anything changed.
 fn add_missing(stored: &mut Value, expected: &Value) -> bool {
-    if stored.pointer(&format!("/metadata/annotations/{}", AUTO_UPDATE.replace('/', "~1"))) == Some(&json!("false")) {
-        return false;
-    }
-    if stored["roleRef"] != expected["roleRef"] {
+    if is_protected(stored) || binds_another_role(stored, expected) {
         return false;
     }
     let mut changed = false;
@@ -99,6 +116,9 @@ fn add_missing(stored: &mut Value, expected: &Value) -> bool {
         changed |= add_entries(&mut stored["metadata"], &expected["metadata"], field);
     }
     let aggregated = expected.get("aggregationRule").is_some();
+    if !aggregated && let Some(fields) = stored.as_object_mut() {
+        changed |= fields.remove("aggregationRule").is_some_and(|rule| !rule.is_null());
+    }
     if aggregated {
         let pointer = "/aggregationRule/clusterRoleSelectors";
         let wanted = expected.pointer(pointer).and_then(Value::as_array);
@@ -149,6 +169,7 @@ mod tests {
     use kogge_machinery::rbac::{Attributes, Requester};
 
     use super::*;
+    use crate::server::{Server, ServerOptions};
 
     #[test]
     fn every_api_starts_with_the_same_roles() {
@@ -177,13 +198,55 @@ mod tests {
         let mut stored = expected.clone();
         assert!(!add_missing(&mut stored, expected));
         stored["rules"] = json!([{"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}]);
+        stored["aggregationRule"] = json!({"clusterRoleSelectors": [{"matchLabels": {"x": "y"}}]});
         stored["metadata"]["labels"] = json!({"mine": "1"});
         assert!(add_missing(&mut stored, expected));
         assert_eq!(stored["rules"][0]["resources"], json!(["pods"]));
+        assert_eq!(stored.get("aggregationRule"), None);
         assert_eq!(stored["metadata"]["labels"], json!({"mine": "1", "kubernetes.io/bootstrapping": "rbac-defaults"}));
         assert!(!add_missing(&mut stored, expected));
         stored["metadata"]["annotations"][AUTO_UPDATE] = "false".into();
         stored["rules"] = json!([]);
         assert!(!add_missing(&mut stored, expected));
+    }
+
+    #[tokio::test]
+    async fn a_binding_of_another_role_is_made_anew_unless_its_owner_protects_it() {
+        let names = ["system:basic-user", "system:discovery"];
+        let server = Server::open(ServerOptions::default()).await.unwrap();
+        let plane = server.management();
+        let mut uids = Vec::new();
+        for name in names {
+            let binding = objects()
+                .iter()
+                .find(|object| object["metadata"]["name"] == name && object["kind"] == "ClusterRoleBinding");
+            let mut other = binding.unwrap().clone();
+            other["roleRef"]["name"] = "view".into();
+            other["subjects"] = json!([{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "anna"}]);
+            if name == "system:discovery" {
+                other["metadata"]["annotations"][AUTO_UPDATE] = "false".into();
+            }
+            pipeline::create_all_as(&plane, vec![other], "test").await.unwrap();
+            let stored = plane.get_value(&key_of(binding.unwrap())).unwrap().unwrap();
+            uids.push(stored["metadata"]["uid"].clone());
+        }
+        super::super::settle(&plane, true).await.unwrap();
+        let bound = names.map(|name| {
+            let key = ObjectKey {
+                resource: group_resource("clusterrolebindings"),
+                namespace: String::new(),
+                name: name.to_owned(),
+            };
+            let stored = plane.get_value(&key).unwrap().unwrap();
+            (
+                stored["roleRef"]["name"].clone(),
+                stored["subjects"][0]["name"].clone(),
+                uids.contains(&stored["metadata"]["uid"]),
+            )
+        });
+        assert_eq!(
+            bound,
+            [("system:basic-user".into(), "system:authenticated".into(), false), ("view".into(), "anna".into(), true),]
+        );
     }
 }
