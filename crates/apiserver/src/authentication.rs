@@ -9,7 +9,7 @@ use std::{
     collections::BTreeMap,
     fmt::Write as _,
     sync::{Arc, Mutex},
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 use http::{header, request::Parts};
@@ -23,8 +23,13 @@ use rustls::{
 use serde::Serialize;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
+use x509_parser::{certificate::X509Certificate, time::ASN1Time, x509::X509Version};
 
-use crate::{certificate_signing::subject::Subject, plane::Plane, token};
+use crate::{
+    certificate_signing::{request::is_signed, subject::Subject},
+    plane::Plane,
+    token,
+};
 
 /// The group whose members may do everything.
 pub const MASTERS: &str = "system:masters";
@@ -101,29 +106,37 @@ pub struct ClientAuthorityError(String);
 #[derive(Clone)]
 pub(crate) struct ClientAuthorities {
     verifier: Arc<dyn ClientCertVerifier>,
+    roots: Vec<CertificateDer<'static>>,
 }
 
 impl ClientAuthorities {
     /// From one or more PEM certificates.
     pub(crate) fn from_pem(pem: &str) -> Result<Self, ClientAuthorityError> {
-        let mut roots = RootCertStore::empty();
+        let mut store = RootCertStore::empty();
+        let mut roots = Vec::new();
         for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
             let certificate = certificate.map_err(|error| ClientAuthorityError(error.to_string()))?;
-            roots.add(certificate).map_err(|error| ClientAuthorityError(error.to_string()))?;
+            store.add(certificate.clone()).map_err(|error| ClientAuthorityError(error.to_string()))?;
+            roots.push(certificate);
         }
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
+        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(store), provider)
             .build()
             .map_err(|error| ClientAuthorityError(error.to_string()))?;
-        Ok(Self { verifier })
+        Ok(Self { verifier, roots })
     }
 
     /// The user of a chain (leaf first), if it leads to one of these authorities and is valid `now`.
     pub(crate) fn verify(&self, chain: &[CertificateDer<'_>], now: SystemTime) -> Option<User> {
         let (leaf, intermediates) = chain.split_first()?;
         let since_epoch = now.duration_since(SystemTime::UNIX_EPOCH).ok()?;
-        self.verifier.verify_client_cert(leaf, intermediates, UnixTime::since_unix_epoch(since_epoch)).ok()?;
         let (_, certificate) = x509_parser::parse_x509_certificate(leaf).ok()?;
+        if certificate.version() == X509Version::V1 {
+            self.verify_without_extensions(&certificate, since_epoch)?;
+        } else {
+            let now = UnixTime::since_unix_epoch(since_epoch);
+            self.verifier.verify_client_cert(leaf, intermediates, now).ok()?;
+        }
         let subject = Subject::of(certificate.subject()).filter(|subject| !subject.common_name.is_empty())?;
         let uid = match subject.uids.as_slice() {
             [] => String::new(),
@@ -141,6 +154,25 @@ impl ClientAuthorities {
         }
         let extra = BTreeMap::from([(CREDENTIAL_ID.to_owned(), vec![credential])]);
         Some(User { name: subject.common_name, uid, groups, extra })
+    }
+
+    /// Verifies a certificate of version 1, as `openssl x509 -req` makes without a file of extensions: its issuer has to
+    /// be one of these authorities. The library that verifies the others knows version 3 only.
+    fn verify_without_extensions(&self, certificate: &X509Certificate<'_>, since_epoch: Duration) -> Option<()> {
+        let now = ASN1Time::from_timestamp(i64::try_from(since_epoch.as_secs()).ok()?).ok()?;
+        let issued = self.roots.iter().any(|root| {
+            x509_parser::parse_x509_certificate(root).is_ok_and(|(_, root)| {
+                root.subject().as_raw() == certificate.issuer().as_raw()
+                    && root.validity().is_valid_at(now)
+                    && is_signed(
+                        &certificate.signature_algorithm,
+                        root.public_key(),
+                        certificate.tbs_certificate.as_ref(),
+                        &certificate.signature_value,
+                    )
+            })
+        });
+        (issued && certificate.validity().is_valid_at(now)).then_some(())
     }
 }
 
@@ -166,7 +198,7 @@ struct Verified {
 }
 
 /// A verified chain is checked again after this time, so a certificate that ends stops working.
-const VERIFY_AGAIN_AFTER: std::time::Duration = std::time::Duration::from_secs(10);
+const VERIFY_AGAIN_AFTER: Duration = Duration::from_secs(10);
 
 impl PresentedChain {
     pub(crate) fn new(chain: Vec<CertificateDer<'static>>) -> Self {
@@ -267,8 +299,6 @@ fn of_connection(
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::certificates::{create_authority, issue_client_certificate};
 

@@ -18,7 +18,7 @@ use crate::{
 };
 
 mod certificate;
-mod request;
+pub(crate) mod request;
 pub(crate) mod subject;
 pub(crate) mod validation;
 

@@ -327,7 +327,10 @@ const STATUS_TAKES_METADATA: [&str; 5] = ["", "apps", "batch", "autoscaling", "p
 pub fn status_takes_metadata(resource: &ResourceType) -> bool {
     !resource.custom
         && (STATUS_TAKES_METADATA.contains(&resource.group.as_str())
-            || matches!(resource.plural.as_str(), "ingresses" | "customresourcedefinitions"))
+            || matches!(
+                resource.plural.as_str(),
+                "ingresses" | "customresourcedefinitions" | "certificatesigningrequests"
+            ))
 }
 
 /// The metadata `/status` of such a kind leaves as it is nevertheless.

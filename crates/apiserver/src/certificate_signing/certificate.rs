@@ -21,7 +21,7 @@ const SHORT: SignedDuration = SignedDuration::from_hours(8);
 pub(super) const SEQUENCE: u8 = 0x30;
 pub(super) const OBJECT_IDENTIFIER: u8 = 0x06;
 const OCTET_STRING: u8 = 0x04;
-const BIT_STRING: u8 = 0x03;
+pub(super) const BIT_STRING: u8 = 0x03;
 
 /// The certificate for a request, PEM.
 ///
@@ -76,7 +76,7 @@ fn to_pem(der: &[u8]) -> String {
     pem
 }
 
-fn signature_algorithm(key: &KeyPair) -> Result<Vec<u8>, String> {
+pub(super) fn signature_algorithm(key: &KeyPair) -> Result<Vec<u8>, String> {
     let ecdsa = [0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03];
     let algorithm = key.algorithm();
     let identifier = |bytes: &[u8]| element(OBJECT_IDENTIFIER, &[bytes.to_vec()]);
@@ -173,7 +173,7 @@ pub(super) fn alternative_names(names: &[GeneralName<'_>]) -> Vec<u8> {
 }
 
 /// UTCTime until 2049, GeneralizedTime from then on.
-fn time(at: Timestamp) -> Vec<u8> {
+pub(super) fn time(at: Timestamp) -> Vec<u8> {
     let utc = at.strftime("%y%m%d%H%M%SZ").to_string();
     let general = at.strftime("%Y%m%d%H%M%SZ").to_string();
     if general.as_str() < "2050" { element(0x17, &[utc.into_bytes()]) } else { element(0x18, &[general.into_bytes()]) }

@@ -7,8 +7,10 @@ use rustls::crypto::aws_lc_rs;
 use serde_json::Value;
 use x509_parser::{
     certification_request::X509CertificationRequest,
+    der_parser::asn1_rs::BitString,
     extensions::{GeneralName, ParsedExtension},
     prelude::FromDer as _,
+    x509::{AlgorithmIdentifier, SubjectPublicKeyInfo},
 };
 
 use super::subject::Subject;
@@ -178,10 +180,19 @@ impl Request {
 
 /// Whether the request was signed with the key it is for.
 fn check_signature(request: &X509CertificationRequest<'_>) -> Result<(), String> {
-    let algorithm = request.signature_algorithm.algorithm.as_bytes();
     let info = &request.certification_request_info;
-    let key: &[u8] = &info.subject_pki.subject_public_key.data;
-    let signature: &[u8] = &request.signature_value.data;
+    let good = is_signed(&request.signature_algorithm, &info.subject_pki, info.raw, &request.signature_value);
+    if good { Ok(()) } else { Err("x509: the signature of the request is not good".to_owned()) }
+}
+
+/// Whether a signature over a message was made with the key.
+pub(crate) fn is_signed(
+    algorithm: &AlgorithmIdentifier<'_>,
+    key: &SubjectPublicKeyInfo<'_>,
+    message: &[u8],
+    signature: &BitString<'_>,
+) -> bool {
+    let algorithm = algorithm.algorithm.as_bytes();
     let provider = aws_lc_rs::default_provider();
     // An algorithm identifier begins with its object identifier: 6, its length, its bytes.
     let mut usable = provider.signature_verification_algorithms.all.iter().filter(|known| {
@@ -189,6 +200,5 @@ fn check_signature(request: &X509CertificationRequest<'_>) -> Result<(), String>
         let bytes: &[u8] = known.as_ref();
         bytes.get(2..).is_some_and(|bytes| bytes.starts_with(algorithm)) && usize::from(bytes[1]) == algorithm.len()
     });
-    let good = usable.any(|known| known.verify_signature(key, info.raw, signature).is_ok());
-    if good { Ok(()) } else { Err("x509: the signature of the request is not good".to_owned()) }
+    usable.any(|known| known.verify_signature(&key.subject_public_key.data, message, &signature.data).is_ok())
 }

@@ -1,9 +1,13 @@
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use kogge_machinery::status_error::FieldError;
-use rcgen::{CertificateParams, DnType, DnType::CustomDnType, DnValue, KeyPair};
+use rcgen::{CertificateParams, DnType, DnType::CustomDnType, DnValue, KeyPair, PublicKeyData as _, SigningKey as _};
 use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 
-use super::{validation::validate, *};
+use super::{
+    certificate::{BIT_STRING, SEQUENCE, element, signature_algorithm, time},
+    validation::validate,
+    *,
+};
 use crate::{authentication::ClientAuthorities, certificates::create_authority};
 
 fn requested(common_name: &str, organizations: &[&str], names: &[&str]) -> String {
@@ -130,6 +134,47 @@ fn whoever_judges_a_request_sees_the_name_its_certificate_is_taken_for() {
         let user = trusted.verify(&chain, now.into()).unwrap();
         assert_eq!((user.name.as_str(), user.groups[0].as_str()), ("system:node:a", "system:nodes"));
     }
+}
+
+/// What `openssl x509 -req` makes if nobody names a file of extensions.
+#[test]
+fn a_certificate_of_version_one_names_its_user_if_a_trusted_authority_issued_it() {
+    let now = jiff::Timestamp::now();
+    let [ours, theirs] = ["ours", "ours"].map(|name| create_authority(name, now.into()).unwrap());
+    let trusted = ClientAuthorities::from_pem(&ours.certificate_pem).unwrap();
+    let subject_key = KeyPair::generate().unwrap();
+    let issue = |authority: &crate::certificates::CertificateAndKey, end: jiff::Timestamp| {
+        let key = KeyPair::from_pem(&authority.key_pem).unwrap();
+        let (_, pem) = x509_parser::pem::parse_x509_pem(authority.certificate_pem.as_bytes()).unwrap();
+        let encoded = requested("anna", &["developers"], &[]);
+        let read = Request::of(&request("kubernetes.io/kube-apiserver-client", &encoded, &["client auth"])).unwrap();
+        let body = element(
+            SEQUENCE,
+            &[
+                element(0x02, &[vec![7]]),
+                signature_algorithm(&key).unwrap(),
+                pem.parse_x509().unwrap().subject().as_raw().to_vec(),
+                element(SEQUENCE, &[time(now - jiff::SignedDuration::from_hours(1)), time(end)]),
+                read.subject.to_der(),
+                subject_key.subject_public_key_info(),
+            ],
+        );
+        let signature = [vec![0], key.sign(&body).unwrap()].concat();
+        let parts = [body, signature_algorithm(&key).unwrap(), element(BIT_STRING, &[signature])];
+        CertificateDer::from(element(SEQUENCE, &parts))
+    };
+    let later = now + jiff::SignedDuration::from_hours(1);
+    let user = trusted.verify(&[issue(&ours, later)], now.into()).unwrap();
+    assert_eq!(
+        (user.name.as_str(), &*user.groups),
+        ("anna", &["developers".to_owned(), "system:authenticated".to_owned()][..])
+    );
+    assert_eq!(
+        trusted.verify(&[issue(&ours, later)], (later + jiff::SignedDuration::from_secs(1)).into()),
+        None,
+        "ended"
+    );
+    assert_eq!(trusted.verify(&[issue(&theirs, later)], now.into()), None, "an authority of the same name");
 }
 
 #[test]

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use kogge_machinery::status_error::FieldError;
+use kogge_machinery::{
+    object_meta::{dns_1123_label_messages, subdomain_messages},
+    status_error::{FieldError, quote},
+};
 use serde_json::{Value, json};
 
 use super::{request::Request, text};
@@ -33,6 +36,9 @@ const USAGES: [&str; 23] = [
     "timestamping",
 ];
 const CONDITIONS: &str = "status.conditions";
+const LONGEST_DOMAIN: usize = 253;
+/// A domain, a slash, and the name of an object in a namespace.
+const LONGEST_SIGNER: usize = LONGEST_DOMAIN + 1 + 63 + 1 + 253;
 
 /// The wrong fields of a request; `old` is what an update changes.
 pub(crate) fn validate(object: &Value, old: Option<&Value>) -> Vec<FieldError> {
@@ -102,27 +108,38 @@ fn specification(object: &Value, errors: &mut Vec<FieldError>) {
 
 fn signer_name(name: &str, errors: &mut Vec<FieldError>) {
     let path = "spec.signerName";
-    let mut wrong = |detail: &str| errors.push(FieldError::invalid(path, &json!(name), detail));
     if name == "kubernetes.io/legacy-unknown" {
-        wrong("the legacy signerName is not allowed via this API version");
+        let detail = "the legacy signerName is not allowed via this API version";
+        errors.push(FieldError::invalid(path, &json!(name), detail));
         return;
     }
     if name.is_empty() {
         errors.push(FieldError::required(path, ""));
         return;
     }
-    match name.split('/').collect::<Vec<_>>()[..] {
-        [domain, path] if domain.contains('.') && !path.is_empty() => {
-            let label = |label: &str| {
-                !label.is_empty()
-                    && label.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
-            };
-            if !domain.split('.').all(label) {
-                wrong("the domain of the signer must be a lowercase RFC 1123 subdomain");
-            }
-        }
-        [_, _] => wrong("should be a domain with at least two segments separated by dots"),
-        _ => wrong("must be a fully qualified domain and path of the form 'example.com/signer-name'"),
+    let [domain, path_segment] = name.split('/').collect::<Vec<_>>()[..] else {
+        let detail = "must be a fully qualified domain and path of the form 'example.com/signer-name'";
+        errors.push(FieldError::invalid(path, &json!(name), detail));
+        return;
+    };
+    if domain.len() > LONGEST_DOMAIN {
+        errors.push(FieldError::too_long(path, LONGEST_DOMAIN));
+    }
+    // Of several wrong labels the first one says enough.
+    let labels = |segment: &str, messages: fn(&str) -> Vec<String>| -> Vec<FieldError> {
+        let wrong = segment.split('.').map(|label| (label, messages(label))).find(|(_, messages)| !messages.is_empty());
+        let (label, messages) = wrong.unwrap_or_default();
+        let shown = |message| format!("validating label {}: {message}", quote(label));
+        messages.into_iter().map(|message| FieldError::invalid(path, &json!(segment), &shown(message))).collect()
+    };
+    errors.extend(labels(domain, dns_1123_label_messages));
+    if !domain.contains('.') {
+        let detail = "should be a domain with at least two segments separated by dots";
+        errors.push(FieldError::invalid(path, &json!(domain), detail));
+    }
+    errors.extend(labels(path_segment, |label| subdomain_messages(label, LONGEST_DOMAIN)));
+    if name.len() > LONGEST_SIGNER {
+        errors.push(FieldError::too_long(path, LONGEST_SIGNER));
     }
 }
 

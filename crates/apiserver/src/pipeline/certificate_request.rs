@@ -10,7 +10,7 @@ use super::{
 };
 use crate::certificate_signing::{
     CertificateRequest, GROUP, KUBE_APISERVER_CLIENT, RESOURCE,
-    validation::{of_type, validate_status_update},
+    validation::{of_type, validate, validate_status_update},
 };
 
 /// Writes the requesting user into a new request.
@@ -46,10 +46,10 @@ pub(crate) fn prepare_create(context: &RequestContext<'_>, merged: &mut Merged) 
     Ok(())
 }
 
-/// Keeps what an endpoint does not change, stamps conditions and asks whether the user may approve or sign.
+/// Keeps what an endpoint does not change, and stamps conditions.
 ///
 /// # Errors
-/// 403 for users who may not, 422 for approvals through `/status`.
+/// 422 for approvals through `/status`.
 pub(crate) fn prepare_update(
     context: &RequestContext<'_>,
     scope: WriteScope,
@@ -61,7 +61,7 @@ pub(crate) fn prepare_update(
     }
     let object = merged.object_mut();
     object["spec"] = old["spec"].clone();
-    let verb = match scope {
+    match scope {
         WriteScope::Status("approval") => {
             stamp(object, old, &timestamp(context.now));
             let conditions = object["status"]["conditions"].take();
@@ -72,28 +72,44 @@ pub(crate) fn prepare_update(
             if !conditions.is_null() {
                 object["status"]["conditions"] = conditions;
             }
-            "approve"
         }
         WriteScope::Status(_) => {
             for kind in ["Approved", "Denied"] {
                 keep_conditions(object, old, kind);
             }
             stamp(object, old, &timestamp(context.now));
-            let errors = validate_status_update(object, old);
+            let mut errors = validate_status_update(object, old);
             if !errors.is_empty() {
+                errors.extend(validate(object, Some(old)));
                 let resource = &context.served.resource;
                 return Err(ApiError::invalid(&resource.group, &resource.kind, &context.name, &errors));
             }
-            let (new, known) = (&object["status"], &old["status"]);
-            if new["certificate"] == known["certificate"] && new["conditions"] == known["conditions"] {
-                return Ok(());
-            }
+        }
+        WriteScope::Main | WriteScope::Composed(_) => object["status"] = old["status"].clone(),
+    }
+    Ok(())
+}
+
+/// Asks whether the user may approve or sign, once the update is known to be valid.
+///
+/// # Errors
+/// 403 for users who may not.
+pub(crate) fn authorize(
+    context: &RequestContext<'_>,
+    scope: WriteScope,
+    old: &Value,
+    new: &Value,
+) -> Result<(), ApiError> {
+    if !context.served.is(GROUP, RESOURCE) {
+        return Ok(());
+    }
+    let (status, known) = (&new["status"], &old["status"]);
+    let verb = match scope {
+        WriteScope::Status("approval") => "approve",
+        WriteScope::Status(_) if ["certificate", "conditions"].iter().any(|field| status[field] != known[field]) => {
             "sign"
         }
-        WriteScope::Main | WriteScope::Composed(_) => {
-            object["status"] = old["status"].clone();
-            return Ok(());
-        }
+        _ => return Ok(()),
     };
     let signer = old["spec"]["signerName"].as_str().unwrap_or_default();
     if may(context, verb, signer)? {

@@ -178,6 +178,7 @@ pub(crate) async fn update_object(
         certificate_request::prepare_update(context, scope, &old, &mut merged)?;
         escalation::check(context, merged.object(), Some(&old))?;
         let new = complete_update(context.plane, served, &old, merged, scope, writer, review.as_ref()).await?;
+        certificate_request::authorize(context, scope, &old, &new)?;
         if scope == WriteScope::Main {
             policy_access::check(context, &new, Some(&old))?;
             warn(context, &new, Some(&old));

@@ -23,7 +23,7 @@ use super::webhook_server::WebhookServer;
 
 /// How long a single request may take before the server counts as dead.
 const REQUEST_TIMEOUT: Duration = Duration::from_mins(1);
-const UNTIL_SECONDS: u64 = 30;
+const UNTIL_SECONDS: u64 = 90;
 const EVENT_SECONDS: u64 = 5;
 
 /// Why a scenario has no transcript.

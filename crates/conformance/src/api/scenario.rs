@@ -87,7 +87,7 @@ pub struct Step {
     pub until: Option<Until>,
     /// Read so many events of the watch.
     pub events: Option<usize>,
-    /// Seconds to wait for `events` (5) or `until` (30).
+    /// Seconds to wait for `events` (5) or `until` (90).
     pub seconds: Option<u64>,
     /// Only start the watch, under this name; a later step reads it.
     pub background: Option<String>,
