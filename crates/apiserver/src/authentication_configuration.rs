@@ -2,16 +2,22 @@
 //!
 //! The file format and its rules are those of kube-apiserver's `--authentication-config`
 //! (`k8s.io/apiserver/pkg/apis/apiserver`), so a file moves from one to the other. Anonymous access cannot be
-//! configured: health and version are public here, and nothing else.
+//! configured: health and version are public here, and nothing else; what asks for more is refused.
 
 use std::collections::BTreeSet;
 
 use kogge_machinery::{
-    cel::Program,
-    status_error::{FieldError, quote},
+    cel::{self, authentication::Purpose},
+    object_meta::subdomain_messages,
+    status_error::FieldError,
 };
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
+
+use self::anonymous::Anonymous;
+use crate::{store::PlaneName, token};
+
+mod anonymous;
 
 /// Versions of the file that are read; they have the same fields.
 const VERSIONS: [&str; 3] =
@@ -49,7 +55,7 @@ pub struct AuthenticationConfiguration {
     #[serde(default)]
     pub(crate) jwt: Vec<JwtAuthenticator>,
     #[serde(default)]
-    anonymous: Option<Value>,
+    anonymous: Option<Anonymous>,
 }
 
 /// One issuer.
@@ -146,9 +152,8 @@ impl AuthenticationConfiguration {
             let detail = "must have at most 64 items";
             errors.push(FieldError::invalid("jwt", &json!(self.jwt.len()), detail));
         }
-        if self.anonymous.is_some() {
-            let detail = "anonymous requests are answered on /livez, /readyz, /healthz and /version, and nowhere else";
-            errors.push(FieldError::forbidden("anonymous", detail));
+        if let Some(anonymous) = &self.anonymous {
+            anonymous.validate(&mut errors);
         }
         let (mut urls, mut discovery_urls) = (BTreeSet::new(), BTreeSet::new());
         for (index, authenticator) in self.jwt.iter().enumerate() {
@@ -173,6 +178,11 @@ impl Issuer {
         if self.url.is_empty() {
             errors.push(FieldError::required(format!("{path}.url"), ""));
         } else {
+            let own = token::issuer(&PlaneName::default());
+            if self.url == own {
+                let detail = format!("URL must not overlap with disallowed issuers: [{own}]");
+                errors.push(FieldError::invalid(format!("{path}.url"), &json!(self.url), &detail));
+            }
             validate_url(&self.url, &format!("{path}.url"), errors);
         }
         if !self.discovery_url.is_empty() {
@@ -279,7 +289,7 @@ impl JwtAuthenticator {
                     }
                     let path = format!("{path}.expression");
                     if expressions.insert(&rule.expression) {
-                        compile(&rule.expression, "claims", &path, errors);
+                        check(Purpose::ClaimRule, &rule.expression, &path, errors);
                     } else {
                         errors.push(FieldError::duplicate(path, &json!(rule.expression)));
                     }
@@ -292,7 +302,7 @@ impl JwtAuthenticator {
             if rule.expression.is_empty() {
                 errors.push(FieldError::required(path, ""));
             } else if expressions.insert(&rule.expression) {
-                compile(&rule.expression, "user", &path, errors);
+                check(Purpose::UserRule, &rule.expression, &path, errors);
             } else {
                 errors.push(FieldError::duplicate(path, &json!(rule.expression)));
             }
@@ -313,7 +323,7 @@ impl JwtAuthenticator {
                         let detail = "may not be specified when expression is set";
                         errors.push(FieldError::invalid(format!("{path}.prefix"), &json!(prefix), detail));
                     }
-                    compile(&mapping.expression, "claims", &format!("{path}.expression"), errors);
+                    check(Purpose::ClaimMapping, &mapping.expression, &format!("{path}.expression"), errors);
                 }
                 (false, true) if mapping.prefix.is_none() => {
                     let detail =
@@ -328,7 +338,9 @@ impl JwtAuthenticator {
                 let detail = "claim and expression can't both be set";
                 errors.push(FieldError::invalid(format!("{path}.uid"), &json!(""), detail));
             }
-            (_, false) => compile(&mappings.uid.expression, "claims", &format!("{path}.uid.expression"), errors),
+            (_, false) => {
+                check(Purpose::ClaimMapping, &mappings.uid.expression, &format!("{path}.uid.expression"), errors);
+            }
             (_, true) => {}
         }
         let mut keys = BTreeSet::new();
@@ -340,7 +352,7 @@ impl JwtAuthenticator {
             } else if mapping.value_expression.is_empty() {
                 errors.push(FieldError::required(format!("{path}.valueExpression"), ""));
             } else {
-                compile(&mapping.value_expression, "claims", &format!("{path}.valueExpression"), errors);
+                check(Purpose::ClaimMapping, &mapping.value_expression, &format!("{path}.valueExpression"), errors);
             }
         }
         self.validate_email(path, errors);
@@ -361,35 +373,37 @@ impl JwtAuthenticator {
     }
 }
 
+/// What may stand in a path of a URL beside letters and digits.
+const PATH_MARKS: &str = "/-._~%!$&'()*+,;=:";
+
 fn validate_extra_key(key: &str, path: &str, errors: &mut Vec<FieldError>) {
-    let mut wrong = |detail: &str| errors.push(FieldError::invalid(path, &json!(key), detail));
+    let mut wrong = |part: &str, detail: &str| errors.push(FieldError::invalid(path, &json!(part), detail));
     let (domain, rest) = key.split_once('/').unwrap_or(("", key));
     if key.is_empty() {
         errors.push(FieldError::required(path, ""));
         return;
     }
     if domain.is_empty() || rest.is_empty() {
-        wrong("must be a domain-prefixed path (such as \"acme.io/foo\")");
-        return;
+        wrong(key, "must be a domain-prefixed path (such as \"acme.io/foo\")");
+    } else {
+        for message in subdomain_messages(domain, 253) {
+            wrong(domain, &message);
+        }
+        if !rest.chars().all(|character| character.is_ascii_alphanumeric() || PATH_MARKS.contains(character)) {
+            wrong(rest, "Invalid path (regex used for validation is '[A-Za-z0-9/\\-._~%!$&'()*+,;=:]+')");
+        }
     }
     if key != key.to_lowercase() {
-        wrong("must be lowercase");
+        wrong(key, "must be lowercase");
     }
     if ["kubernetes.io", "k8s.io"].iter().any(|own| domain == *own || domain.ends_with(&format!(".{own}"))) {
-        wrong("k8s.io, kubernetes.io and their subdomains are reserved for Kubernetes use");
+        wrong(key, "k8s.io, kubernetes.io and their subdomains are reserved for Kubernetes use");
     }
 }
 
-fn compile(expression: &str, variable: &str, path: &str, errors: &mut Vec<FieldError>) {
-    let reason = match Program::compile(expression) {
-        Ok(program) => program
-            .undeclared_names(&[variable])
-            .first()
-            .map(|name| format!("undeclared reference to {} (in container '')", quote(name).replace('"', "'"))),
-        Err(reason) => Some(reason),
-    };
-    if let Some(reason) = reason {
-        errors.push(FieldError::invalid(path, &json!(expression), &format!("compilation failed: {reason}")));
+fn check(purpose: Purpose, expression: &str, path: &str, errors: &mut Vec<FieldError>) {
+    if let Err(reason) = cel::authentication::check(purpose, expression) {
+        errors.push(FieldError::invalid(path, &json!(expression), &reason));
     }
 }
 
@@ -446,7 +460,7 @@ jwt:
         let wrong = "
 apiVersion: apiserver.config.k8s.io/v1
 kind: AuthenticationConfiguration
-anonymous: {enabled: true}
+anonymous: {enabled: true, conditions: [{path: /livez}, {path: /api}]}
 jwt:
 - issuer: {url: 'http://u:p@a.example/?q#f', audiences: [a, a], certificateAuthority: none}
   claimValidationRules: [{}, {claim: a, expression: b}, {claim: c, message: m}, {expression: 'claims.', requiredValue: v}]
@@ -454,11 +468,27 @@ jwt:
     username: {expression: 'claims.email', prefix: p}
     groups: {claim: g}
     uid: {claim: a, expression: b}
-    extra: [{key: Foo, valueExpression: '1'}, {key: a.k8s.io/b, valueExpression: ''}]
+    extra: [{key: Foo, valueExpression: '1'}, {key: a.k8s.io/b, valueExpression: ''}, {key: 'a b/ü', valueExpression: '1'}]
   userValidationRules: [{expression: 'claims.sub == \"\"'}, {}]
+- issuer: {url: 'https://kubernetes.default.svc.cluster.local', audiences: [a]}
+  claimMappings: {username: {expression: 'foo(claims.sub)'}}
+  claimValidationRules: [{expression: '1'}]
 - issuer: {url: 'http://u:p@a.example/?q#f', discoveryURL: 'http://u:p@a.example/?q#f', audiences: [], egressSelectorType: cluster}
 ";
         insta::assert_snapshot!(problems(wrong));
+        let with = |anonymous: &str| {
+            let text = format!(
+                "apiVersion: apiserver.config.k8s.io/v1\nkind: AuthenticationConfiguration\nanonymous: {anonymous}\n"
+            );
+            AuthenticationConfiguration::from_yaml(&text).is_ok()
+        };
+        let cases = [
+            "{enabled: false}",
+            "{enabled: true, conditions: [{path: /livez}]}",
+            "{enabled: true}",
+            "{conditions: [{path: /livez}]}",
+        ];
+        assert_eq!(cases.map(with), [true, true, false, false]);
         insta::assert_snapshot!(problems("apiVersion: v1\nkind: ConfigMap\n"));
         assert!(
             problems("apiVersion: apiserver.config.k8s.io/v1\nkind: AuthenticationConfiguration\njvt: []\n")

@@ -30,8 +30,8 @@ const ALGORITHMS: [Algorithm; 8] = [
     Algorithm::ES256,
     Algorithm::ES384,
 ];
-/// A token that is not valid yet by so much may come from a clock that is ahead.
-const NOT_BEFORE_LEEWAY: f64 = 300.0;
+/// A token that is not valid yet by so many seconds may come from a clock that is ahead.
+const NOT_BEFORE_LEEWAY: f64 = 60.0;
 /// A verified token is verified again after this time, so that removed keys stop counting.
 const REMEMBER_FOR: Duration = Duration::from_secs(10);
 /// Keys of an issuer are fetched at most this often, whatever tokens ask for.
@@ -102,14 +102,22 @@ impl TrustedIssuers {
             }
         }
         let end = SystemTime::UNIX_EPOCH
-            + Duration::try_from_secs_f64(number(&claims, "exp").unwrap_or(0.0)).unwrap_or_default();
+            + Duration::try_from_secs_f64(time(&claims, "exp").ok().flatten().unwrap_or(0.0)).unwrap_or_default();
         verified.insert(digest, Verified { user: user.clone(), until: end.min(now + REMEMBER_FOR) });
         Ok(Some(user))
     }
 }
 
-fn number(claims: &Map<String, Value>, name: &str) -> Option<f64> {
-    claims.get(name).and_then(Value::as_f64)
+/// The seconds of a claim, which may also be written as a text.
+fn time(claims: &Map<String, Value>, name: &str) -> Result<Option<f64>, String> {
+    let number = match claims.get(name) {
+        None | Some(Value::Null) => return Ok(None),
+        Some(Value::Number(number)) => Some(number.clone()),
+        Some(Value::String(text)) => serde_json::from_str(text).ok(),
+        Some(_) => None,
+    };
+    let seconds = number.and_then(|number| number.as_f64()).ok_or("failed to unmarshal claims: a time is no number")?;
+    Ok(Some(seconds))
 }
 
 impl TrustedIssuer {
@@ -153,12 +161,13 @@ impl TrustedIssuer {
             });
         }
         let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64();
-        match number(&claims, "exp") {
+        match time(&claims, "exp")? {
             Some(end) if end > now => {}
             Some(_) => return Err("token is expired".to_owned()),
             None => return Err("token has no expiry".to_owned()),
         }
-        if number(&claims, "nbf").is_some_and(|start| start > now + NOT_BEFORE_LEEWAY) {
+        time(&claims, "iat")?;
+        if time(&claims, "nbf")?.is_some_and(|start| start > now + NOT_BEFORE_LEEWAY) {
             return Err("current time before the nbf (not before) time".to_owned());
         }
         Ok(claims)

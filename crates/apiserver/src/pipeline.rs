@@ -91,7 +91,7 @@ pub(crate) use delete::{DeleteOptions, Preconditions, delete_object};
 pub(crate) use flow_control::FlowControl;
 pub use flow_control::RequestLimits;
 pub(crate) use impersonation::service_account_groups;
-pub(crate) use non_resource::Metrics;
+pub(crate) use non_resource::{Metrics, PUBLIC_PATHS};
 pub(crate) use object_write::WriteScope;
 pub(crate) use service_allocation::ServiceNetwork;
 

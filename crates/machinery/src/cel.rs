@@ -17,13 +17,14 @@ use serde_json::Value;
 
 use crate::schema::{
     rule::Expression,
-    rule_library::{TYPE_NAMES, reason_of, type_name, underlying_error, with_library},
+    rule_library::{reason_of, type_name, underlying_error, with_library},
     rule_projection::Projection,
     rule_values::to_cel,
 };
 
 use source::with_stack;
 
+pub mod authentication;
 pub(crate) mod authorizer;
 mod checker;
 pub(crate) mod cost;
@@ -101,17 +102,6 @@ impl Program {
     /// The expression as written.
     pub fn source(&self) -> &str {
         &self.source
-    }
-
-    /// Names the expression uses that are neither types nor among `known`.
-    pub fn undeclared_names(&self, known: &[&str]) -> Vec<&str> {
-        let analysis = &self.expression.analysis;
-        let own = ["self", "oldSelf"].into_iter().filter(|name| {
-            let whole = !matches!(&analysis.reads, Projection::Fields(fields) if fields.is_empty());
-            (*name == "self" && whole) || (*name == "oldSelf" && analysis.uses_old_self)
-        });
-        let free = analysis.free_names.iter().map(String::as_str);
-        own.chain(free).filter(|name| !known.contains(name) && !TYPE_NAMES.contains(name)).collect()
     }
 
     /// Evaluates the expression.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use kogge_machinery::cel::{Bindings, Outcome, Program};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Number, Value, json};
 
 use crate::{
     authentication::{AUTHENTICATED, CREDENTIAL_ID, User},
@@ -85,7 +85,7 @@ impl UserMapping {
     /// Which claim or rule refuses them, in the real server's words.
     pub(super) fn user(&self, claims: &Map<String, Value>) -> Result<User, String> {
         let whole = Value::Object(claims.clone());
-        let bindings = Bindings::default().with("claims", &with_escaped_names(&whole));
+        let bindings = Bindings::default().with("claims", &as_expressions_see(&whole));
         let mut user = User::new(self.username(claims, &bindings)?, self.groups(claims, &bindings)?);
         user.uid = match &self.uid {
             Source::Nothing => String::new(),
@@ -110,7 +110,7 @@ impl UserMapping {
             .map_err(|error| format!("oidc: error evaluating claim validation expression: {error}"))?;
         if !self.user_rules.is_empty() {
             let info = json!({"username": user.name, "uid": user.uid, "groups": user.groups, "extra": user.extra});
-            let bindings = Bindings::default().with("user", &with_escaped_names(&info));
+            let bindings = Bindings::default().with("user", &as_expressions_see(&info));
             check(&self.user_rules, &bindings)
                 .map_err(|error| format!("oidc: error evaluating user info validation rule: {error}"))?;
         }
@@ -136,7 +136,7 @@ impl UserMapping {
                 if name == "email" {
                     match claims.get("email_verified") {
                         None | Some(Value::Bool(true)) => {}
-                        Some(Value::Bool(false)) => return Err("oidc: email not verified".to_owned()),
+                        Some(Value::Bool(false) | Value::Null) => return Err("oidc: email not verified".to_owned()),
                         Some(_) => return Err("oidc: parse 'email_verified' claim: it is no boolean".to_owned()),
                     }
                 }
@@ -152,7 +152,7 @@ impl UserMapping {
                 .map_err(|error| format!("oidc: error evaluating group claim expression: {error}")),
             Source::Claim { name, prefix } => {
                 let found = match claims.get(name) {
-                    None => return Ok(Vec::new()),
+                    None | Some(Value::Null) => return Ok(Vec::new()),
                     Some(Value::String(group)) => vec![group.as_str()],
                     Some(Value::Array(groups)) if groups.iter().all(Value::is_string) => {
                         groups.iter().filter_map(Value::as_str).collect()
@@ -185,10 +185,12 @@ impl UserMapping {
     }
 }
 
+/// The text of a claim, empty for null.
 fn string_claim(claims: &Map<String, Value>, name: &str) -> Result<String, &'static str> {
     match claims.get(name) {
         None => Err("claim not present"),
         Some(Value::String(text)) => Ok(text.clone()),
+        Some(Value::Null) => Ok(String::new()),
         Some(_) => Err("it is no string"),
     }
 }
@@ -222,13 +224,13 @@ fn check(rules: &[(Program, String)], bindings: &Bindings) -> Result<(), String>
     Ok(())
 }
 
-/// Expressions cannot select every name: `a.b` is also there as `a__dot__b`, and so on.
-fn with_escaped_names(value: &Value) -> Value {
+/// Expressions cannot select every name: `a.b` is also there as `a__dot__b`, and so on. They see all numbers as doubles.
+fn as_expressions_see(value: &Value) -> Value {
     match value {
         Value::Object(fields) => {
             let mut all = Map::new();
             for (name, field) in fields {
-                let field = with_escaped_names(field);
+                let field = as_expressions_see(field);
                 let escaped = name
                     .replace("__", "__underscores__")
                     .replace('.', "__dot__")
@@ -241,7 +243,8 @@ fn with_escaped_names(value: &Value) -> Value {
             }
             Value::Object(all)
         }
-        Value::Array(items) => items.iter().map(with_escaped_names).collect(),
+        Value::Array(items) => items.iter().map(as_expressions_see).collect(),
+        Value::Number(number) => number.as_f64().and_then(Number::from_f64).map_or(Value::Null, Value::Number),
         other => other.clone(),
     }
 }
@@ -262,7 +265,7 @@ mod tests {
     fn claims_become_users() {
         let claims = json!({
             "sub": "1", "email": "anna@example.com", "email_verified": true, "groups": ["a", "b"], "role": "c", "jti": "t",
-            "tenant.id": "x", "realm": {"roles": ["r", "", "s"]}, "hd": "example.com", "number": 4,
+            "tenant.id": "x", "realm": {"roles": ["r", "", "s"]}, "hd": "example.com", "number": 4, "none_at_all": null,
         });
         let claims = claims.as_object().unwrap();
         let cases = [
@@ -272,6 +275,9 @@ mod tests {
             "  claimMappings: {username: {claim: none, prefix: ''}}",
             "  claimMappings: {username: {claim: number, prefix: ''}}",
             "  claimMappings: {username: {claim: sub, prefix: ''}, groups: {claim: realm, prefix: ''}}",
+            "  claimMappings: {username: {claim: sub, prefix: ''}, groups: {claim: none_at_all, prefix: ''}, uid: {claim: none_at_all}}",
+            "  claimMappings: {username: {expression: 'string(claims.number * 1.5) + string(type(claims.number) == double)'}}",
+            "  claimMappings: {username: {expression: 'string(claims.number + 1)'}}",
             "  claimMappings: {username: {expression: claims.number}}",
             "  claimMappings: {username: {expression: claims.none}}",
             "  claimMappings: {username: {claim: sub, prefix: ''}}\n  claimValidationRules: [{claim: hd, requiredValue: other}]",

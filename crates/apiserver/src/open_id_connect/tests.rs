@@ -158,13 +158,18 @@ async fn a_token_counts_for_its_audience_while_it_is_valid() {
         key.sign(&claims)
     };
     let hour = Duration::from_hours(1);
+    let seconds = now.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
     let mut refusals = Vec::new();
     for (token, at) in [
         (with("aud", json!(["other"])), now),
         (with("aud", json!(["other", "kogge"])), now),
         (with("a", json!(1)), now + 2 * hour),
         (with("nbf", json!(9_999_999_999_u64)), now),
+        (with("nbf", json!(seconds + 30)), now),
+        (with("nbf", json!(seconds + 90)), now),
         (with("exp", json!(null)), now),
+        (with("exp", json!((seconds + 90).to_string())), now),
+        (with("exp", json!("soon")), now),
         (with("sub", json!(null)), now),
         (with("iss", json!("https://other.example")), now),
         ("a.b.c".to_owned(), now),

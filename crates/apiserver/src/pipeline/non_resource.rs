@@ -24,6 +24,9 @@ use crate::{plane::Plane, token::ServiceAccountTokens};
 /// The checks behind the health paths.
 const CHECKS: [&str; 2] = ["ping", "store"];
 
+/// Paths that are answered without credentials, those of the checks below them too.
+pub(crate) const PUBLIC_PATHS: [&str; 4] = ["/livez", "/readyz", "/healthz", "/version"];
+
 /// Answers the paths everybody may see, also without credentials; none for other paths.
 pub(crate) fn public(plane: &Plane, path: &str, parts: &Parts) -> Option<Response<Body>> {
     if parts.method != Method::GET && parts.method != Method::HEAD {

@@ -126,7 +126,7 @@ fn wrong_format(id: u64, call: &CallExpr, types: &Types, problems: &mut Vec<Prob
         requested += 1;
         let of = types.get(&value.id).cloned().unwrap_or(Type::Dyn);
         let (fits, what) = match clause {
-            's' => (!matches!(of, Type::Object(_) | Type::Opaque(..)), STRING_CLAUSE),
+            's' => (!matches!(of, Type::Object(_) | Type::Opaque(..) | Type::Any), STRING_CLAUSE),
             'd' => (is_integer(&of), "decimal clause can only be used on integers"),
             'f' => (matches!(of, Type::Double | Type::String), "fixed-point clause can only be used on doubles"),
             'e' => (matches!(of, Type::Double | Type::String), "scientific clause can only be used on doubles"),
@@ -141,7 +141,7 @@ fn wrong_format(id: u64, call: &CallExpr, types: &Types, problems: &mut Vec<Prob
                 return refuse(id, message);
             }
         };
-        if !fits && !of.is_dyn() {
+        if !fits && of != Type::Dyn {
             return refuse(value.id, format!("error during formatting: {what}, was given {}", of.name()));
         }
     }

@@ -7,6 +7,8 @@ use std::{collections::HashMap, fmt, sync::Arc};
 pub(crate) enum Type {
     /// Anything, known when the expression runs.
     Dyn,
+    /// Anything as a value in a message. It fits as [`Self::Dyn`] does, but nothing can be done with it that needs a form.
+    Any,
     /// Of what is wrong already: fits everywhere, so that one mistake is told once.
     Error,
     Null,
@@ -59,17 +61,18 @@ impl Type {
     }
 
     pub(crate) fn is_dyn(&self) -> bool {
-        *self == Self::Dyn
+        matches!(self, Self::Dyn | Self::Any)
     }
 
     pub(crate) fn is_dyn_or_error(&self) -> bool {
-        matches!(self, Self::Dyn | Self::Error)
+        matches!(self, Self::Dyn | Self::Any | Self::Error)
     }
 
     /// The name at run time.
     pub(crate) fn name(&self) -> &str {
         match self {
             Self::Dyn => "dyn",
+            Self::Any => "google.protobuf.Any",
             Self::Error => "error",
             Self::Null => "null_type",
             Self::Bool => "bool",
@@ -110,6 +113,7 @@ impl Type {
     /// How errors of the type check write the type.
     pub(crate) fn in_errors(&self) -> String {
         match self {
+            Self::Any => "any".to_owned(),
             Self::Duration => "duration".to_owned(),
             Self::Timestamp => "timestamp".to_owned(),
             Self::Error => "!error!".to_owned(),
@@ -129,7 +133,10 @@ impl Type {
 
     /// Whether null is a value of the type.
     fn takes_null(&self) -> bool {
-        matches!(self, Self::Null | Self::Opaque(..) | Self::Object(_) | Self::Duration | Self::Timestamp | Self::Dyn)
+        matches!(
+            self,
+            Self::Null | Self::Opaque(..) | Self::Object(_) | Self::Duration | Self::Timestamp | Self::Dyn | Self::Any
+        )
     }
 
     /// Whether this says no more than `other`.

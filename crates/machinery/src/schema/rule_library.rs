@@ -12,8 +12,7 @@ use super::messages;
 use crate::cel::{authorizer, expression_tree::for_each_child_mut, macros, metering, optionals};
 
 /// Names of types, as `type(x)` gives them.
-pub(crate) const TYPE_NAMES: [&str; 9] =
-    ["bool", "bytes", "double", "int", "list", "map", "null_type", "string", "uint"];
+const TYPE_NAMES: [&str; 9] = ["bool", "bytes", "double", "int", "list", "map", "null_type", "string", "uint"];
 
 thread_local! {
     /// The function library; rules run in scopes below it.

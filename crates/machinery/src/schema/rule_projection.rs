@@ -4,7 +4,7 @@
 //! number. The interpreter has no cost limit, so the cost is bounded before it runs: expressions can only loop over
 //! lists and maps that exist, whose sizes are known.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use kube_cel::cel::common::ast::{EntryExpr, Expr, IdedExpr, LiteralValue, operators};
 use serde_json::Value;
@@ -55,8 +55,6 @@ pub(crate) struct Analysis {
     pub(crate) reads_old: Projection,
     /// Whether `oldSelf` occurs.
     pub(crate) uses_old_self: bool,
-    /// Names that are neither `self`, `oldSelf` nor bound by a macro.
-    pub(crate) free_names: BTreeSet<String>,
     /// Whether the order of lists makes no difference: no item is taken by its position, no list is made of another
     /// or compared with a literal one.
     pub(crate) ignores_order: bool,
@@ -98,9 +96,7 @@ fn collect<'a>(expression: &'a IdedExpr, bound: &mut Vec<&'a str>, analysis: &mu
                 // With `optionalOldSelf` the first step is a method of the optional; read everything then.
                 analysis.reads_old.add(&path);
             }
-            name => {
-                analysis.free_names.insert(name.to_owned());
-            }
+            _ => {}
         }
         return;
     }
