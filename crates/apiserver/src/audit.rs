@@ -12,15 +12,19 @@ use std::{
     io::{self, Write as _},
     net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use axum::body::Body;
 use futures::StreamExt as _;
 use http::{HeaderName, HeaderValue, Response, StatusCode, request::Parts};
 use jiff::Timestamp;
-use kogge_machinery::{rbac::Attributes, status_error::ApiError};
+use kogge_machinery::{
+    rbac::{Attributes, Decision},
+    status_error::ApiError,
+};
 use serde::{Serialize, Serializer};
+use serde_json::{Value, json};
 
 use crate::authentication::User;
 
@@ -46,9 +50,9 @@ impl AuditOptions {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Peer(pub(crate) SocketAddr);
 
-/// The name of an object that was created, which its path does not tell; an extension of the answer.
+/// The answer is a `Status` of success, with these details (null for none); an extension of the answer.
 #[derive(Clone, Debug)]
-pub(crate) struct ObjectName(pub(crate) String);
+pub(crate) struct Succeeded(pub(crate) Value);
 
 /// The name a request goes by in the audit log and in its answer: the client's own, or a new one.
 pub(crate) fn audit_id(parts: &Parts) -> HeaderValue {
@@ -136,18 +140,53 @@ fn open(path: &Path) -> io::Result<Rotated> {
     Ok(Rotated { file, bytes })
 }
 
-/// Annotations that are added while a request is handled. The first value of a key stays.
+/// What is added while a request is handled: annotations, and what the object of its body is called. It is dropped where
+/// there is no log.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Annotations(Arc<Mutex<BTreeMap<String, String>>>);
+pub(crate) struct Annotations(Option<Arc<Mutex<Added>>>);
+
+#[derive(Debug, Default)]
+struct Added {
+    annotations: BTreeMap<String, String>,
+    object: ObjectMeta,
+}
+
+/// What the body of a write says of its object.
+#[derive(Debug, Default)]
+struct ObjectMeta {
+    namespace: String,
+    name: String,
+    uid: String,
+    resource_version: String,
+}
 
 impl Annotations {
-    pub(crate) fn add(&self, key: &str, value: String) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.entry(key.to_owned()).or_insert(value);
+    fn added(&self) -> Option<MutexGuard<'_, Added>> {
+        Some(self.0.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn take(&self) -> BTreeMap<String, String> {
-        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    /// Adds an annotation. The first value of a key stays.
+    pub(crate) fn add(&self, key: &str, value: String) {
+        if let Some(mut added) = self.added() {
+            added.annotations.entry(key.to_owned()).or_insert(value);
+        }
+    }
+
+    /// Takes notice of the object that a request brings, as it was brought.
+    pub(crate) fn object(&self, object: &Value) {
+        if let Some(mut added) = self.added() {
+            let text = |field: &str| object["metadata"][field].as_str().unwrap_or_default().to_owned();
+            added.object = ObjectMeta {
+                namespace: text("namespace"),
+                name: text("name"),
+                uid: text("uid"),
+                resource_version: text("resourceVersion"),
+            };
+        }
+    }
+
+    fn take(&self) -> Added {
+        self.added().map(|mut added| std::mem::take(&mut *added)).unwrap_or_default()
     }
 }
 
@@ -167,8 +206,8 @@ struct Event {
     user: User,
     #[serde(skip_serializing_if = "Option::is_none")]
     impersonated_user: Option<User>,
-    #[serde(rename = "sourceIPs", skip_serializing_if = "Option::is_none")]
-    source_ips: Option<[IpAddr; 1]>,
+    #[serde(rename = "sourceIPs", skip_serializing_if = "Vec::is_empty")]
+    source_ips: Vec<IpAddr>,
     #[serde(skip_serializing_if = "Option::is_none")]
     user_agent: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -192,10 +231,28 @@ struct ObjectReference {
     #[serde(skip_serializing_if = "String::is_empty")]
     name: String,
     #[serde(skip_serializing_if = "String::is_empty")]
+    uid: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
     api_group: String,
     api_version: String,
     #[serde(skip_serializing_if = "String::is_empty")]
+    resource_version: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
     subresource: String,
+}
+
+impl ObjectReference {
+    /// Adds what the path did not tell.
+    fn complete(&mut self, object: ObjectMeta) {
+        let ObjectMeta { namespace, name, uid, resource_version } = object;
+        let added = [namespace, name, uid, resource_version];
+        let fields = [&mut self.namespace, &mut self.name, &mut self.uid, &mut self.resource_version];
+        for (field, added) in fields.into_iter().zip(added) {
+            if field.is_empty() {
+                *field = added;
+            }
+        }
+    }
 }
 
 /// Empty, as no list is answered with a `Status`.
@@ -212,12 +269,29 @@ struct ResponseStatus {
     message: String,
     #[serde(skip_serializing_if = "String::is_empty")]
     reason: String,
+    #[serde(skip_serializing_if = "Value::is_null")]
+    details: Value,
     code: u16,
 }
 
 /// RFC 3339 with microseconds, as `metav1.MicroTime`.
 fn micro_time<S: Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(&format_args!("{time:.6}"))
+}
+
+/// The addresses a request says it came through, and the one it came from.
+fn source_addresses(parts: &Parts) -> Vec<IpAddr> {
+    let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let address = |text: &str| text.trim().parse::<IpAddr>().ok().map(|address| address.to_canonical());
+    let mut addresses: Vec<IpAddr> = header("x-forwarded-for").split(',').filter_map(address).collect();
+    if let Some(real) = address(header("x-real-ip"))
+        && !addresses.contains(&real)
+    {
+        addresses.push(real);
+    }
+    let peer = parts.extensions.get::<Peer>().map(|Peer(address)| address.ip().to_canonical());
+    addresses.extend(peer.filter(|peer| addresses.last() != Some(peer)));
+    addresses
 }
 
 /// What is known of one request so far; it does nothing where there is no log.
@@ -247,7 +321,7 @@ impl Trail {
             verb: parts.method.as_str().to_ascii_lowercase().into(),
             user: User::default(),
             impersonated_user: None,
-            source_ips: parts.extensions.get::<Peer>().map(|Peer(address)| [address.ip()]),
+            source_ips: source_addresses(parts),
             user_agent: agent.map(str::to_owned),
             object_ref: None,
             response_status: ResponseStatus::default(),
@@ -256,7 +330,7 @@ impl Trail {
             annotations: BTreeMap::new(),
         };
         let entry = Entry { log: log.clone(), event: Box::new(event) };
-        Self { entry: Some(entry), annotations: Annotations::default() }
+        Self { entry: Some(entry), annotations: Annotations(Some(Arc::default())) }
     }
 
     /// Where to add annotations.
@@ -300,18 +374,26 @@ impl Trail {
             resource: attributes.resource.to_owned(),
             namespace: attributes.namespace.to_owned(),
             name: attributes.name.to_owned(),
+            uid: String::new(),
             api_group: attributes.group.to_owned(),
             api_version: version.to_owned(),
+            resource_version: String::new(),
             subresource: attributes.subresource.to_owned(),
         });
     }
 
-    /// Whether the user may do that.
-    pub(crate) fn decision(&mut self, allowed: bool) {
-        if let Some(Entry { event, .. }) = &mut self.entry {
-            let decision = if allowed { "allow" } else { "forbid" };
-            event.annotations.insert("authorization.k8s.io/decision".into(), decision.into());
-        }
+    /// Whether the user may do that and why; none where that cannot be said.
+    pub(crate) fn decision(&mut self, decision: Option<&Decision>) {
+        let Some(Entry { event, .. }) = &mut self.entry else { return };
+        let reason = match decision {
+            None => Cow::Borrowed("internal error"),
+            Some(Decision { allowed, reason }) => {
+                let decision = if *allowed { "allow" } else { "forbid" };
+                event.annotations.insert("authorization.k8s.io/decision".into(), decision.into());
+                reason.clone().into()
+            }
+        };
+        event.annotations.insert("authorization.k8s.io/reason".into(), reason);
     }
 
     /// Ends with the answer: writes the line, for a watch a second one when it is over.
@@ -320,18 +402,26 @@ impl Trail {
         let event = &mut entry.event;
         let code = response.status();
         event.response_status.code = code.as_u16();
-        if let Some(error) = error {
-            event.response_status.status = Some("Failure");
-            event.response_status.reason.clone_from(&error.status().reason);
-            event.response_status.message.clone_from(&error.status().message);
+        // A text is no `Status` to tell of.
+        if let Some(error) = error.filter(|error| error.plain_text().is_none()) {
+            let (status, told) = (error.status(), &mut event.response_status);
+            told.status = Some("Failure");
+            told.reason.clone_from(&status.reason);
+            told.message.clone_from(&status.message);
+            told.details = status.details.as_ref().map(|details| json!(details)).unwrap_or_default();
+        } else if let Some(Succeeded(details)) = response.extensions().get::<Succeeded>() {
+            event.response_status.status = Some("Success");
+            event.response_status.details.clone_from(details);
         }
-        let added = self.annotations.take();
-        event.annotations.extend(added.into_iter().map(|(key, value)| (key.into(), value.into())));
-        if let Some(ObjectName(name)) = response.extensions().get::<ObjectName>()
-            && !name.is_empty()
-            && let Some(object) = &mut event.object_ref
-        {
-            object.name.clone_from(name);
+        let Added { annotations, object } = self.annotations.take();
+        event.annotations.extend(annotations.into_iter().map(|(key, value)| (key.into(), value.into())));
+        if let Some(reference) = &mut event.object_ref {
+            reference.complete(object);
+        }
+        if code == StatusCode::UNAUTHORIZED {
+            // As the real server does, which knows no end of a request that has not begun.
+            entry.write("ResponseStarted");
+            return response;
         }
         if event.verb == "watch" && code == StatusCode::OK {
             entry.write("ResponseStarted");
@@ -367,8 +457,6 @@ impl Drop for Ended {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]

@@ -47,7 +47,7 @@ pub(crate) const CREDENTIAL_ID: &str = "authentication.kubernetes.io/credential-
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct User {
     /// Name, e.g. `system:admin`.
-    #[serde(rename = "username")]
+    #[serde(rename = "username", skip_serializing_if = "String::is_empty")]
     pub name: String,
     /// Identity across renaming, if the source of the user has one: the uid of a ServiceAccount.
     #[serde(skip_serializing_if = "String::is_empty")]

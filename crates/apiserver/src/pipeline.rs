@@ -20,8 +20,9 @@ use tokio_util::sync::CancellationToken;
 
 use self::{
     answer::error_response,
-    authorization::{Attributes, authorize},
+    authorization::{Attributes, decide, forbidden},
     query::Query,
+    verb::resource_verb,
 };
 use crate::{
     admission::Warnings,
@@ -81,6 +82,7 @@ mod strategy;
 mod subresources;
 mod token_request;
 mod update;
+mod verb;
 mod watch;
 
 pub(crate) use builtin_admission::{CLAIM_PROTECTION, CLASS_PROTECTION, VOLUME_PROTECTION};
@@ -240,6 +242,7 @@ async fn route(
     warnings.append(&mut remarks.warnings);
     trail.annotate(remarks.audit_annotations);
     let Some(user) = user else {
+        note_unauthenticated(path, parts, trail);
         return ("get", Err(ApiError::unauthorized()));
     };
     trail.user(&user);
@@ -249,11 +252,7 @@ async fn route(
                 Ok(query) => query.of_method(&parts.method),
                 Err(error) => return ("get", Err(error)),
             };
-            let verb = match (verb(&parts.method, name.is_some(), query.flag("watch")), watch) {
-                ("get" | "list" | "watch", true) => "watch",
-                (_, true) => "unknown",
-                (verb, false) => verb,
-            };
+            let verb = resource_verb(&parts.method, name.is_some(), &query, watch);
             if verb != "watch"
                 && let Err(error) = query.check_timeout()
             {
@@ -341,9 +340,10 @@ async fn admit_user(
     }
     let user = impersonation::effective_user(plane, user, &parts.headers, attributes)?;
     trail.effective_user(&user);
-    let authorized = authorize(plane, &user, attributes);
-    trail.decision(authorized.is_ok());
-    authorized.map(|()| user)
+    let decision = decide(plane, &user, attributes);
+    trail.decision(decision.as_ref().ok());
+    let decision = decision?;
+    if decision.allowed { Ok(user) } else { Err(forbidden(&user, attributes, &decision.reason)) }
 }
 
 fn document(plane: &Plane, path: &RequestPath, parts: &Parts) -> Result<Response<Body>, ApiError> {
@@ -462,19 +462,26 @@ async fn resource_request(
     result
 }
 
-/// The API verb of a method, as authorization and discovery name it.
-fn verb(method: &Method, named: bool, watch: bool) -> &'static str {
-    match (method.as_str(), named) {
-        ("GET" | "HEAD", true) => "get",
-        ("GET" | "HEAD", false) if watch => "watch",
-        ("GET" | "HEAD", false) => "list",
-        ("POST", _) => "create",
-        ("PUT", true) => "update",
-        ("PATCH", true) => "patch",
-        ("DELETE", true) => "delete",
-        ("DELETE", false) => "deletecollection",
-        _ => "unknown",
-    }
+/// Remembers what a request without acceptable credentials asks for.
+fn note_unauthenticated(path: &str, parts: &Parts, trail: &mut Trail) {
+    let RequestPath::Resource { group, version, namespace, resource, name, subresource, watch, .. } =
+        request_path::parse(path)
+    else {
+        return;
+    };
+    let Ok(query) = Query::parse(&parts.uri) else { return };
+    let query = query.of_method(&parts.method);
+    let of_namespace = group.is_empty() && resource == "namespaces";
+    let attributes = Attributes {
+        verb: resource_verb(&parts.method, name.is_some(), &query, watch),
+        group: &group,
+        resource: &resource,
+        subresource: subresource.as_deref().unwrap_or_default(),
+        namespace: if of_namespace { &name } else { &namespace }.as_deref().unwrap_or_default(),
+        name: name.as_deref().unwrap_or_default(),
+        ..Attributes::default()
+    };
+    trail.attributes(&attributes, &version);
 }
 
 pub(crate) fn header_text<'a>(parts: &'a Parts, name: &header::HeaderName) -> Option<&'a str> {

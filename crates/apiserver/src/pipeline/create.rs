@@ -22,7 +22,6 @@ use super::{
     reviews,
 };
 use crate::{
-    audit::ObjectName,
     builtin,
     registry::ServedResource,
     store::{Change, Expected, WriteError},
@@ -39,6 +38,7 @@ pub(crate) async fn create(context: &mut RequestContext<'_>, body: Body) -> Resu
     let validation = context.query.field_validation()?;
     let (mut object, mut findings) = decode_resource(&context.served, &bytes, encoding, validation)?;
     drop(bytes);
+    context.audit_annotations.object(&object);
     check_type(&context.served, &object)?;
     clean_fields(&context.served, &mut object, &mut findings, validation)?;
     for finding in findings {
@@ -53,11 +53,8 @@ pub(crate) async fn create(context: &mut RequestContext<'_>, body: Body) -> Resu
         context.warn(warning);
     }
     let writer = Writer::of(context)?;
-    let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
     let written = create_object(context, Merged::Untracked(object), &writer).await?;
-    let mut response = object_response(context, written.code, written.object)?;
-    response.extensions_mut().insert(ObjectName(name));
-    Ok(response)
+    object_response(context, written.code, written.object)
 }
 
 /// Puts the namespace of the path into the object.

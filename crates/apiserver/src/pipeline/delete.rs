@@ -33,6 +33,7 @@ use super::{
 };
 use crate::{
     admission::Requester,
+    audit::Succeeded,
     plane::Plane,
     registry::ServedResource,
     store::{Change, Expected, ObjectKey, StoredObject, WriteError},
@@ -200,9 +201,11 @@ pub(crate) async fn delete(context: &mut RequestContext<'_>, body: Body) -> Resu
                 "kind": "Status",
                 "metadata": {},
                 "status": "Success",
-                "details": details,
+                "details": details.clone(),
             });
-            document_response(&context.answer, StatusCode::OK, Document::Value(status))
+            let mut response = document_response(&context.answer, StatusCode::OK, Document::Value(status))?;
+            response.extensions_mut().insert(Succeeded(details));
+            Ok(response)
         }
     }
 }

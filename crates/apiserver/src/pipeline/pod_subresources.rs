@@ -22,6 +22,7 @@ use super::{
     response,
 };
 use crate::{
+    audit::Succeeded,
     plane::{list_error, parse_stored},
     server::LogRequest,
     store::{Change, Expected, ObjectKey, Scope, WriteError},
@@ -102,7 +103,9 @@ const EVICTION: BodyType = BodyType { api_version: "policy/v1", kind: "Eviction"
 
 fn success(context: &RequestContext<'_>) -> Result<Response<Body>, ApiError> {
     let status = json!({"apiVersion": "v1", "kind": "Status", "metadata": {}, "status": "Success", "code": 201});
-    document_response(&context.answer, StatusCode::CREATED, Document::Value(status))
+    let mut response = document_response(&context.answer, StatusCode::CREATED, Document::Value(status))?;
+    response.extensions_mut().insert(Succeeded(Value::Null));
+    Ok(response)
 }
 
 /// What a scheduler does: puts a pod on a node, once.

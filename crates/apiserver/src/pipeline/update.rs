@@ -121,6 +121,7 @@ pub(crate) async fn read_object(context: &mut RequestContext<'_>, body: Body) ->
     let validation = context.query.field_validation()?;
     let (mut object, mut findings) = decode_resource(&context.served, &bytes, encoding, validation)?;
     drop(bytes);
+    context.audit_annotations.object(&object);
     check_type(&context.served, &object)?;
     clean_fields(&context.served, &mut object, &mut findings, validation)?;
     for finding in findings {

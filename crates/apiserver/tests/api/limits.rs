@@ -131,12 +131,24 @@ async fn the_audit_log_says_who_did_what_and_nothing_of_what_a_secret_holds() {
     let client = anna(&server, &listener.url).await;
     let secret =
         json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "x"}, "stringData": {"password": "hunter2"}});
-    let (code, headers, _) = send(&client, Request::post(SECRETS), &secret).await;
+    let (code, headers, created) = send(&client, Request::post(SECRETS), &secret).await;
     assert_eq!(code.as_u16(), 201);
+    let created: Value = serde_json::from_str(&created).unwrap();
     assert!(headers.contains_key("audit-id"));
     send(&client, Request::get(format!("{SECRETS}/y")), &Value::Null).await;
+    assert_eq!(send(&client, Request::post(SECRETS), &secret).await.0.as_u16(), 409);
+    let mut changed = secret.clone();
+    changed["metadata"]["uid"] = "u".into();
+    changed["metadata"]["resourceVersion"] = "1".into();
+    assert_eq!(send(&client, Request::put(format!("{SECRETS}/x")), &changed).await.0.as_u16(), 409);
+    let through = Request::get("/nothing/here").header("x-forwarded-for", "1.2.3.4, no, 5.6.7.8");
+    send(&client, through, &Value::Null).await;
+    let stranger = client_of(&server, &listener.url, None).await;
+    let unknown = Request::get(format!("{SECRETS}/x")).header(header::AUTHORIZATION, "Bearer unknown");
+    assert_eq!(send(&stranger, unknown, &Value::Null).await.0.as_u16(), 401);
     let as_bert = Request::delete(format!("{SECRETS}/x")).header("impersonate-user", "bert");
     assert_eq!(send(&client, as_bert, &Value::Null).await.0.as_u16(), 403);
+    assert_eq!(send(&client, Request::delete(format!("{SECRETS}/x")), &Value::Null).await.0.as_u16(), 200);
     send(&client, Request::get("/metrics"), &Value::Null).await;
     send(&client, Request::get("/readyz"), &Value::Null).await;
     let watch = Request::get(format!("{SECRETS}?watch=true&timeoutSeconds=1"));
@@ -145,6 +157,7 @@ async fn the_audit_log_says_who_did_what_and_nothing_of_what_a_secret_holds() {
 
     let log = std::fs::read_to_string(directory.path().join("audit.log")).unwrap();
     assert!(!log.contains("hunter2") && !log.contains("aHVudGVyMg"));
+    let log = log.replace(created["metadata"]["uid"].as_str().unwrap(), "(uid)");
     let lines: Vec<Value> = log
         .lines()
         .map(|line| {
