@@ -22,7 +22,7 @@ use crate::{
     open_id_connect::TrustedIssuers,
     pipeline::{self, FlowControl, ListenerShutdown, Metrics, ServiceNetwork},
     plane::{PlaneState, options_metadata},
-    store::{self, Store},
+    store::{self, Store, StoreFailure},
     tls,
     token::ServiceAccountTokens,
     webhook_client::WebhookClients,
@@ -271,6 +271,12 @@ impl Server {
         };
         tls::serve(listener, config, answer, self.state.options.limits.header_bytes, shutdown).await;
         Ok(())
+    }
+
+    /// Waits until the store's medium fails, e.g. has no space left. Then only a new start helps, and what was acknowledged
+    /// is kept.
+    pub async fn store_failed(&self) -> StoreFailure {
+        self.state.store.failed().await
     }
 
     /// The authority of the serving certificate, PEM.

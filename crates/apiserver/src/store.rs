@@ -10,6 +10,7 @@ mod compression;
 mod counts;
 mod damage;
 mod encryption;
+mod failure;
 mod file;
 mod key;
 mod options;
@@ -37,6 +38,8 @@ use tokio::sync::oneshot;
 use self::counts::Counts;
 use self::damage::{OpenDatabase, caught};
 pub use self::encryption::{EncryptionKeyError, EncryptionKeys};
+use self::failure::FirstFailure;
+pub use self::failure::{FailureCause, StoreFailure};
 use self::file::FilledFile;
 pub use self::options::{Clock, Durability, StoreOptions};
 use self::reader::NewestSnapshot;
@@ -118,7 +121,7 @@ struct Shared {
     planes: RwLock<BTreeMap<PlaneName, Arc<PlaneState>>>,
     planes_hub: Mutex<PlanesHub>,
     /// The first storage failure; writes are refused from then on.
-    failure: Mutex<Option<String>>,
+    failure: FirstFailure,
 }
 
 /// An open store and its writer thread. The thread ends, and the file is closed, with the last handle.
@@ -218,7 +221,7 @@ impl Store {
             options,
             planes: RwLock::new(planes.into_iter().map(|plane| (plane.name.clone(), Arc::new(plane))).collect()),
             planes_hub: Mutex::default(),
-            failure: Mutex::new(None),
+            failure: FirstFailure::default(),
         });
         let (jobs, queue) = mpsc::channel();
         let writer = {
@@ -287,9 +290,16 @@ impl Store {
     /// The storage failure that stopped the writer, if any.
     ///
     /// # Errors
-    /// The text of the first storage failure.
+    /// The text of the first storage failure, or that the writer has ended without one.
     pub fn health(&self) -> Result<(), String> {
-        lock(&self.inner.shared.failure).clone().map_or(Ok(()), Err)
+        let has_ended = self.inner.writer.as_ref().is_none_or(JoinHandle::is_finished);
+        if has_ended || self.inner.shared.failure.get().is_some() { Err(self.inner.failure_text()) } else { Ok(()) }
+    }
+
+    /// Waits until the medium fails, e.g. has no space left. The store has to be opened again then: it writes no more, even
+    /// when there is space again, and reads only what it has in memory. What was acknowledged is in the file.
+    pub async fn failed(&self) -> StoreFailure {
+        self.inner.shared.failure.of_medium().await
     }
 }
 
@@ -303,7 +313,8 @@ impl Inner {
     }
 
     fn failure_text(&self) -> String {
-        lock(&self.shared.failure).clone().unwrap_or_else(|| "the store's writer has stopped".to_owned())
+        let failure = self.shared.failure.get();
+        failure.map_or_else(|| "the store's writer has stopped".to_owned(), |failure| failure.message)
     }
 }
 

@@ -13,6 +13,7 @@ use kogge_api::provider_profile::{ProviderProfile, simulation};
 pub use kogge_apiserver::authentication_configuration::AuthenticationConfiguration;
 pub use kogge_apiserver::server::ServerOptions;
 use kogge_apiserver::server::{Server, Storage};
+use kogge_apiserver::store::{FailureCause, StoreFailure};
 use kogge_portal::PortalOptions;
 use kogge_simulator::SimulatorOptions;
 use kogge_simulator::clock::Speed;
@@ -73,6 +74,14 @@ pub enum AllInOneError {
         /// Why.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The store's file can be neither read nor written any more.
+    #[error("the store in {place} failed: {failure}")]
+    Store {
+        /// The data directory, or that there is none.
+        place: String,
+        /// What the medium said.
+        failure: StoreFailure,
+    },
     /// A part ended by itself.
     #[error("{part} stopped: {message}")]
     Stopped {
@@ -81,6 +90,19 @@ pub enum AllInOneError {
         /// Why.
         message: String,
     },
+}
+
+impl AllInOneError {
+    /// What the user can do about it, where that is known.
+    pub fn hint(&self) -> Option<String> {
+        let Self::Store { place, failure } = self else { return None };
+        let kept = "and start again: everything that was acknowledged is kept";
+        match failure.cause {
+            FailureCause::Full => Some(format!("free space on the file system of {place} {kept}")),
+            FailureCause::Medium => Some(format!("look at the disk of {place} {kept} as far as the disk has kept it")),
+            FailureCause::Damage => None,
+        }
+    }
 }
 
 /// The running assembly. Dropping it without [`AllInOne::stop`] ends its tasks at once; nothing acknowledged is lost.
@@ -109,6 +131,7 @@ impl AllInOne {
         let portal_address = address(&portal_listener, options.portal_address);
         let api_url = format!("https://{api_address}");
 
+        let place = options.data.as_ref().map_or_else(|| "memory".to_owned(), |data| data.display().to_string());
         let server = Server::open(ServerOptions {
             data: options.data.map_or(Storage::Memory, Storage::Directory),
             kubernetes_version: KUBERNETES_VERSION.into(),
@@ -145,6 +168,16 @@ impl AllInOne {
             tasks.spawn(
                 async move { ended("the REST API", kogge_portal::serve(portal_listener, router, shutdown).await) },
             );
+        }
+        {
+            let (server, shutdown) = (server.clone(), shutdown.clone());
+            tasks.spawn(async move {
+                // A process that lives on without its store would refuse everything, and nobody would start it again.
+                tokio::select! {
+                    failure = server.store_failed() => Err(AllInOneError::Store { place, failure }),
+                    () = shutdown.cancelled() => Ok(()),
+                }
+            });
         }
         {
             let (server, shutdown) = (server.clone(), shutdown.clone());

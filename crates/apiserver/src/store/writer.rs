@@ -23,8 +23,8 @@ use self::compaction::Compaction;
 use super::damage::caught;
 use super::serialized::SerializedObject;
 use super::{
-    Change, Durability, Event, Expected, ObjectKey, PlaneError, PlaneName, PlaneState, ReadError, Shared, StoredObject,
-    TransactionError, Write, WriteError, encryption, key, lock, lock_read, lock_write, tables,
+    Change, Durability, Event, Expected, ObjectKey, PlaneError, PlaneName, PlaneState, ReadError, Shared, StoreFailure,
+    StoredObject, TransactionError, Write, WriteError, encryption, key, lock, lock_read, lock_write, tables,
 };
 
 /// A transaction has so many jobs at most: bounds how long the first waits for the last.
@@ -134,7 +134,7 @@ pub(super) fn run(shared: &Shared, queue: &Receiver<Job>) {
         Ok::<_, ReadError>(())
     });
     if let Err(error) = served {
-        fail(shared, &error);
+        fail(shared, StoreFailure::damage(error.to_string()));
     }
 }
 
@@ -232,31 +232,27 @@ fn planes(shared: &Shared) -> Vec<Arc<PlaneState>> {
 
 /// Begins a transaction, unless the store failed before.
 fn begin(shared: &Shared, sync: bool) -> Result<WriteTransaction, String> {
-    if let Some(failure) = lock(&shared.failure).clone() {
-        return Err(failure);
+    if let Some(failure) = shared.failure.get() {
+        return Err(failure.message);
     }
-    let mut transaction = shared.database.begin_write().map_err(|error| fail(shared, &error))?;
+    let mut transaction = shared.database.begin_write().map_err(|error| fail(shared, error))?;
     if !sync {
-        transaction.set_durability(redb::Durability::None).map_err(|error| fail(shared, &error))?;
+        transaction.set_durability(redb::Durability::None).map_err(|error| fail(shared, error))?;
     }
     Ok(transaction)
 }
 
 /// Commits a transaction and makes readers see it.
 fn commit(shared: &Shared, transaction: WriteTransaction) -> Result<(), String> {
-    let result = transaction.commit().map_err(|error| fail(shared, &error));
+    let result = transaction.commit().map_err(|error| fail(shared, error));
     super::reader::forget_snapshot(shared);
     result
 }
 
-/// Remembers the first failure, so that later writes are refused.
-fn fail(shared: &Shared, error: &impl std::fmt::Display) -> String {
-    let text = error.to_string();
-    let mut failure = lock(&shared.failure);
-    if failure.is_none() {
-        tracing::error!(error = text, "the store failed, writes are refused from now on");
-    }
-    failure.get_or_insert(text).clone()
+/// Remembers the first failure, so that later writes are refused: after a failed write redb reads and writes no more until
+/// the file is opened again.
+fn fail(shared: &Shared, error: impl Into<StoreFailure>) -> String {
+    shared.failure.note(error.into()).message
 }
 
 fn run_batch(shared: &Shared, jobs: Vec<Job>, commits: u32, compaction: &mut Compaction) {
@@ -281,7 +277,7 @@ fn run_batch(shared: &Shared, jobs: Vec<Job>, commits: u32, compaction: &mut Com
             job => batch.apply_plane_job(shared, &transaction, job),
         };
         if let Err(error) = result {
-            failure = Some(error.to_string());
+            failure = Some(error);
             break;
         }
         if waiting.is_none() {
@@ -289,10 +285,10 @@ fn run_batch(shared: &Shared, jobs: Vec<Job>, commits: u32, compaction: &mut Com
         }
     }
     let committed = match failure {
-        Some(text) => {
+        Some(error) => {
             // The transaction was not committed, so nothing of it is or ever will be on disk.
             drop(transaction);
-            Err(fail(shared, &text))
+            Err(fail(shared, error))
         }
         None if batch.changed => commit(shared, transaction),
         None => {

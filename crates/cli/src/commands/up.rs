@@ -11,7 +11,7 @@ use reqwest::Method;
 use serde_json::Value;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::all_in_one::{AllInOne, AllInOneOptions};
+use crate::all_in_one::{AllInOne, AllInOneError, AllInOneOptions};
 use crate::arguments::{ApiServerArguments, ConnectionArguments, UpArguments};
 use crate::data_directory::{DataDirectory, DataDirectoryError, Endpoints};
 use crate::documents::{self, Document};
@@ -70,7 +70,7 @@ pub async fn run(connection: &ConnectionArguments, arguments: UpArguments) -> Re
         api_server,
     })
     .await
-    .map_err(|error| CommandError::new(Exit::Failed, error.to_string()))?;
+    .map_err(|error| stopped(&error))?;
     let kubeconfig = machine.server().admin_kubeconfig(&machine.api_url());
     data.write_private(&data.kubeconfig(), kubeconfig.as_bytes()).map_err(|error| failed(&error))?;
     let endpoints = Endpoints { api: machine.api_url(), portal: machine.portal_url(), pid: std::process::id() };
@@ -89,7 +89,7 @@ pub async fn run(connection: &ConnectionArguments, arguments: UpArguments) -> Re
                 wait(&mut machine, &mut stop).await
             }
         },
-        error = machine.failed() => Err(CommandError::new(Exit::Failed, error.to_string())),
+        error = machine.failed() => Err(stopped(&error)),
         () = stop.wait() => Ok(()),
     };
     terminal::say("stopping; everything is kept, `kogge up` resumes it");
@@ -159,6 +159,14 @@ fn failed(error: &DataDirectoryError) -> CommandError {
         error.hint("use it, stop it, or give another directory with --data DIR")
     } else {
         error
+    }
+}
+
+fn stopped(error: &AllInOneError) -> CommandError {
+    let (hint, error) = (error.hint(), CommandError::new(Exit::Failed, error.to_string()));
+    match hint {
+        Some(hint) => error.hint(hint),
+        None => error,
     }
 }
 
@@ -274,7 +282,7 @@ fn program() -> String {
 
 async fn wait(machine: &mut AllInOne, stop: &mut StopSignals) -> Result<(), CommandError> {
     tokio::select! {
-        error = machine.failed() => Err(CommandError::new(Exit::Failed, error.to_string())),
+        error = machine.failed() => Err(stopped(&error)),
         () = stop.wait() => Ok(()),
     }
 }

@@ -16,12 +16,15 @@ struct Platters {
     unsynced: Vec<(usize, Vec<u8>)>,
     /// So many writes work until the disk dies.
     writes_left: Option<u32>,
+    /// It does not die then, but is full.
+    fills: bool,
 }
 
 impl Platters {
     fn spend(&mut self) -> std::io::Result<()> {
         match &mut self.writes_left {
             None => Ok(()),
+            Some(0) if self.fills => Err(std::io::ErrorKind::StorageFull.into()),
             Some(0) => Err(std::io::Error::other("the disk died")),
             Some(left) => {
                 *left -= 1;
@@ -386,4 +389,34 @@ async fn a_transaction_is_there_as_a_whole_or_not_at_all_wherever_the_disk_dies(
         boundaries += 1;
     }
     assert!(boundaries > 5, "only {boundaries} writes");
+}
+
+/// A disk that is full stays full for a store that has met that; whoever opens it anew, with room, finds what was
+/// acknowledged and goes on.
+#[tokio::test]
+async fn a_full_disk_ends_the_store_and_the_next_one_goes_on() {
+    for boundary in 0..4 {
+        let disk = Disk::default();
+        let store = open(&disk);
+        let plane = store.management();
+        plane.write(key("ships", "n", "kept"), put("kept", 1), Expected::Absent).await.unwrap();
+        assert!(store.health().is_ok() && store.failed().now_or_never().is_none());
+        {
+            let mut platters = lock(&disk.0);
+            (platters.fills, platters.writes_left) = (true, Some(boundary));
+        }
+        let refused = plane.write(key("ships", "n", "lost"), put("lost", 1), Expected::Absent).await;
+        assert!(matches!(refused, Err(WriteError::Storage(_))), "{refused:?}");
+        let failure = store.failed().now_or_never().expect("the failure is noted before the writer is answered");
+        assert_eq!((failure.cause, store.health()), (FailureCause::Full, Err(failure.message)));
+        // Room again: what redb has written before it failed is not known, so this store does not go on.
+        lock(&disk.0).writes_left = None;
+        let refused = plane.write(key("ships", "n", "lost"), put("lost", 1), Expected::Absent).await;
+        assert!(matches!(refused, Err(WriteError::Storage(_))), "{refused:?}");
+        drop((plane, store));
+        let plane = open(&disk).management();
+        assert!(plane.get(&key("ships", "n", "kept")).unwrap().is_some());
+        plane.write(key("ships", "n", "next"), put("next", 1), Expected::Absent).await.unwrap();
+        assert_eq!(told(&mut plane.watch(Scope::Plane, 1).unwrap()).len() as u64, plane.revision() - 1);
+    }
 }

@@ -77,7 +77,7 @@ impl Compaction {
         let transaction = begin(shared, shared.options.durability == Durability::Immediate)?;
         let mut done: BTreeMap<u64, Compacted> = BTreeMap::new();
         let result = self.step_within(&transaction, shared, &mut done);
-        result.map_err(|error| fail(shared, &error))?;
+        result.map_err(|error| fail(shared, error))?;
         if done.is_empty() {
             return Ok(());
         }
