@@ -174,7 +174,13 @@ fn stopped(error: &AllInOneError) -> CommandError {
 fn start_log() {
     let filter = tracing_subscriber::EnvFilter::try_from_env("KOGGE_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("error"));
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(terminal::is_interactive())
+        // A line that cannot be written is lost; saying so, also on standard error, would panic.
+        .log_internal_errors(false)
+        .try_init();
 }
 
 /// 256 random bits, in letters and digits.
