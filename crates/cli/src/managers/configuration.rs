@@ -16,6 +16,24 @@ pub enum ConfigurationError {
     /// An option of `--manager` names no binary.
     #[error("--manager {0:?}: the path of a program is expected, then its arguments, separated by commas")]
     Option(String),
+    /// A name that is no name for a folder.
+    #[error(
+        "{place}: the name {name:?} is none: use at most 63 letters a to z, digits and `-`, which does not come first or last"
+    )]
+    BadName {
+        /// Where it is.
+        place: String,
+        /// The name.
+        name: String,
+    },
+    /// An argument asks for something nobody fills in.
+    #[error("{place}: nothing is known for {placeholder}; known are {}", PLACEHOLDERS.join(", "))]
+    Placeholder {
+        /// Where it is.
+        place: String,
+        /// The placeholder.
+        placeholder: String,
+    },
     /// Two managers would share a folder and a prefix.
     #[error("two managers are called {0}: give one of them another name")]
     Name(String),
@@ -28,6 +46,11 @@ pub enum ConfigurationError {
         path: PathBuf,
     },
 }
+
+/// What is filled in where it is in an argument.
+pub(super) const PLACEHOLDERS: [&str; 4] = ["{kubeconfig}", "{webhookPort}", "{webhookCertDir}", "{healthPort}"];
+/// The longest name of a manager.
+const LONGEST_NAME: usize = 63;
 
 /// Which command-line flags a manager is given beside its own arguments.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
@@ -101,8 +124,8 @@ impl ManagerSpec {
         Ok(Self { command: command.into(), args, ..Self::default() })
     }
 
-    /// Fills in what is left to defaults.
-    fn complete(mut self, relative_to: &Path) -> Result<Self, ConfigurationError> {
+    /// Fills in what is left to defaults, and refuses what cannot be run. `place` is where the manager is described.
+    fn complete(mut self, relative_to: &Path, place: &str) -> Result<Self, ConfigurationError> {
         if self.command.is_relative() {
             self.command = relative_to.join(&self.command);
         }
@@ -110,9 +133,18 @@ impl ManagerSpec {
             let stem = |path: &Path| path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
             let own = stem(&self.command).unwrap_or_default();
             self.name = match self.command.parent().and_then(stem) {
-                Some(folder) if own == "manager" => folder,
-                _ => own,
+                Some(folder) if own == "manager" => name_of(&folder),
+                _ => name_of(&own),
             };
+        }
+        if self.name.is_empty() || self.name.len() > LONGEST_NAME || name_of(&self.name) != self.name {
+            return Err(ConfigurationError::BadName { place: place.to_owned(), name: self.name });
+        }
+        for (index, argument) in self.args.iter().flatten().enumerate() {
+            if let Some(placeholder) = unknown_placeholder(argument) {
+                let (place, placeholder) = (format!("{place}.args[{index}]"), placeholder.to_owned());
+                return Err(ConfigurationError::Placeholder { place, placeholder });
+            }
         }
         if !self.command.is_file() {
             return Err(ConfigurationError::Program { name: self.name, path: self.command });
@@ -126,6 +158,24 @@ impl ManagerSpec {
     }
 }
 
+/// The text as the name of a folder and of a pod: other characters become `-`.
+fn name_of(text: &str) -> String {
+    let text: String = text.chars().take(LONGEST_NAME).collect::<String>().to_ascii_lowercase();
+    let text = text.replace(|character: char| !character.is_ascii_lowercase() && !character.is_ascii_digit(), "-");
+    text.trim_matches('-').to_owned()
+}
+
+/// The first part of an argument that looks like a placeholder, a word in braces, and is none.
+fn unknown_placeholder(argument: &str) -> Option<&str> {
+    argument.match_indices('{').find_map(|(begin, _)| {
+        let length = argument[begin..].find('}')?;
+        let placeholder = &argument[begin..=begin + length];
+        let word = &placeholder[1..length];
+        let is_word = !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_alphabetic());
+        (is_word && !PLACEHOLDERS.contains(&placeholder)).then_some(placeholder)
+    })
+}
+
 /// The managers of the options `--manager` and the files `--managers`, complete and with names of their own. Paths in a
 /// file are relative to the file.
 ///
@@ -137,12 +187,12 @@ pub fn managers(options: &[String], files: &[PathBuf]) -> Result<Vec<ManagerSpec
         let file: ManagersFile =
             file::read(path, |text| serde_saphyr::from_str(text).map_err(|error| error.to_string()))?;
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        for spec in file.managers {
-            all.push(spec.complete(folder)?);
+        for (index, spec) in file.managers.into_iter().enumerate() {
+            all.push(spec.complete(folder, &format!("{}: managers[{index}]", path.display()))?);
         }
     }
     for option in options {
-        all.push(ManagerSpec::from_option(option)?.complete(Path::new("."))?);
+        all.push(ManagerSpec::from_option(option)?.complete(Path::new("."), &format!("--manager {option}"))?);
     }
     let mut names = std::collections::BTreeSet::new();
     match all.iter().find(|spec| !names.insert(spec.name.clone())) {
@@ -181,5 +231,28 @@ mod tests {
         let error = managers(&[option], &[file]).unwrap_err();
         assert_eq!(error.to_string(), "two managers are called core: give one of them another name");
         assert!(managers(&["/no/such/program".to_owned()], &[]).is_err());
+    }
+
+    #[test]
+    fn a_name_is_no_path_and_a_placeholder_is_one_of_those_there_are() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("managers.yaml");
+        let refusal = |manager: &str| {
+            std::fs::write(&file, format!("managers:\n- command: /bin/sh\n  {manager}\n")).unwrap();
+            let error = managers(&[], std::slice::from_ref(&file)).map(drop).unwrap_err().to_string();
+            error.replace(&file.display().to_string(), "FILE")
+        };
+        for name in ["../x", "a/b", ".", "..", "/x", "A", "-a", "a b", &"a".repeat(64)] {
+            assert!(refusal(&format!("name: \"{name}\"")).starts_with("FILE: managers[0]: the name "), "{name}");
+        }
+        assert_eq!(
+            refusal("args: [\"-v=2\", \"--kubeconfig={kubeconfg}\"]"),
+            "FILE: managers[0].args[1]: nothing is known for {kubeconfg}; known are {kubeconfig}, {webhookPort}, \
+             {webhookCertDir}, {healthPort}"
+        );
+        let good = r#"args: ["{kubeconfig}:{healthPort}", "{}", "{\"a\":1}", "{", "}{"]"#;
+        std::fs::write(&file, format!("managers:\n- command: /bin/sh\n  {good}\n")).unwrap();
+        assert_eq!(managers(&[], &[file]).unwrap()[0].name, "sh");
+        assert_eq!((name_of("My_Manager.v2"), name_of("..")), ("my-manager-v2".to_owned(), String::new()));
     }
 }

@@ -18,7 +18,7 @@ use kube::{Client, discovery};
 use serde_json::{Value, json};
 
 use super::ManagerError;
-use super::configuration::{Flags, ManagerSpec};
+use super::configuration::{Flags, ManagerSpec, PLACEHOLDERS};
 use super::manifests::{self, Manifests, WebhookAddress};
 
 /// Owner of what is installed.
@@ -206,14 +206,14 @@ impl Installation {
                 arguments.push("--insecure-diagnostics".to_owned());
             }
         }
-        let places = [
-            ("{kubeconfig}", self.kubeconfig().display().to_string()),
-            ("{webhookPort}", self.webhook_port.to_string()),
-            ("{webhookCertDir}", self.certificates().display().to_string()),
-            ("{healthPort}", self.health_port.to_string()),
+        let values = [
+            self.kubeconfig().display().to_string(),
+            self.webhook_port.to_string(),
+            self.certificates().display().to_string(),
+            self.health_port.to_string(),
         ];
         for argument in &mut arguments {
-            for (place, value) in &places {
+            for (place, value) in PLACEHOLDERS.iter().zip(&values) {
                 *argument = argument.replace(place, value);
             }
         }
