@@ -1,7 +1,8 @@
 //! Custom objects of one version brought to another by the webhook of their definition.
 //!
-//! A read at another version than the stored one costs a call, so what was converted is remembered by revision: all
-//! watchers and readers of a version share one conversion of each state. Objects in the wanted version never come here.
+//! A read of one object, also as the basis of a write, always asks the webhook, which may answer in another way than before:
+//! what it lost once would else be stored. Lists and watches share one conversion of each state, remembered by revision, as
+//! those of the real server share its watch cache. Objects in the wanted version never come here.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -83,12 +84,12 @@ impl Converter {
         converted.pop().ok_or_else(|| ApiError::internal("the conversion gave no object"))
     }
 
-    /// Objects exactly as they are stored in a version, in order, with few calls. Objects that are in it already are
-    /// left as they are.
+    /// Objects exactly as they are stored in a version, in order, with few calls, for lists and watches: a state that was
+    /// converted for another one is not converted again. Objects that are in the version already are left as they are.
     ///
     /// # Errors
     /// As [`Self::convert`].
-    pub(crate) async fn convert_stored(
+    pub(crate) async fn convert_shared(
         &self,
         mut objects: Vec<Value>,
         api_version: &str,

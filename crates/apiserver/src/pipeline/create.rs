@@ -18,7 +18,7 @@ use super::{
     object_type::check_type,
     object_write::{Merged, WriteScope, Writer, Written, write_error},
     policy_access,
-    presentation::{convert_to_stored, present},
+    presentation::{convert_to_stored, present_shared},
     reviews,
 };
 use crate::{
@@ -202,7 +202,7 @@ pub(crate) async fn create_object(
         };
         match written {
             Ok(written) => {
-                let object = present(served, &written.json, written.revision).await?;
+                let object = present_shared(served, &written.json, written.revision).await?;
                 return Ok(Written { object, code: StatusCode::CREATED });
             }
             Err(WriteError::Exists) if fixed_name.is_none() && attempt < attempts => {}

@@ -28,7 +28,7 @@ use super::{
     node_restriction,
     object_decoding::named_type,
     object_write::{WriteScope, timestamp, write_error},
-    presentation::{convert_to_stored, present_value},
+    presentation::{convert_to_stored, present_shared, present_value},
     query::unsupported_dry_run,
 };
 use crate::{
@@ -297,7 +297,7 @@ pub(crate) async fn delete_object(
         let removes = matches!(change, Change::Delete(_));
         match plane.write(key.clone(), change, Expected::Revision(stored.revision)).await {
             Ok(StoredObject { json, revision, .. }) => {
-                let object = present_value(served, &json, revision).await?;
+                let object = present_shared(served, &json, revision).await?.into_value()?;
                 return Ok(if removes { Deleted::Removed(object) } else { Deleted::Marked(object) });
             }
             Err(WriteError::Conflict { .. }) => {}

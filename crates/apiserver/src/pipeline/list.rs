@@ -10,7 +10,7 @@ use super::{
     answer::{Document, document_response},
     list_options::{ContinueToken, ListOptions, Selection, VersionMatch},
     list_writer::ListWriter,
-    presentation::{is_as_served, present, present_all},
+    presentation::{is_as_served, present_all, present_shared},
 };
 use crate::{
     plane::{list_error, read_error, stored_error},
@@ -211,7 +211,7 @@ async fn read_named(context: &RequestContext<'_>, selection: &Selection, name: &
     let mut at = revision;
     if let Some(stored) = stored {
         at = revision.max(stored.revision);
-        let document = present(&context.served, &stored.json, stored.revision).await?;
+        let document = present_shared(&context.served, &stored.json, stored.revision).await?;
         if selection.matches(&document.clone().into_value()?) {
             items.push(document);
         }

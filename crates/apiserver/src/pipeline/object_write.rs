@@ -19,7 +19,7 @@ use super::{
     object_completion::complete_update,
     other_versions::ServedVersions,
     policy_access,
-    presentation::{begins_with_version, convert_to_stored, present},
+    presentation::{begins_with_version, convert_to_stored, present, present_shared},
     update::needs_revision,
 };
 use crate::{
@@ -202,7 +202,7 @@ pub(crate) async fn update_object(
                 return Ok(Written { object, code: StatusCode::OK });
             }
             Ok(written) => {
-                let object = present(served, &written.json, written.revision).await?;
+                let object = present_shared(served, &written.json, written.revision).await?;
                 return Ok(Written { object, code: StatusCode::OK });
             }
             Err(WriteError::Conflict { .. }) => {}

@@ -22,21 +22,47 @@ use crate::{
 /// A stored object in the served version, with the defaults of the current schema. Bytes that are right as they are
 /// stored are passed on untouched; only another version of a kind with a conversion webhook waits for anything.
 pub(crate) async fn present(served: &ServedResource, json: &Bytes, revision: u64) -> Result<Document, ApiError> {
-    if is_as_served(served, json, revision) {
-        return Ok(Document::Bytes(json.clone()));
-    }
-    let value: Value = parse_stored(json)?;
-    if revision > served.schema_revision && value["apiVersion"] == served.resource.api_version().as_str() {
-        return Ok(Document::Bytes(json.clone()));
-    }
+    let value = match as_stored(served, json, revision)? {
+        Stored::AsServed => return Ok(Document::Bytes(json.clone())),
+        Stored::Other(value) => value,
+    };
+    let value = match &served.converter {
+        None => value,
+        // In a box, so that reads of what needs no webhook do not carry the state of its call.
+        Some(converter) => Box::pin(converter.convert(value, &served.resource.api_version())).await?,
+    };
+    Ok(Document::Value(convert_to_served(served, value)))
+}
+
+/// As [`present`], for lists, watches and answers to writes, which share what a webhook made of each state.
+pub(crate) async fn present_shared(served: &ServedResource, json: &Bytes, revision: u64) -> Result<Document, ApiError> {
+    let value = match as_stored(served, json, revision)? {
+        Stored::AsServed => return Ok(Document::Bytes(json.clone())),
+        Stored::Other(value) => value,
+    };
     let value = match &served.converter {
         None => value,
         Some(converter) => {
-            let mut presented = converter.convert_stored(vec![value], &served.resource.api_version()).await?;
+            let mut presented = converter.convert_shared(vec![value], &served.resource.api_version()).await?;
             presented.pop().unwrap_or_default()
         }
     };
     Ok(Document::Value(convert_to_served(served, value)))
+}
+
+enum Stored {
+    /// Its bytes are what is served.
+    AsServed,
+    Other(Value),
+}
+
+fn as_stored(served: &ServedResource, json: &[u8], revision: u64) -> Result<Stored, ApiError> {
+    if is_as_served(served, json, revision) {
+        return Ok(Stored::AsServed);
+    }
+    let value: Value = parse_stored(json)?;
+    let is_served = revision > served.schema_revision && value["apiVersion"] == served.resource.api_version().as_str();
+    Ok(if is_served { Stored::AsServed } else { Stored::Other(value) })
 }
 
 /// As [`present`], parsed.
@@ -44,12 +70,12 @@ pub(crate) async fn present_value(served: &ServedResource, json: &Bytes, revisio
     present(served, json, revision).await?.into_value()
 }
 
-/// As [`present`], for many objects with few calls of a webhook.
+/// As [`present_shared`], for many objects with few calls of a webhook.
 pub(crate) async fn present_all(served: &ServedResource, stored: &[StoredObject]) -> Result<Vec<Document>, ApiError> {
     let Some(converter) = &served.converter else {
         let mut documents = Vec::with_capacity(stored.len());
         for object in stored {
-            documents.push(present(served, &object.json, object.revision).await?);
+            documents.push(present_shared(served, &object.json, object.revision).await?);
         }
         return Ok(documents);
     };
@@ -66,7 +92,7 @@ pub(crate) async fn present_all(served: &ServedResource, stored: &[StoredObject]
         values.push(value);
         documents.push(Document::Value(Value::Null));
     }
-    let presented = converter.convert_stored(values, &api_version).await?;
+    let presented = converter.convert_shared(values, &api_version).await?;
     for (index, value) in places.into_iter().zip(presented) {
         documents[index] = Document::Value(convert_to_served(served, value));
     }

@@ -24,7 +24,7 @@ use super::{
     ListenerShutdown, RequestContext,
     answer::{Document, serialize, status_document},
     list_options::{ListOptions, Selection},
-    presentation::{include_object, present, present_all, represent},
+    presentation::{include_object, present_all, present_shared, represent},
     response,
 };
 use crate::{
@@ -333,7 +333,7 @@ impl Renderer {
         if !self.name.is_empty() && self.name != event.key.name {
             return Ok(None);
         }
-        let document = present(&self.served, &event.json, event.revision).await?;
+        let document = present_shared(&self.served, &event.json, event.revision).await?;
         if self.selection.is_everything() {
             return self.event_line(event, event.kind, document).map(Some);
         }
@@ -342,7 +342,7 @@ impl Renderer {
         let was_selected = match &event.previous {
             None => false,
             Some(previous) => {
-                let previous = present(&self.served, previous, event.revision).await?.into_value()?;
+                let previous = present_shared(&self.served, previous, event.revision).await?.into_value()?;
                 self.selection.matches(&previous)
             }
         };
@@ -354,7 +354,7 @@ impl Renderer {
             (_, true, false) => {
                 // The state the watcher knew, at the revision that took it away.
                 let previous = event.previous.as_ref().unwrap_or(&event.json);
-                let mut last = present(&self.served, previous, event.revision).await?.into_value()?;
+                let mut last = present_shared(&self.served, previous, event.revision).await?.into_value()?;
                 last["metadata"]["resourceVersion"] = event.revision.to_string().into();
                 self.line("DELETED", Document::Value(last)).map(Some)
             }

@@ -180,6 +180,11 @@ impl Run<'_> {
         if let Some(pause) = step.pause {
             sleep(Duration::from_millis(pause)).await;
         }
+        if let Some((server, id)) = &self.webhooks {
+            for (name, webhook) in &step.webhooks {
+                server.put(id, name, webhook.clone());
+            }
+        }
         let exchange = |code, headers, body| {
             let read = || step.read.as_ref().map(|name| format!("read {name}"));
             let asked = || step.asked.as_ref().map(|name| format!("asked {name}"));

@@ -95,6 +95,8 @@ pub struct Step {
     pub read: Option<String>,
     /// Take what the webhook of this name was asked since the last time.
     pub asked: Option<String>,
+    /// From this step on these webhooks answer in another way.
+    pub webhooks: BTreeMap<String, Webhook>,
     /// Wait so many milliseconds first.
     pub pause: Option<u64>,
     /// Record only these parts of the body (JSON pointers; `*` stands for every item).
