@@ -17,6 +17,7 @@ mod connection_buffer;
 mod controller_loop;
 mod conversion;
 mod custom_resource_definition_controller;
+mod definition_names;
 mod event_expiry;
 mod garbage_collector;
 mod in_process_client;

@@ -326,21 +326,29 @@ impl Plane {
         let now = jiff::Timestamp::now();
         let Some(definition) = definition else {
             self.registry().remove(&written.key.name, written.revision);
-            match pipeline::stored_definitions(self) {
-                Ok(definitions) => {
-                    for (definition, revision) in definitions {
-                        pipeline::settle(self, &definition, revision, now).await;
-                    }
-                }
-                Err(error) => tracing::warn!(%error, "failed to settle the names of definitions"),
-            }
+            self.settle_definitions(now).await;
             return;
         };
-        self.registry().define(definition, written);
+        let gave_up_name = self.registry().define(definition, written);
         if definition.pointer("/metadata/deletionTimestamp").is_some() {
             self.server.clean_up_definition(self, &written.key.name);
         } else {
             pipeline::settle(self, definition, written.revision, now).await;
+        }
+        if gave_up_name {
+            self.settle_definitions(now).await;
+        }
+    }
+
+    /// Settles the names of definitions that waited for one that is free now.
+    async fn settle_definitions(&self, now: jiff::Timestamp) {
+        match pipeline::stored_definitions(self) {
+            Ok(definitions) => {
+                for (definition, revision) in definitions {
+                    pipeline::settle(self, &definition, revision, now).await;
+                }
+            }
+            Err(error) => tracing::warn!(%error, "failed to settle the names of definitions"),
         }
     }
 }

@@ -10,14 +10,17 @@ use std::{
 
 use arc_swap::ArcSwap;
 use kogge_machinery::{
-    custom_resource_definition::{self, CompressedDefinition},
+    custom_resource_definition::{self, CompressedDefinition, NamePool},
     resource::{GroupResource, ResourceType, SharedResourceType},
     schema::LazySchema,
     status_error::ApiError,
 };
 use serde_json::Value;
 
-use crate::{builtin, conversion::Converter, store::StoredObject, webhook_client::WebhookClients};
+use crate::{
+    builtin, conversion::Converter, definition_names::AcceptedNames, store::StoredObject,
+    webhook_client::WebhookClients,
+};
 
 /// A resource type and how its objects are stored.
 #[derive(Debug)]
@@ -109,8 +112,6 @@ struct Definition {
     generation: (String, i64),
     /// `spec.conversion`.
     conversion: Value,
-    /// Every name it has accepted: plural, singular, short names, kind, list kind.
-    names: Vec<String>,
     types: Vec<Arc<ServedResource>>,
     converter: Option<Arc<Converter>>,
 }
@@ -128,6 +129,8 @@ pub(crate) struct Registry {
     /// Definition changes are rare and take turns; removed definitions with the revision that removed them, so that a
     /// late notice of an earlier state does not bring one back.
     changes: Mutex<BTreeMap<String, u64>>,
+    /// Also of definitions that are not served.
+    names: AcceptedNames,
     /// For conversion webhooks.
     clients: Arc<WebhookClients>,
 }
@@ -225,29 +228,31 @@ impl Registry {
             .sum()
     }
 
-    /// Whether a definition other than `definition` has accepted this name in this group.
-    pub(crate) fn name_taken(&self, definition: &str, group: &str, name: &str) -> bool {
-        self.custom.load().definitions.iter().any(|(other, accepted)| {
-            other != definition && accepted.group == group && accepted.names.iter().any(|accepted| accepted == name)
-        })
+    /// Whether a definition has accepted this name in this group.
+    pub(crate) fn name_taken(&self, group: &str, pool: NamePool, name: &str) -> bool {
+        self.names.taken(group, pool, name)
     }
 
-    /// Takes over the state of a definition that is stored as this; earlier states than the known one are ignored.
-    pub(crate) fn define(&self, definition: &Value, stored: &StoredObject) {
+    /// Takes over the state of a definition that is stored as this; earlier states than the known one are ignored. Says
+    /// whether it gave up a name that others may wait for.
+    pub(crate) fn define(&self, definition: &Value, stored: &StoredObject) -> bool {
         let revision = stored.revision;
-        let Some(name) = definition.pointer("/metadata/name").and_then(Value::as_str) else { return };
+        let Some(name) = definition.pointer("/metadata/name").and_then(Value::as_str) else {
+            return false;
+        };
         let mut removed = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
         let custom = self.custom.load_full();
         let known = custom.definitions.get(name);
         if known.is_some_and(|known| known.revision >= revision) || removed.get(name).is_some_and(|at| *at >= revision)
         {
-            return;
-        }
-        if !is_established(definition) {
-            // Once established a definition stays served, even if it later asks for names it cannot have.
-            return;
+            return false;
         }
         removed.remove(name);
+        let gave_up = self.names.notice(name, definition, revision);
+        if !is_established(definition) {
+            // Once established a definition stays served, even if it later asks for names it cannot have.
+            return gave_up;
+        }
         let spec = definition.get("spec").unwrap_or(&Value::Null);
         let uid = definition["metadata"]["uid"].as_str().unwrap_or_default().to_owned();
         let generation = (uid, definition["metadata"]["generation"].as_i64().unwrap_or_default());
@@ -293,17 +298,18 @@ impl Registry {
             })
             .collect();
         let group = spec.get("group").and_then(Value::as_str).unwrap_or_default().to_owned();
-        let names = accepted_names(definition);
-        let entry = Definition { revision, group, generation, conversion, names, types, converter };
+        let entry = Definition { revision, group, generation, conversion, types, converter };
         let mut definitions = custom.definitions.clone();
         definitions.insert(name.to_owned(), Arc::new(entry));
         self.replace(definitions);
+        gave_up
     }
 
     /// Stops serving a definition removed at a revision.
     pub(crate) fn remove(&self, name: &str, revision: u64) {
         let mut removed = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
         removed.insert(name.to_owned(), revision);
+        self.names.remove(name, revision);
         let mut definitions = self.custom.load_full().definitions.clone();
         if definitions.get(name).is_some_and(|known| known.revision <= revision) {
             definitions.remove(name);
@@ -327,15 +333,4 @@ pub(crate) fn is_established(definition: &Value) -> bool {
     definition.pointer("/status/conditions").and_then(Value::as_array).is_some_and(|conditions| {
         conditions.iter().any(|condition| condition["type"] == "Established" && condition["status"] == "True")
     })
-}
-
-fn accepted_names(definition: &Value) -> Vec<String> {
-    let names = &definition["status"]["acceptedNames"];
-    let mut accepted: Vec<String> = ["plural", "singular", "kind", "listKind"]
-        .iter()
-        .filter_map(|field| names[field].as_str())
-        .map(str::to_owned)
-        .collect();
-    accepted.extend(names["shortNames"].as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned));
-    accepted
 }

@@ -28,6 +28,7 @@ mod stored_versions;
 mod tests;
 
 pub use compressed::CompressedDefinition;
+pub use names::NamePool;
 pub use stored_versions::stored_versions_errors;
 
 /// The finalizer that removes the objects of a definition before the definition itself.
@@ -156,9 +157,9 @@ fn is_shared(versions: &[Value], field: &str) -> bool {
 /// The status after the naming and establishing controllers: acceptedNames, storedVersions, conditions
 /// NamesAccepted and Established (with `now`, RFC 3339).
 ///
-/// `taken` says whether a name (plural, singular, short name, kind or list kind) is used by another definition of the
-/// group. A definition that was established stays so. Without changes the status is returned as it was.
-pub fn established_status(definition: &Value, now: &str, taken: &dyn Fn(&str) -> bool) -> Value {
+/// `taken` says whether a definition of the group, this one or another, has accepted a name. A definition that was
+/// established stays so. Without changes the status is returned as it was.
+pub fn established_status(definition: &Value, now: &str, taken: &dyn Fn(NamePool, &str) -> bool) -> Value {
     names::status(definition, now, taken)
 }
 

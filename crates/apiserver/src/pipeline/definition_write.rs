@@ -2,7 +2,11 @@
 //! second write, as kube-apiserver's controllers do, but before the first is answered: whoever reads next finds it
 //! Established. With a create, both are one transaction, so a crash leaves none that is not settled.
 
-use kogge_machinery::{custom_resource_definition, resource::GroupResource, status_error::ApiError};
+use kogge_machinery::{
+    custom_resource_definition::{self, NamePool},
+    resource::GroupResource,
+    status_error::ApiError,
+};
 use serde_json::{Map, Value, json};
 
 use super::{
@@ -42,9 +46,8 @@ fn settled_status(plane: &Plane, definition: &Value, now: &str) -> Option<Value>
     if definition["metadata"]["deletionTimestamp"].is_string() {
         return None;
     }
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let (name, group) = (text(&definition["metadata"]["name"]), text(&definition["spec"]["group"]));
-    let taken = |candidate: &str| plane.registry().name_taken(&name, &group, candidate);
+    let group = definition["spec"]["group"].as_str().unwrap_or_default();
+    let taken = |pool: NamePool, name: &str| plane.registry().name_taken(group, pool, name);
     let status = custom_resource_definition::established_status(definition, now, &taken);
     (status != definition["status"]).then_some(status)
 }

@@ -72,6 +72,15 @@ fn condition<'a>(definition: &'a Value, condition_type: &str) -> Option<&'a Valu
         .find(|condition| condition.get("type").and_then(Value::as_str) == Some(condition_type))
 }
 
+/// Names that exclude each other within a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NamePool {
+    /// Plural and singular names and short names.
+    Resources,
+    /// Kinds and list kinds.
+    Kinds,
+}
+
 /// Why names can not be accepted: reason and message of the condition.
 struct Conflict {
     reason: &'static str,
@@ -79,21 +88,27 @@ struct Conflict {
 }
 
 /// The status of a definition once its names are settled.
-pub(super) fn status(definition: &Value, now: &str, taken: &dyn Fn(&str) -> bool) -> Value {
+pub(super) fn status(definition: &Value, now: &str, taken: &dyn Fn(NamePool, &str) -> bool) -> Value {
     let mut status = definition.get("status").and_then(Value::as_object).cloned().unwrap_or_default();
     let requested = definition.pointer("/spec/names").and_then(Value::as_object).cloned().unwrap_or_default();
     let (accepted, conflict) = accept(&requested, status.get("acceptedNames").and_then(Value::as_object), taken);
     let names_accepted = match &conflict {
+        // A definition that comes back to the names it has is not looked at again by the real server.
+        None if is_accepted(&requested, status.get("acceptedNames"))
+            && condition(definition, "NamesAccepted").is_some() =>
+        {
+            condition(definition, "NamesAccepted").cloned().unwrap_or_default()
+        }
         Some(conflict) => new_condition("NamesAccepted", "False", conflict.reason, &conflict.message, now),
         None => new_condition("NamesAccepted", "True", "NoConflicts", "no conflicts found", now),
     };
     let established = match (condition(definition, "Established"), &conflict) {
         (Some(old), _) if old.get("status").and_then(Value::as_str) == Some("True") => old.clone(),
-        (_, None) => {
+        (_, None) if names_accepted["status"] == "True" => {
             new_condition("Established", "True", "InitialNamesAccepted", "the initial names have been accepted", now)
         }
-        (Some(old), Some(_)) => old.clone(),
-        (None, Some(_)) => new_condition("Established", "False", "NotAccepted", "not all names are accepted", now),
+        (Some(old), _) => old.clone(),
+        (None, _) => new_condition("Established", "False", "NotAccepted", "not all names are accepted", now),
     };
     let mut conditions = status.get("conditions").and_then(Value::as_array).cloned().unwrap_or_default();
     set_condition(&mut conditions, names_accepted);
@@ -104,23 +119,32 @@ pub(super) fn status(definition: &Value, now: &str, taken: &dyn Fn(&str) -> bool
     Value::Object(status)
 }
 
+/// Whether these are the accepted names, where an empty list is none.
+fn is_accepted(requested: &Map<String, Value>, accepted: Option<&Value>) -> bool {
+    let given = |names: &Map<String, Value>| {
+        let given = names.iter().filter(|(_, value)| value.as_array().is_none_or(|list| !list.is_empty()));
+        given.map(|(key, value)| (key.clone(), value.clone())).collect::<Map<_, _>>()
+    };
+    accepted.and_then(Value::as_object).is_some_and(|accepted| given(requested) == given(accepted))
+}
+
 /// The accepted names after a request, and the last conflict.
 fn accept(
     requested: &Map<String, Value>,
     accepted: Option<&Map<String, Value>>,
-    taken: &dyn Fn(&str) -> bool,
+    taken: &dyn Fn(NamePool, &str) -> bool,
 ) -> (Map<String, Value>, Option<Conflict>) {
-    const NAMES: [(&str, &str); 5] = [
-        ("plural", "PluralConflict"),
-        ("singular", "SingularConflict"),
-        ("shortNames", "ShortNamesConflict"),
-        ("kind", "KindConflict"),
-        ("listKind", "ListKindConflict"),
+    const NAMES: [(&str, NamePool, &str); 5] = [
+        ("plural", NamePool::Resources, "PluralConflict"),
+        ("singular", NamePool::Resources, "SingularConflict"),
+        ("shortNames", NamePool::Resources, "ShortNamesConflict"),
+        ("kind", NamePool::Kinds, "KindConflict"),
+        ("listKind", NamePool::Kinds, "ListKindConflict"),
     ];
     let mut result = accepted.cloned().unwrap_or_default();
     let mut conflict = None;
     let in_use = |name: &str| format!("{} is already in use", messages::quote(name));
-    for (key, reason) in NAMES {
+    for (key, pool, reason) in NAMES {
         let Some(wanted) = requested.get(key) else {
             result.remove(key);
             continue;
@@ -131,9 +155,9 @@ fn accept(
         } else if let Value::Array(short_names) = wanted {
             let ours = current.and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
             let fresh = short_names.iter().filter(|name| !ours.contains(name)).filter_map(Value::as_str);
-            fresh.filter(|name| taken(name)).map(in_use).collect()
+            fresh.filter(|name| taken(pool, name)).map(in_use).collect()
         } else {
-            wanted.as_str().filter(|name| taken(name)).map(in_use).into_iter().collect()
+            wanted.as_str().filter(|name| taken(pool, name)).map(in_use).into_iter().collect()
         };
         if refused.is_empty() {
             result.insert(key.to_owned(), wanted.clone());

@@ -192,7 +192,7 @@ fn refusals_of_definitions_are_worded_like_the_real_server() {
 #[test]
 fn an_established_definition_keeps_its_names() {
     let mut old = definition();
-    old["status"] = established_status(&old, NOW, &|_| false);
+    old["status"] = established_status(&old, NOW, &|_, _| false);
     let mut new = old.clone();
     new["spec"]["scope"] = json!("Cluster");
     new["spec"]["names"]["kind"] = json!("Gang");
@@ -209,11 +209,11 @@ fn an_established_definition_keeps_its_names() {
 #[test]
 fn names_are_accepted_once_and_then_the_definition_is_established() {
     let definition = definition();
-    insta::assert_json_snapshot!(established_status(&definition, NOW, &|_| false));
+    insta::assert_json_snapshot!(established_status(&definition, NOW, &|_, _| false));
     let mut settled = definition.clone();
-    settled["status"] = established_status(&definition, NOW, &|_| false);
-    assert_eq!(established_status(&settled, "2027-01-01T00:00:00Z", &|_| true), settled["status"]);
-    insta::assert_json_snapshot!(established_status(&definition, NOW, &|name| name == "crews" || name == "cr"));
+    settled["status"] = established_status(&definition, NOW, &|_, _| false);
+    assert_eq!(established_status(&settled, "2027-01-01T00:00:00Z", &|_, _| true), settled["status"]);
+    insta::assert_json_snapshot!(established_status(&definition, NOW, &|_, name| name == "crews" || name == "cr"));
 }
 
 #[test]
@@ -231,7 +231,7 @@ fn a_version_leaves_the_stored_versions_before_it_leaves_the_spec() {
 #[test]
 fn served_versions_become_resource_types() {
     let mut definition = definition();
-    definition["status"] = established_status(&definition, NOW, &|_| false);
+    definition["status"] = established_status(&definition, NOW, &|_, _| false);
     insta::assert_debug_snapshot!(resource_types(
         &definition,
         &CompressedDefinition::of(definition.to_string().as_bytes())
