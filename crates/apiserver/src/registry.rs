@@ -16,6 +16,7 @@ use kogge_machinery::{
     status_error::ApiError,
 };
 use serde_json::Value;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     builtin, conversion::Converter, definition_names::AcceptedNames, store::StoredObject,
@@ -38,6 +39,8 @@ pub(crate) struct ServedResource {
     pub(crate) converter: Option<Arc<Converter>>,
     /// The schema of the storage version, where this is another one.
     pub(crate) storage_schema: LazySchema,
+    /// Cancelled once this is not what is served any more: the definition asks for something else, or is gone.
+    pub(crate) ended: CancellationToken,
 }
 
 impl ServedResource {
@@ -98,6 +101,7 @@ static BUILT_IN: LazyLock<Types> = LazyLock::new(|| {
             terminating: false,
             converter: None,
             storage_schema: LazySchema::none(),
+            ended: CancellationToken::new(),
         })
     }))
 });
@@ -112,8 +116,12 @@ struct Definition {
     generation: (String, i64),
     /// `spec.conversion`.
     conversion: Value,
+    /// `status.acceptedNames`.
+    accepted_names: Value,
     types: Vec<Arc<ServedResource>>,
     converter: Option<Arc<Converter>>,
+    /// That of its types.
+    ended: CancellationToken,
 }
 
 #[derive(Debug, Default)]
@@ -264,6 +272,18 @@ impl Registry {
             _ => revision,
         };
         let terminating = definition.pointer("/metadata/deletionTimestamp").is_some();
+        let accepted_names = definition["status"]["acceptedNames"].clone();
+        // As the real server compares: with another spec or other names the storage is made anew.
+        let ended = match known {
+            Some(known) if known.generation == generation && known.accepted_names == accepted_names => {
+                known.ended.clone()
+            }
+            Some(known) => {
+                known.ended.cancel();
+                CancellationToken::new()
+            }
+            None => CancellationToken::new(),
+        };
         let converter = match known {
             Some(known) if known.conversion == conversion => known.converter.clone(),
             _ => Converter::of(&conversion, &self.clients),
@@ -294,11 +314,12 @@ impl Registry {
                     schema_revision,
                     terminating,
                     converter: converter.clone(),
+                    ended: ended.clone(),
                 })
             })
             .collect();
         let group = spec.get("group").and_then(Value::as_str).unwrap_or_default().to_owned();
-        let entry = Definition { revision, group, generation, conversion, types, converter };
+        let entry = Definition { revision, group, generation, conversion, accepted_names, types, converter, ended };
         let mut definitions = custom.definitions.clone();
         definitions.insert(name.to_owned(), Arc::new(entry));
         self.replace(definitions);
@@ -312,7 +333,9 @@ impl Registry {
         self.names.remove(name, revision);
         let mut definitions = self.custom.load_full().definitions.clone();
         if definitions.get(name).is_some_and(|known| known.revision <= revision) {
-            definitions.remove(name);
+            if let Some(removed) = definitions.remove(name) {
+                removed.ended.cancel();
+            }
             self.replace(definitions);
         }
     }

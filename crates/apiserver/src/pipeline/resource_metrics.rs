@@ -18,6 +18,7 @@ use kogge_machinery::{
     status_error::ApiError,
 };
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
 
 use super::{
     RequestContext,
@@ -78,6 +79,7 @@ fn resource_type(kind: &'static str, plural: &str, namespaced: bool) -> Arc<Serv
         terminating: false,
         converter: None,
         storage_schema: LazySchema::none(),
+        ended: CancellationToken::new(),
     })
 }
 

@@ -37,6 +37,8 @@ use crate::{
 const DEFAULT_TIMEOUT_SECONDS: u64 = 1800;
 /// How often a quiet watch tells how far it is.
 const BOOKMARK_INTERVAL: Duration = Duration::from_mins(1);
+/// A watch whose kind is not served like that any more goes on for so long (as in the real server's `tearDown`).
+const TEAR_DOWN_DELAY: Duration = Duration::from_secs(1);
 /// A last bookmark is sent this long before the timeout.
 const BOOKMARK_BEFORE_TIMEOUT: Duration = Duration::from_secs(2);
 /// So many events are put into one chunk at most when several wait.
@@ -150,6 +152,8 @@ struct Running {
     next_bookmark: Pin<Box<Sleep>>,
     deadline: Pin<Box<Sleep>>,
     shutdown: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
+    /// Until the kind is not served like this any more.
+    torn_down: Pin<Box<dyn Future<Output = ()> + Send>>,
     ended: bool,
 }
 
@@ -164,7 +168,12 @@ fn lines(
 ) -> impl futures::Stream<Item = Result<Bytes, std::convert::Infallible>> + Send {
     let now = Instant::now();
     let first_bookmark = BOOKMARK_INTERVAL.min(timeout.saturating_sub(BOOKMARK_BEFORE_TIMEOUT));
+    let served_until = renderer.served.ended.clone();
     let running = Running {
+        torn_down: Box::pin(async move {
+            served_until.cancelled().await;
+            tokio::time::sleep(TEAR_DOWN_DELAY).await;
+        }),
         changes,
         renderer,
         ready,
@@ -208,6 +217,8 @@ impl Running {
                     Some(Err(end)) => self.end(&end),
                     None => self.ended = true,
                 },
+                // Behind the changes: they tell of the last objects of a definition that goes.
+                () = &mut self.torn_down => self.ended = true,
                 () = &mut self.deadline => self.ended = true,
                 () = &mut self.next_bookmark, if self.bookmarks => {
                     let now = Instant::now();
