@@ -85,6 +85,7 @@ mod update;
 mod verb;
 mod watch;
 
+pub(crate) use answer::Document;
 pub(crate) use builtin_admission::{CLAIM_PROTECTION, CLASS_PROTECTION, VOLUME_PROTECTION};
 pub(crate) use bulk_create::{create_all, create_all_as};
 pub(crate) use controller_write::change_object;
@@ -95,6 +96,7 @@ pub use flow_control::RequestLimits;
 pub(crate) use impersonation::service_account_groups;
 pub(crate) use non_resource::{Metrics, PUBLIC_PATHS};
 pub(crate) use object_write::WriteScope;
+pub(crate) use presentation::present_all;
 pub(crate) use service_allocation::ServiceNetwork;
 
 /// The token of the listener a request came through: its watches end when it is cancelled. A request extension.

@@ -200,6 +200,18 @@ impl Registry {
         by_kind(&BUILT_IN).or_else(|| by_kind(&self.custom.load().types))
     }
 
+    /// The type of this group, version and kind.
+    pub(crate) fn find_version_of_kind(&self, group: &str, version: &str, kind: &str) -> Option<Arc<ServedResource>> {
+        let by_kind = |types: &Types| {
+            let is_it = |served: &&Arc<ServedResource>| {
+                let resource = &served.resource;
+                resource.group == group && resource.version == version && resource.kind == kind
+            };
+            types.by_plural.values().flatten().find(is_it).cloned()
+        };
+        by_kind(&BUILT_IN).or_else(|| by_kind(&self.custom.load().types))
+    }
+
     /// Every type, built-in ones first, for discovery.
     pub(crate) fn resource_types(&self) -> Vec<SharedResourceType> {
         let custom = self.custom.load();

@@ -52,7 +52,7 @@ pub(super) async fn mutate(
     let mut failures: Vec<Failure> = Vec::new();
     let mut applied = false;
     calls.begin(again, &subject.current);
-    for Call { key, policy, binding, invocation, parameters } in concerned(subject, policies, &mut failures)? {
+    for Call { key, policy, binding, invocation, parameters } in concerned(subject, policies, &mut failures).await? {
         let served = invocation.served(attributes);
         subject.prepare(&invocation).await?;
         let variables = |subject: &Subject<'_>| {
@@ -103,7 +103,7 @@ pub(super) async fn mutate(
 }
 
 /// The policies a request is to be put before, with their parameters.
-fn concerned<'p>(
+async fn concerned<'p>(
     subject: &Subject<'_>,
     policies: &'p [(Arc<MutatingPolicy>, Arc<PolicyBinding>)],
     failures: &mut Vec<Failure>,
@@ -116,7 +116,7 @@ fn concerned<'p>(
         if !binding_matches(attributes, &subject.surroundings, binding, object, old)? {
             continue;
         }
-        match parameters(attributes, &policy.definition, binding)? {
+        match parameters(attributes, &policy.definition, binding).await? {
             Ok(found) => calls.extend(found.into_iter().map(|parameters| Call {
                 key: (place, format!("{}/{}", parameters["metadata"]["namespace"], parameters["metadata"]["name"])),
                 policy,

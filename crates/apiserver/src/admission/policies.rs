@@ -19,10 +19,10 @@ use super::{
 };
 use crate::{
     authentication::User,
-    pipeline::authorization,
+    pipeline::{Document, authorization, present_all},
     plane::{Plane, list_error, parse_stored},
     registry::ServedResource,
-    store::{ObjectKey, Scope},
+    store::{ObjectKey, Scope, StoredObject},
 };
 
 /// Denies a request that breaks a policy, and warns where a binding only warns.
@@ -56,13 +56,14 @@ pub(super) async fn validate(
         }
         let object = versions.as_ref().map(|versions| versions.in_version(served));
         let old = old_versions.as_ref().map(|versions| versions.in_version(served));
+        let judgements = judgements(attributes, policy, binding, served, object, old).await?;
         let mut deny = |decision: &Decision| {
             if denied.is_none() {
                 let resource = attributes.served.resource.group_resource();
                 denied = Some(denied_by_policy(&resource, attributes.name, binding, decision));
             }
         };
-        for judgement in judgements(attributes, policy, binding, served, object, old)? {
+        for judgement in judgements {
             for decision in &judgement.decisions {
                 if binding.warns {
                     attributes.requester.warnings.push(binding.warning(decision));
@@ -91,7 +92,7 @@ pub(super) async fn validate(
 
 /// What a policy says of a request, for each of the parameters of a binding. What keeps it from being applied denies the
 /// request, whatever the binding does.
-fn judgements(
+async fn judgements(
     attributes: &Attributes<'_>,
     policy: &Policy,
     binding: &PolicyBinding,
@@ -100,7 +101,7 @@ fn judgements(
     old: Option<&Value>,
 ) -> Result<Vec<Judgement>, ApiError> {
     let definition = &policy.definition;
-    Ok(match parameters(attributes, definition, binding)? {
+    Ok(match parameters(attributes, definition, binding).await? {
         Err(problem) if definition.ignore_failures => {
             tracing::warn!(policy = definition.name, binding = binding.name, %problem, "a policy can not be applied");
             Vec::new()
@@ -222,21 +223,30 @@ pub(super) enum Misconfigured {
     Binding(String),
 }
 
-/// The parameters to judge a request with: one null for a policy without any. The inner error says why there are none.
-pub(super) fn parameters(
+/// The parameters to judge a request with, in the version the policy names: one null for a policy without any. The inner error
+/// says why there are none.
+pub(super) async fn parameters(
     attributes: &Attributes<'_>,
     policy: &Definition,
     binding: &PolicyBinding,
 ) -> Result<Result<Vec<Value>, Misconfigured>, ApiError> {
-    let (Some((api_version, kind)), Some(reference)) = (&policy.parameter_kind, &binding.parameters) else {
-        return Ok(Ok(vec![Value::Null]));
-    };
+    let Some((api_version, kind)) = &policy.parameter_kind else { return Ok(Ok(vec![Value::Null])) };
     let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
-    let Some(served) = attributes.plane.registry().find_kind(group, kind) else {
+    let Some(served) = attributes.plane.registry().find_version_of_kind(group, version, kind) else {
         let problem = format!("failed to find resource referenced by paramKind: '{group}/{version}, Kind={kind}'");
         return Ok(Err(Misconfigured::Policy(problem)));
     };
-    let found = find(attributes, &served, reference)?;
+    let Some(reference) = &binding.parameters else { return Ok(Ok(vec![Value::Null])) };
+    let found = match find(attributes, &served, reference)? {
+        Ok(stored) => match present_all(&served, &stored).await {
+            Ok(documents) => Ok(documents.into_iter().map(Document::into_value).collect::<Result<Vec<_>, _>>()?),
+            // The real server never comes to know objects that it cannot convert.
+            Err(_) => Err(format!(
+                "paramKind kind `&ParamKind{{APIVersion:{api_version},Kind:{kind},}}` not yet synced to use for admission"
+            )),
+        },
+        Err(problem) => Err(problem),
+    };
     Ok(match found {
         Ok(found) if found.is_empty() && reference.deny_without => Err(Misconfigured::Binding(
             "no params found for policy binding with `Deny` parameterNotFoundAction".to_owned(),
@@ -245,11 +255,12 @@ pub(super) fn parameters(
     })
 }
 
+/// The objects that a binding refers to, as they are stored.
 fn find(
     attributes: &Attributes<'_>,
     served: &ServedResource,
     reference: &ParameterReference,
-) -> Result<Result<Vec<Value>, String>, ApiError> {
+) -> Result<Result<Vec<StoredObject>, String>, ApiError> {
     let namespace = match (served.resource.namespaced, reference.namespace.as_str()) {
         (false, _) => "",
         (true, "") if attributes.namespace.is_empty() => {
@@ -262,8 +273,7 @@ fn find(
     if !reference.name.is_empty() {
         let (resource, name) = (served.stored_as.clone(), reference.name.clone());
         let key = ObjectKey { resource, namespace: namespace.to_owned(), name };
-        let found = attributes.plane.get_value(&key)?;
-        return Ok(Ok(found.into_iter().collect()));
+        return Ok(Ok(attributes.plane.get(&key)?.into_iter().collect()));
     }
     let selector = match &reference.selector {
         Ok(selector) => selector,
@@ -271,6 +281,12 @@ fn find(
     };
     let scope = Scope::of(&served.stored_as, Some(namespace));
     let page = attributes.plane.store().list(&scope, None, 0, None).map_err(|error| list_error(&error))?;
-    let all = page.items.iter().map(|item| parse_stored(&item.json)).collect::<Result<Vec<_>, _>>()?;
-    Ok(Ok(all.into_iter().filter(|object| selector.matches(object)).collect()))
+    let mut selected = Vec::new();
+    for item in page.items {
+        // Labels are the same in every version.
+        if selector.matches(&parse_stored(&item.json)?) {
+            selected.push(item);
+        }
+    }
+    Ok(Ok(selected))
 }

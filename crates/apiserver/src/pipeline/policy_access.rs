@@ -111,8 +111,9 @@ fn binding_problem(context: &RequestContext<'_>, binding: &Value, policies: &str
 
 /// The group of a kind, and its resource if there is such a kind.
 fn resolved<'v>(context: &RequestContext<'_>, kind: &'v Value) -> (&'v str, Option<String>) {
-    let group = text(kind, "apiVersion").split_once('/').map_or("", |(group, _)| group);
-    let served = context.plane.registry().find_kind(group, text(kind, "kind"));
+    let api_version = text(kind, "apiVersion");
+    let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+    let served = context.plane.registry().find_version_of_kind(group, version, text(kind, "kind"));
     (group, served.map(|served| served.resource.plural.clone()))
 }
 
