@@ -1,9 +1,13 @@
 //! Quantities as `k8s.io/apimachinery/pkg/api/resource` reads and writes them: `0.5` is `500m`, `1024Mi` is `1Gi`, the
 //! number 2 is `"2"`.
 
+mod amount;
+
 use std::iter::Sum;
 
 use serde_json::Value;
+
+pub use self::amount::Amount;
 
 const WRONG_FORMAT: &str =
     "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'";
@@ -11,7 +15,7 @@ const WRONG_NUMBER: &str = "unable to parse numeric part of quantity";
 const WRONG_SUFFIX: &str = "unable to parse quantity's suffix";
 
 /// What the exponents of a quantity count in; kept from the way it was written.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Format {
     Binary,
     Decimal,
@@ -151,7 +155,12 @@ fn number(parts: &Parts<'_>, format: Format, exponent: i32, smallest: i32) -> Op
 }
 
 fn write(parts: &Parts<'_>, format: Format, exponent: i32, smallest: i32) -> Option<String> {
-    let (mut mantissa, mut power) = number(parts, format, exponent, smallest)?;
+    let (mantissa, power) = number(parts, format, exponent, smallest)?;
+    written(parts.negative, mantissa, power, format)
+}
+
+/// The canonical text of a number that is to be multiplied with a power of ten; `None` for what is too large for any suffix.
+fn written(negative: bool, mut mantissa: i128, mut power: i32, format: Format) -> Option<String> {
     if mantissa == 0 {
         return Some("0".to_owned());
     }
@@ -159,7 +168,7 @@ fn write(parts: &Parts<'_>, format: Format, exponent: i32, smallest: i32) -> Opt
         mantissa /= 10;
         power += 1;
     }
-    let sign = if parts.negative { "-" } else { "" };
+    let sign = if negative { "-" } else { "" };
     if format == Format::Binary
         && power >= 0
         && let Some(value) = 10_i128.checked_pow(power.unsigned_abs()).and_then(|tens| mantissa.checked_mul(tens))

@@ -4,7 +4,7 @@
 //! Fixed defaults are not here, they are in [`crate::builtin::defaults`]. Objects reach this module before they are validated,
 //! so nothing may be taken for granted about their shape.
 
-use kogge_machinery::{resource::ResourceType, status_error::ApiError};
+use kogge_machinery::{pod_resources, resource::ResourceType, status_error::ApiError};
 use serde_json::{Map, Value, json};
 
 use super::{claim_sources, disabled_features, service_allocation};
@@ -38,7 +38,7 @@ pub(crate) fn prepare_create(
         ("", "serviceaccounts") => only_names_of_secrets(object),
         ("", "persistentvolumeclaims") => claim_sources::normalize(None, object),
         ("", "pods") => {
-            let class = quality_of_service(object);
+            let class = pod_resources::quality_of_service(object);
             if let Some(status) = made(object, "status") {
                 status.insert("qosClass".to_owned(), class.into());
             }
@@ -184,27 +184,6 @@ pub(super) fn made<'o>(object: &'o mut Value, field: &str) -> Option<&'o mut Map
         *member = Value::Object(Map::new());
     }
     member.as_object_mut()
-}
-
-/// `status.qosClass` by requests and limits of processor and memory (`pkg/apis/core/helper/qos`).
-fn quality_of_service(pod: &Value) -> &'static str {
-    let containers = ["containers", "initContainers"]
-        .into_iter()
-        .flat_map(|list| pod["spec"][list].as_array().into_iter().flatten());
-    let (mut any, mut guaranteed) = (false, true);
-    for container in containers {
-        let resources = &container["resources"];
-        for name in ["cpu", "memory"] {
-            let (request, limit) = (&resources["requests"][name], &resources["limits"][name]);
-            any |= !request.is_null() || !limit.is_null();
-            guaranteed &= !limit.is_null() && (request.is_null() || request == limit);
-        }
-    }
-    match (any, guaranteed) {
-        (false, _) => "BestEffort",
-        (true, true) => "Guaranteed",
-        (true, false) => "Burstable",
-    }
 }
 
 /// A job selects its pods by its own uid unless it brings a selector.

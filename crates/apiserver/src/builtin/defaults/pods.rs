@@ -1,5 +1,6 @@
 //! Defaults of pod specs (`pkg/apis/core/v1/defaults.go`).
 
+use kogge_machinery::pod_resources;
 use serde_json::{Value, json};
 
 use super::{at, fill, fill_empty, items, made, round_amounts, text};
@@ -25,6 +26,7 @@ pub(super) fn apply_pod(spec: &mut Value) {
             }
         }
     }
+    pod_resources::default_own(spec);
     fill(Some(spec), &[("enableServiceLinks", json!(true))]);
 }
 
