@@ -56,6 +56,7 @@ mod escalation;
 mod flow_control;
 mod get;
 mod impersonation;
+mod limit_ranges;
 mod list;
 mod list_options;
 mod list_writer;

@@ -18,6 +18,7 @@ pub mod custom_resource_definition;
 pub mod discovery;
 mod go_types;
 pub mod json_path;
+pub mod limit_range;
 pub mod negotiation;
 pub mod nesting;
 pub mod node;

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::{
     admission::admit,
     create::place,
-    definition_write,
+    definition_write, limit_ranges,
     object_completion::{begin_create, canonicalize, canonicalize_stored, clean_fields, finish_create},
     object_write::{Merged, Writer, timestamp, write_error},
     presentation::convert_to_stored,
@@ -90,8 +90,9 @@ async fn prepare(plane: &Plane, mut object: Value, writer: &Writer) -> Result<Op
         return Ok(None);
     }
     let uid = uuid::Uuid::new_v4().to_string();
-    let (object, empty) = begin_create(plane, &served, Merged::Untracked(object), writer).await;
+    let (mut object, empty) = begin_create(plane, &served, Merged::Untracked(object), writer).await;
     admit(plane, &served, None, &object)?;
+    limit_ranges::set_defaults(plane, &served, &mut object)?;
     let mut object = finish_create(plane, &served, (object, &empty), writer, &uid)?;
     if definition_write::is_definition(&served) {
         definition_write::settle_at_once(plane, &mut object, &writer.now);

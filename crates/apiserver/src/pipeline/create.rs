@@ -12,7 +12,7 @@ use super::{
     answer::Document,
     body, builtin_admission, certificate_request, definition_write, escalation,
     get::object_response,
-    node_restriction,
+    limit_ranges, node_restriction,
     object_completion::{begin_create, canonicalize, clean_fields, finish_create},
     object_decoding::decode_resource,
     object_type::check_type,
@@ -146,6 +146,7 @@ pub(crate) async fn create_object(
     node_restriction::check(context.plane, served, writer.requester.as_ref(), written)?;
     let review =
         Review::of(context.plane, served, &given_key, Operation::Create, WriteScope::Main, writer.requester.as_ref());
+    limit_ranges::set_defaults(context.plane, served, &mut object)?;
     if let Some(review) = &review {
         object = review.mutate(None, object).await?.object;
         check_type(served, &object)?;

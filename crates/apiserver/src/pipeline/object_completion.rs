@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::{
     admission::Review,
-    builtin_admission, definition_write, ephemeral_containers, node_restriction,
+    builtin_admission, definition_write, ephemeral_containers, limit_ranges, node_restriction,
     object_decoding::typed_kind,
     object_type::{check_unchanged_type, unreadable},
     object_validation::validate,
@@ -204,6 +204,7 @@ pub(crate) fn finish_create(
     if !(writer.valid_definitions && definition_write::is_definition(served)) {
         validate(served, (&object, empty), None, WriteScope::Main)?;
     }
+    limit_ranges::check(plane, served, None, &object)?;
     if (resource.group.as_str(), resource.plural.as_str()) == ("batch", "jobs") {
         // What was generated for the template is a default of the job's own labels, as soon as it is read.
         builtin::defaults::apply(resource, &mut object);
@@ -371,6 +372,7 @@ pub(crate) async fn complete_update(
         object.as_object_mut().map(|object| object.remove("status"));
     }
     if scope == WriteScope::Main && served.is_core("persistentvolumeclaims") {
+        limit_ranges::check(plane, served, Some(old), &object)?;
         builtin_admission::check_expansion(plane, &served.resource, old, &object)?;
     }
     if let Some(review) = review {

@@ -27,6 +27,7 @@ const AREAS: &[(&str, &str)] = &[
     ("admission", include_str!("../../scenarios/admission.yaml")),
     ("policies", include_str!("../../scenarios/policies.yaml")),
     ("nodes", include_str!("../../scenarios/nodes.yaml")),
+    ("limits", include_str!("../../scenarios/limits.yaml")),
 ];
 
 /// Steps that scenarios of all areas start with, as embedded.

@@ -39,6 +39,7 @@ const REFERENCE: &[(&str, &str)] = &[
     ("admission", include_str!("../../transcripts/admission.json")),
     ("policies", include_str!("../../transcripts/policies.json")),
     ("nodes", include_str!("../../transcripts/nodes.json")),
+    ("limits", include_str!("../../transcripts/limits.json")),
 ];
 
 /// The version of the kube-apiserver whose answers are the reference.
