@@ -13,6 +13,7 @@ use crate::{
     namespace_controller::NamespaceController,
     policy_status_controller::PolicyStatusController,
     rbac::aggregation_controller::AggregationController,
+    resource_quota_controller::{self, ResourceQuotaController},
     server::{Server, WeakServer},
     storage_protection_controller::StorageProtectionController,
     token::secret::TokenController,
@@ -20,6 +21,9 @@ use crate::{
 
 /// How often history is compacted and old events are looked for.
 const MAINTENANCE_INTERVAL: Duration = Duration::from_mins(1);
+
+/// Every so many of these intervals quotas are counted in full.
+const QUOTA_INTERVALS: u32 = 5;
 
 /// Starts the loops; they end with `end`.
 pub(crate) fn start(server: &Server, end: &CancellationToken) {
@@ -31,14 +35,17 @@ pub(crate) fn start(server: &Server, end: &CancellationToken) {
         controller_loop::start(NamespaceContent, server, end);
     }
     controller_loop::start(PolicyStatusController, server, end);
+    controller_loop::start(ResourceQuotaController::default(), server, end);
     controller_loop::start(StorageProtectionController, server, end);
     controller_loop::start(TokenController, server, end);
     tokio::spawn(end.clone().run_until_cancelled_owned(maintain(server.downgrade())));
 }
 
 async fn maintain(server: WeakServer) {
+    let mut intervals = 0_u32;
     loop {
         tokio::time::sleep(MAINTENANCE_INTERVAL).await;
+        intervals = intervals.wrapping_add(1);
         let Some(server) = server.upgrade() else { return };
         let now = Timestamp::now();
         for plane in server.planes() {
@@ -47,6 +54,11 @@ async fn maintain(server: WeakServer) {
             }
             if let Err(error) = certificate_signing::clean(&plane, now).await {
                 tracing::warn!(plane = %plane.name(), %error, "failed to remove old certificate requests");
+            }
+            if intervals.is_multiple_of(QUOTA_INTERVALS)
+                && let Err(error) = resource_quota_controller::recount_all(&plane).await
+            {
+                tracing::warn!(plane = %plane.name(), %error, "failed to count quotas");
             }
         }
         if let Err(error) = server.store().compact(now).await {

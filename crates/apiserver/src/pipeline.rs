@@ -75,6 +75,7 @@ mod pod_subresources;
 mod policy_access;
 mod presentation;
 mod query;
+mod quota_charge;
 mod resource_metrics;
 mod reviews;
 mod scale;

@@ -22,6 +22,7 @@ use crate::{
     open_id_connect::TrustedIssuers,
     pipeline::{self, FlowControl, ListenerShutdown, Metrics, ServiceNetwork},
     plane::{PlaneState, options_metadata},
+    quota_turns::QuotaTurns,
     store::{self, Store, StoreFailure},
     tls,
     token::ServiceAccountTokens,
@@ -88,6 +89,7 @@ pub(crate) struct ServerState {
     webhook_clients: Arc<WebhookClients>,
     flow_control: FlowControl,
     audit_log: Option<Arc<AuditLog>>,
+    quota_turns: QuotaTurns,
     /// Definitions whose objects are being deleted right now.
     cleaning: Mutex<HashSet<(PlaneName, String)>>,
     /// Ends the background loops with the last handle.
@@ -141,6 +143,7 @@ impl Server {
             planes: RwLock::new(planes),
             metrics: Metrics::default(),
             webhook_clients,
+            quota_turns: QuotaTurns::default(),
             cleaning: Mutex::default(),
             _background: background.clone().drop_guard(),
         };
@@ -356,6 +359,10 @@ impl Server {
 
     pub(crate) fn metrics(&self) -> &Metrics {
         &self.state.metrics
+    }
+
+    pub(crate) fn quota_turns(&self) -> &QuotaTurns {
+        &self.state.quota_turns
     }
 
     pub(crate) fn flow_control(&self) -> &FlowControl {

@@ -33,6 +33,7 @@ pub mod rbac;
 pub mod request_path;
 pub mod resource;
 pub mod resource_list;
+pub mod resource_quota;
 pub mod schema;
 pub mod selector;
 pub mod status_error;

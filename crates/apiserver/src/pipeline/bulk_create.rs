@@ -10,9 +10,10 @@ use super::{
     create::place,
     definition_write, limit_ranges,
     object_completion::{begin_create, canonicalize, canonicalize_stored, clean_fields, finish_create},
-    object_write::{Merged, Writer, timestamp, write_error},
+    object_write::{Merged, WriteScope, Writer, timestamp, write_error},
     presentation::convert_to_stored,
     query::FieldValidation,
+    quota_charge::{self, Charge, Refused},
 };
 use crate::{
     plane::Plane,
@@ -45,12 +46,14 @@ pub(crate) async fn create_all_as(plane: &Plane, objects: Vec<Value>, manager: &
 async fn create_transaction(plane: &Plane, objects: Vec<Value>, manager: &str) -> Result<usize, ApiError> {
     let writer = Writer::own(manager, timestamp(jiff::Timestamp::now()));
     let mut pending = Vec::with_capacity(objects.len());
+    let mut charges = Vec::with_capacity(objects.len());
     let mut seen = HashSet::new();
     for object in objects {
-        if let Some(write) = prepare(plane, object, &writer).await?
+        if let Some((write, charge)) = prepare(plane, object, &writer).await?
             && seen.insert(write.key.clone())
         {
             pending.push(write);
+            charges.push(charge);
         }
     }
     loop {
@@ -58,17 +61,27 @@ async fn create_transaction(plane: &Plane, objects: Vec<Value>, manager: &str) -
             return Ok(0);
         }
         let count = pending.len();
-        match plane.write_many(&mut pending).await {
+        let due: Vec<&Charge> = charges.iter().flatten().collect();
+        match quota_charge::write_many(plane, &due, pending).await {
             Ok(_) => return Ok(count),
             // Somebody else made this one meanwhile: the others are still to be made.
-            Err((index, WriteError::Exists)) => drop(pending.remove(index)),
-            Err((_, error)) => return Err(write_error(&error)),
+            Err((mut others, Refused::Store(index, WriteError::Exists))) => {
+                others.remove(index);
+                charges.remove(index);
+                pending = others;
+            }
+            Err((_, Refused::Store(_, error))) => return Err(write_error(&error)),
+            Err((_, Refused::Forbidden(error))) => return Err(error),
         }
     }
 }
 
-/// The write that creates an object, or none if it is there.
-async fn prepare(plane: &Plane, mut object: Value, writer: &Writer) -> Result<Option<Write>, ApiError> {
+/// The write that creates an object with its charge, or none if it is there.
+async fn prepare(
+    plane: &Plane,
+    mut object: Value,
+    writer: &Writer,
+) -> Result<Option<(Write, Option<Charge>)>, ApiError> {
     let served = find(plane, &object)?;
     // Seeds carry the status they are to start with, which a create would drop.
     let status = object.get("status").cloned();
@@ -100,8 +113,9 @@ async fn prepare(plane: &Plane, mut object: Value, writer: &Writer) -> Result<Op
         object["status"] = status;
         canonicalize_stored(&served, &mut object);
     }
+    let charge = Charge::of(plane, &served, WriteScope::Main, None, &object)?;
     let object = convert_to_stored(&served, object).await?;
-    Ok(Some(Write { key, change: Change::Put(object), expected: Expected::Absent }))
+    Ok(Some((Write { key, change: Change::Put(object), expected: Expected::Absent }, charge)))
 }
 
 fn find(plane: &Plane, object: &Value) -> Result<Arc<ServedResource>, ApiError> {

@@ -19,12 +19,13 @@ use super::{
     object_write::{Merged, WriteScope, Writer, Written, write_error},
     policy_access,
     presentation::{convert_to_stored, present_shared},
+    quota_charge::{self, Charge},
     reviews,
 };
 use crate::{
     builtin,
     registry::ServedResource,
-    store::{Change, Expected, WriteError},
+    store::{Change, Expected, Write, WriteError},
 };
 
 /// So many generated names may be taken before a create gives up.
@@ -184,9 +185,13 @@ pub(crate) async fn create_object(
         if let Some(review) = &review {
             review.validate(None, &object).await?;
         }
+        let charge = Charge::of(context.plane, served, WriteScope::Main, None, &object)?;
         warn(context, &object, None);
         let key = context.key_of(&name);
         if dry_run {
+            if let Some(charge) = &charge {
+                charge.check(context.plane)?;
+            }
             if context.plane.get(&key)?.is_some() {
                 return Err(ApiError::already_exists(&resource.group_resource(), &name));
             }
@@ -199,7 +204,8 @@ pub(crate) async fn create_object(
         let written = if definition_write::is_definition(served) {
             definition_write::create(context.plane, served, key, object, &writer.now).await
         } else {
-            context.plane.write(key, Change::Put(object), Expected::Absent).await
+            let write = Write { key, change: Change::Put(object), expected: Expected::Absent };
+            quota_charge::write(context.plane, charge, write).await?
         };
         match written {
             Ok(written) => {

@@ -20,6 +20,7 @@ use super::{
     other_versions::ServedVersions,
     policy_access,
     presentation::{begins_with_version, convert_to_stored, present, present_shared},
+    quota_charge::{self, Charge},
     update::needs_revision,
 };
 use crate::{
@@ -27,7 +28,7 @@ use crate::{
     certificate_signing,
     in_process_client::ValidDefinitions,
     registry::ServedResource,
-    store::{Change, Expected, ObjectKey, WriteError},
+    store::{Change, Expected, ObjectKey, Write, WriteError},
 };
 
 /// A write that loses this many races in a row gives up with a conflict.
@@ -184,10 +185,14 @@ pub(crate) async fn update_object(
             warn(context, &new, Some(&old));
         }
         let removed = is_last_finalizer_gone(served, &old, &new);
+        let of_quotas = Charge::of(context.plane, served, scope, Some(&old), &new)?;
         if !removed && is_current && apply::equal_except_managed_time(&old, &new) {
             return Ok(Written { object: old_document, code: StatusCode::OK });
         }
         if dry_run {
+            if let Some(charge) = &of_quotas {
+                charge.check(context.plane)?;
+            }
             return Ok(Written { object: Document::Value(new), code: StatusCode::OK });
         }
         // What goes is what was stored, as watches show it; who took the last finalizer sees what was left of it.
@@ -196,7 +201,8 @@ pub(crate) async fn update_object(
         } else {
             (Change::Put(convert_to_stored(served, new).await?), None)
         };
-        match context.plane.write(key.clone(), change, Expected::Revision(stored.revision)).await {
+        let write = Write { key: key.clone(), change, expected: Expected::Revision(stored.revision) };
+        match quota_charge::write(context.plane, of_quotas, write).await? {
             Ok(_) if remains.is_some() => {
                 let object = Document::Value(remains.unwrap_or_default());
                 return Ok(Written { object, code: StatusCode::OK });

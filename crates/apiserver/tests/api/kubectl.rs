@@ -209,6 +209,7 @@ async fn typed_commands_send_protobuf() {
     kubectl.run("create service clusterip web -n team --tcp=80:8080").await;
     kubectl.run("create ingress web -n team --rule=example.com/*=web:80").await;
     kubectl.run("create quota small -n team --hard=pods=10").await;
+    kubectl.run("wait quota/small -n team --for=jsonpath={.status.used.pods}=0 --timeout=30s").await;
     kubectl.run("create poddisruptionbudget web -n team --selector=app=web --min-available=1").await;
     kubectl.run("create priorityclass high --value=1000").await;
     kubectl.run("run shell -n team --image=busybox --labels=a=b").await;

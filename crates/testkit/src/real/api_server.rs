@@ -2,7 +2,7 @@
 //!
 //! It runs on free ports with fresh certificates, keeps its data in a temporary directory, without syncing it unless a
 //! benchmark asks for that, and ends with its handle. kube-controller-manager runs only what an API needs to behave as users know it: garbage collection,
-//! namespace deletion and the aggregation of cluster roles.
+//! namespace deletion, quotas and the aggregation of cluster roles.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -28,7 +28,7 @@ pub struct RealApiServer {
 
 /// What the controllers of kube-controller-manager are called that run here.
 const CONTROLLERS: &str = "garbage-collector-controller,namespace-controller,clusterrole-aggregation-controller,\
-                            validatingadmissionpolicy-status-controller";
+                            validatingadmissionpolicy-status-controller,resourcequota-controller";
 
 /// How long the servers may take to start, on a machine busy with other tests.
 const START_TIMEOUT: Duration = Duration::from_mins(3);
