@@ -37,6 +37,7 @@ use crate::{
 
 mod admission;
 mod answer;
+mod app_armor;
 pub(crate) mod authorization;
 mod body;
 mod builtin_admission;
@@ -71,6 +72,7 @@ mod openapi;
 mod other_versions;
 mod patch;
 mod patched_object;
+mod pod_security;
 mod pod_subresources;
 mod policy_access;
 mod presentation;

@@ -27,6 +27,7 @@ pub mod openapi;
 pub mod parallel;
 pub mod patch;
 pub mod pod_resources;
+pub mod pod_security;
 pub mod protobuf;
 pub mod quantity;
 pub mod rbac;

@@ -72,7 +72,7 @@ fn require_active_namespace(plane: &Plane, served: &ServedResource, object: &Val
     Err(error)
 }
 
-fn contains(haystack: &[u8], needle: &[u8]) -> bool {
+pub(super) fn contains(haystack: &[u8], needle: &[u8]) -> bool {
     haystack.windows(needle.len()).any(|window| window == needle)
 }
 

@@ -42,6 +42,9 @@ pub(crate) async fn change_object(
         }
         let writer = Writer::own(manager, timestamp(Timestamp::now()));
         let new = complete_update(plane, served, &old, Merged::Untracked(new), scope, &writer, review.as_ref()).await?;
+        if let Some(review) = &review {
+            review.validate(Some(&old), &new).await?;
+        }
         let removed = is_last_finalizer_gone(served, &old, &new);
         if !removed && apply::equal_except_managed_time(&old, &new) {
             return Ok(());

@@ -10,14 +10,14 @@ use super::{
     RequestContext,
     admission::{Review, admit},
     answer::Document,
-    body, builtin_admission, certificate_request, definition_write, escalation,
+    app_armor, body, builtin_admission, certificate_request, definition_write, escalation,
     get::object_response,
     limit_ranges, node_restriction,
     object_completion::{begin_create, canonicalize, clean_fields, finish_create},
     object_decoding::decode_resource,
     object_type::check_type,
     object_write::{Merged, WriteScope, Writer, Written, write_error},
-    policy_access,
+    pod_security, policy_access,
     presentation::{convert_to_stored, present_shared},
     quota_charge::{self, Charge},
     reviews,
@@ -156,6 +156,11 @@ pub(crate) async fn create_object(
     if served.is_core("nodes") {
         builtin_admission::taint_new_node(&mut object);
     }
+    if served.is_core("pods") {
+        for warning in app_armor::fields_of_annotations(&mut object) {
+            context.admission_warnings.push(warning);
+        }
+    }
     escalation::check(context, &object, None)?;
     let fixed_name = object["metadata"]["name"].as_str().filter(|name| !name.is_empty()).map(str::to_owned);
     let prefix = object["metadata"]["generateName"].as_str().filter(|prefix| !prefix.is_empty()).map(str::to_owned);
@@ -182,11 +187,12 @@ pub(crate) async fn create_object(
         let uid = uuid::Uuid::new_v4().to_string();
         let mut object = finish_create(context.plane, served, (candidate, &empty), writer, &uid)?;
         policy_access::check(context, &object, None)?;
+        warn(context, &object, None);
+        pod_security::check(context, WriteScope::Main, None, &object)?;
         if let Some(review) = &review {
             review.validate(None, &object).await?;
         }
         let charge = Charge::of(context.plane, served, WriteScope::Main, None, &object)?;
-        warn(context, &object, None);
         let key = context.key_of(&name);
         if dry_run {
             if let Some(charge) = &charge {

@@ -336,7 +336,8 @@ fn prepare_update(
     Ok(())
 }
 
-/// Completes a changed object, except for committing it.
+/// Completes a changed object, except for what is to be said of it as a whole (warnings, validating admission) and for
+/// committing it.
 ///
 /// # Errors
 /// 422 with every wrong field, 409 for other identities, and what admission refuses.
@@ -374,9 +375,6 @@ pub(crate) async fn complete_update(
     if scope == WriteScope::Main && served.is_core("persistentvolumeclaims") {
         limit_ranges::check(plane, served, Some(old), &object)?;
         builtin_admission::check_expansion(plane, &served.resource, old, &object)?;
-    }
-    if let Some(review) = review {
-        review.validate(Some(old), &object).await?;
     }
     Ok(object)
 }

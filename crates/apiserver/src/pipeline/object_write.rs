@@ -18,7 +18,7 @@ use super::{
     escalation, node_restriction,
     object_completion::complete_update,
     other_versions::ServedVersions,
-    policy_access,
+    pod_security, policy_access,
     presentation::{begins_with_version, convert_to_stored, present, present_shared},
     quota_charge::{self, Charge},
     update::needs_revision,
@@ -174,6 +174,7 @@ pub(crate) async fn update_object(
             if scope == WriteScope::Main {
                 warn(context, &old, Some(&old));
             }
+            pod_security::check(context, scope, Some(&old), &old)?;
             return Ok(Written { object: old_document, code: StatusCode::OK });
         }
         certificate_request::prepare_update(context, scope, &old, &mut merged)?;
@@ -183,6 +184,10 @@ pub(crate) async fn update_object(
         if scope == WriteScope::Main {
             policy_access::check(context, &new, Some(&old))?;
             warn(context, &new, Some(&old));
+        }
+        pod_security::check(context, scope, Some(&old), &new)?;
+        if let Some(review) = &review {
+            review.validate(Some(&old), &new).await?;
         }
         let removed = is_last_finalizer_gone(served, &old, &new);
         let of_quotas = Charge::of(context.plane, served, scope, Some(&old), &new)?;

@@ -28,6 +28,7 @@ const AREAS: &[(&str, &str)] = &[
     ("policies", include_str!("../../scenarios/policies.yaml")),
     ("nodes", include_str!("../../scenarios/nodes.yaml")),
     ("limits", include_str!("../../scenarios/limits.yaml")),
+    ("pod-security", include_str!("../../scenarios/pod-security.yaml")),
 ];
 
 /// Steps that scenarios of all areas start with, as embedded.

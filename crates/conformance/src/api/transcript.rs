@@ -40,6 +40,7 @@ const REFERENCE: &[(&str, &str)] = &[
     ("policies", include_str!("../../transcripts/policies.json")),
     ("nodes", include_str!("../../transcripts/nodes.json")),
     ("limits", include_str!("../../transcripts/limits.json")),
+    ("pod-security", include_str!("../../transcripts/pod-security.json")),
 ];
 
 /// The version of the kube-apiserver whose answers are the reference.
