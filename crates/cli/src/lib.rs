@@ -20,22 +20,24 @@ pub mod rendering;
 pub mod rest_client;
 pub mod terminal;
 
+use std::process::ExitCode;
+
 use arguments::{Arguments, ClusterCommand, Command, ConformanceCommand};
 use outcome::{CommandError, Exit};
 
-/// Runs a command to its end.
+/// Runs a command to its end. Returns the exit code: that of the program where it is somebody else's.
 ///
 /// # Errors
 /// What to print on standard error, with the exit code.
-pub fn run(arguments: Arguments) -> Result<(), CommandError> {
+pub fn run(arguments: Arguments) -> Result<ExitCode, CommandError> {
     let connection = arguments.connection;
-    match arguments.command {
+    let done = match arguments.command {
         Command::Explain(explain) => commands::explain::run(&explain),
         Command::Conformance(ConformanceCommand::Run(run)) => runtime()?.block_on(commands::conformance_run::run(run)),
         Command::Completions { shell } => commands::completions::run(shell),
         Command::Import(import) => runtime()?.block_on(commands::import::run(&connection, import)),
         Command::Guard { bound_to: Some(parent), command, .. } => managers::become_bound(&command, parent),
-        Command::Guard { lock, command, .. } => managers::guard(&command, lock.as_deref()),
+        Command::Guard { lock, command, .. } => return managers::guard(&command, lock.as_deref()).map(ExitCode::from),
         Command::Up(up) => {
             memory::share_heaps();
             runtime()?.block_on(commands::up::run(&connection, *up))
@@ -56,7 +58,8 @@ pub fn run(arguments: Arguments) -> Result<(), CommandError> {
                 ClusterCommand::Delete(delete) => commands::cluster_delete::run(&client, delete).await,
             }
         }),
-    }
+    };
+    done.map(|()| ExitCode::SUCCESS)
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime, CommandError> {

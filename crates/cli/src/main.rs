@@ -8,7 +8,7 @@ use clap::Parser as _;
 fn main() -> ExitCode {
     let arguments = kogge::arguments::Arguments::parse();
     match kogge::run(arguments) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             // Nothing sensible is left to do when standard error is closed.
             let _ = std::io::stderr().write_all(error.render().as_bytes());

@@ -1,6 +1,7 @@
 //! Which managers to run: `--manager BINARY[,ARGUMENT...]` and the file of `--managers`.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -40,6 +41,14 @@ pub enum ConfigurationError {
     /// The program is not there.
     #[error("manager {name}: there is no program {}", .path.display())]
     Program {
+        /// The manager.
+        name: String,
+        /// What it should run.
+        path: PathBuf,
+    },
+    /// The program is a file that cannot be run.
+    #[error("manager {name}: {} is not executable", .path.display())]
+    NotExecutable {
         /// The manager.
         name: String,
         /// What it should run.
@@ -146,8 +155,12 @@ impl ManagerSpec {
                 return Err(ConfigurationError::Placeholder { place, placeholder });
             }
         }
-        if !self.command.is_file() {
-            return Err(ConfigurationError::Program { name: self.name, path: self.command });
+        match self.command.metadata() {
+            Ok(file) if file.is_file() && file.permissions().mode() & 0o111 != 0 => {}
+            Ok(file) if file.is_file() => {
+                return Err(ConfigurationError::NotExecutable { name: self.name, path: self.command });
+            }
+            _ => return Err(ConfigurationError::Program { name: self.name, path: self.command }),
         }
         let beside = self.command.with_file_name("components.yaml");
         let given = self.manifests.take();
@@ -222,6 +235,12 @@ mod tests {
         std::fs::write(core.join("components.yaml"), "").unwrap();
         let file = folder.path().join("managers.yaml");
         std::fs::write(&file, "managers:\n- command: core/manager\n").unwrap();
+        let refused = managers(&[], std::slice::from_ref(&file)).unwrap_err().to_string();
+        assert!(
+            refused.starts_with("manager core: ") && refused.ends_with("/core/manager is not executable"),
+            "{refused}"
+        );
+        std::fs::set_permissions(core.join("manager"), std::fs::Permissions::from_mode(0o700)).unwrap();
         let found = managers(&[], std::slice::from_ref(&file)).unwrap();
         assert_eq!(
             (found[0].name.as_str(), found[0].manifests.clone()),

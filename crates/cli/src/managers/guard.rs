@@ -9,9 +9,9 @@
 use std::ffi::OsString;
 use std::fs::{File, TryLockError};
 use std::io::Read as _;
-use std::os::unix::process::CommandExt as _;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
@@ -22,15 +22,20 @@ use crate::terminal;
 
 /// How long a manager may take to stop before it is killed.
 const GRACE: Duration = Duration::from_secs(10);
+/// A shell adds the number of the signal that ended a program to this.
+const SIGNALLED: u8 = 128;
+/// The greatest number of a signal.
+const LAST_SIGNAL: u8 = 64;
 /// How often the manager is looked at.
 const INTERVAL: Duration = Duration::from_millis(50);
 
 /// Runs a program with its arguments in a process group of its own until it ends or standard input does. While another
-/// guard holds the lock, it is not started.
+/// guard holds the lock, it is not started. Returns its exit code, where it was told to stop 0, and for a signal what a
+/// shell makes of it; who started the guard says how the manager has ended.
 ///
 /// # Errors
-/// Exit code 1 with how it ended, unless that was well or asked for.
-pub fn guard(command: &[OsString], lock: Option<&Path>) -> Result<(), CommandError> {
+/// Exit code 1 if it cannot be started.
+pub fn guard(command: &[OsString], lock: Option<&Path>) -> Result<u8, CommandError> {
     let failed = |text: String| CommandError::new(Exit::Failed, text);
     let (ended, end) = mpsc::channel::<()>();
     std::thread::spawn(move || {
@@ -46,7 +51,7 @@ pub fn guard(command: &[OsString], lock: Option<&Path>) -> Result<(), CommandErr
                 File::create(path).map_err(|error| failed(format!("failed to make {}: {error}", path.display())))?;
             match is_locked_before_the_end(&file, &end) {
                 Ok(true) => Some(file),
-                Ok(false) => return Ok(()),
+                Ok(false) => return Ok(0),
                 Err(error) => return Err(failed(format!("failed to lock {}: {error}", path.display()))),
             }
         }
@@ -61,11 +66,7 @@ pub fn guard(command: &[OsString], lock: Option<&Path>) -> Result<(), CommandErr
         if let Ok(Some(status)) = child.try_wait() {
             // What the manager has started itself must not outlive it either.
             signal(&child, Signal::KILL);
-            return if status.success() || stopping.is_some() {
-                Ok(())
-            } else {
-                Err(failed(format!("the program ended with {status}")))
-            };
+            return Ok(if stopping.is_some() { 0 } else { exit_code(status) });
         }
         match stopping {
             Some(since) => {
@@ -81,6 +82,21 @@ pub fn guard(command: &[OsString], lock: Option<&Path>) -> Result<(), CommandErr
                 }
             }
         }
+    }
+}
+
+/// The exit code that stands for a program's end: of a program that a signal has ended, as in a shell, [`SIGNALLED`] and its
+/// number.
+fn exit_code(status: ExitStatus) -> u8 {
+    let code = status.code().or_else(|| status.signal().map(|signal| i32::from(SIGNALLED) + signal));
+    code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1)
+}
+
+/// How a program has ended, by the exit code of its guard.
+pub(super) fn ending(code: u8) -> ExitStatus {
+    match code.checked_sub(SIGNALLED) {
+        Some(signal) if (1..=LAST_SIGNAL).contains(&signal) => ExitStatus::from_raw(i32::from(signal)),
+        _ => ExitStatus::from_raw(i32::from(code) << 8),
     }
 }
 
@@ -131,5 +147,18 @@ pub fn become_bound(command: &[OsString], parent: u32) -> Result<(), CommandErro
 fn signal(child: &Child, signal: Signal) {
     if let Some(group) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
         let _ = kill_process_group(group, signal);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_exit_code_of_a_guard_says_how_its_program_ended() {
+        let ends = [(0, "exit status: 0"), (3 << 8, "exit status: 3"), (255 << 8, "exit status: 255")];
+        for (status, text) in ends.into_iter().chain([(9, "signal: 9 (SIGKILL)"), (15, "signal: 15 (SIGTERM)")]) {
+            assert_eq!(ending(exit_code(ExitStatus::from_raw(status))).to_string(), text);
+        }
     }
 }

@@ -9,6 +9,7 @@ use tokio::process::{Child, Command};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::guard;
 use super::installation::Installation;
 use crate::terminal;
 
@@ -89,7 +90,10 @@ async fn watch_over(
         tokio::select! {
             ended = child.wait() => {
                 break Some(match ended {
-                    Ok(status) => format!("ended with {status}"),
+                    Ok(status) => match status.code().and_then(|code| u8::try_from(code).ok()) {
+                        Some(code) => format!("ended with {}", guard::ending(code)),
+                        None => format!("its guard ended with {status}"),
+                    },
                     Err(error) => format!("lost: {error}"),
                 });
             }
