@@ -16,6 +16,7 @@ pub mod kubernetes_version;
 pub mod plan;
 pub mod problem;
 pub mod provider_profile;
+pub mod server_answer;
 pub mod suggestion;
 pub mod validation;
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use kogge_api::server_answer::failure_text;
 use kogge_api::{FIELD_MANAGER, crd};
 use kube::Client;
 use kube::api::{GetParams, Patch, PatchParams, Request};
@@ -17,7 +18,7 @@ const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(50);
 #[derive(Debug, thiserror::Error)]
 pub enum InstallError {
     /// Server-side apply of a definition.
-    #[error("failed to apply the CustomResourceDefinition {name}: {source}")]
+    #[error("failed to apply the CustomResourceDefinition {name}: {}", failure_text(.source))]
     ApplyDefinition {
         /// Name of the definition.
         name: String,

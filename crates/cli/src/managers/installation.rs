@@ -11,6 +11,7 @@ use std::time::SystemTime;
 
 use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1::ServiceAccount;
+use kogge_api::server_answer::failure_text;
 use kogge_apiserver::certificates::{CertificateAndKey, issue_serving_certificate};
 use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams, PostParams};
 use kube::core::{GroupVersionKind, TypeMeta};
@@ -30,7 +31,7 @@ const TOKEN_SECONDS: i64 = 24 * 60 * 60;
 #[derive(Debug, thiserror::Error)]
 pub enum InstallError {
     /// An object was refused.
-    #[error("failed to install {object}: {source}")]
+    #[error("failed to install {object}: {}", failure_text(.source))]
     Object {
         /// Its kind and name.
         object: String,
@@ -38,7 +39,11 @@ pub enum InstallError {
         source: Box<kube::Error>,
     },
     /// The ServiceAccount got no token.
-    #[error("failed to get a token for the ServiceAccount {account}: {source}")]
+    #[error(
+        "failed to get a token for the ServiceAccount {account}: {}{}",
+        failure_text(.source),
+        hint(.source)
+    )]
     Token {
         /// `NAMESPACE/NAME`.
         account: String,
@@ -53,6 +58,16 @@ pub enum InstallError {
         /// Why.
         source: std::io::Error,
     },
+}
+
+/// What to do about a ServiceAccount that is not there.
+fn hint(error: &kube::Error) -> &'static str {
+    match error {
+        kube::Error::Api(status) if status.code == 404 => {
+            ": create it, or name one of the manifests as `serviceAccount`"
+        }
+        _ => "",
+    }
 }
 
 /// What all managers of a run share.

@@ -263,3 +263,16 @@ fn a_manager_that_ends_is_started_again_and_its_lines_carry_its_name() {
     assert!(log.contains("manager unsteady: ended with exit status: 3; starting it again in 1 s"), "{log}");
     assert!(!log.contains("unsteady | error"), "{log}");
 }
+
+#[test]
+fn a_service_account_that_is_not_there_is_told_in_the_servers_words() {
+    let (mut session, managers) = supervised("lonely", "#!/bin/sh\nexit 3\n");
+    let text = std::fs::read_to_string(&managers).unwrap();
+    let mut file: Value = serde_saphyr::from_str(&text).unwrap();
+    file["managers"][0]["serviceAccount"] = "default/nobody".into();
+    std::fs::write(&managers, file.to_string()).unwrap();
+    session.resume(&["--managers", &managers]);
+    let told = "manager lonely: failed to get a token for the ServiceAccount default/nobody: serviceaccounts \"nobody\" not \
+                found: create it, or name one of the manifests as `serviceAccount`; starting it again in 1 s\n";
+    session.until("it says so", LIMIT, || session.log().contains(told));
+}
