@@ -5,9 +5,10 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
+use clap::builder::RangedU64ValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::duration::Duration;
+use crate::duration::{Duration, ParseDurationError};
 
 /// Kubernetes clusters from one short description
 #[derive(Debug, Parser)]
@@ -84,9 +85,18 @@ pub enum Command {
     },
 }
 
+/// A list and the watch that follows it are further apart than an instant.
+const SHORTEST_HISTORY: std::time::Duration = std::time::Duration::from_secs(10);
+
 /// `kogge up`
 #[derive(Debug, Args)]
 pub struct UpArguments {
+    /// Not for this command, which is a server itself
+    #[arg(long, value_name = "URL", hide = true)]
+    pub server: Option<String>,
+    /// Not for this command, which makes its own
+    #[arg(long, value_name = "TOKEN", hide = true)]
+    pub token: Option<String>,
     /// Description or profile to apply once the server is ready; may be given several times, `-` reads standard input
     #[arg(long = "file", short = 'f', value_name = "FILE")]
     pub files: Vec<String>,
@@ -134,7 +144,7 @@ pub struct ApiServerArguments {
     #[arg(long, value_name = "FILE")]
     pub audit_log: Option<String>,
     /// Size in MiB at which a file of the audit log is put aside and a new one begun
-    #[arg(long, value_name = "MIB", default_value_t = 100)]
+    #[arg(long, value_name = "MIB", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=1 << 30))]
     pub audit_log_maxsize: u64,
     /// How many audit log files that were put aside are kept
     #[arg(long, value_name = "FILES", default_value_t = 10)]
@@ -144,32 +154,39 @@ pub struct ApiServerArguments {
     #[arg(long, value_name = "FILE")]
     pub encryption_key_file: Option<PathBuf>,
     /// How many reads run at once; more wait, each user in a queue of their own. Administrators are exempt
-    #[arg(long, value_name = "REQUESTS", default_value_t = 400)]
+    #[arg(long, value_name = "REQUESTS", default_value_t = 400, value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
     pub max_requests_inflight: usize,
     /// How many writes run at once; more wait, each user in a queue of their own. Administrators are exempt
-    #[arg(long, value_name = "REQUESTS", default_value_t = 200)]
+    #[arg(long, value_name = "REQUESTS", default_value_t = 200, value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
     pub max_mutating_requests_inflight: usize,
     /// How many requests of one user may wait before more are refused with 429
     #[arg(long, value_name = "REQUESTS", default_value_t = 100)]
     pub max_waiting_requests_per_user: usize,
     /// How many watches one user may have open in a cluster. Administrators are exempt
-    #[arg(long, value_name = "WATCHES", default_value_t = 5000)]
+    #[arg(long, value_name = "WATCHES", default_value_t = 5000, value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
     pub max_watches_per_user: usize,
-    /// Longest body of a request in bytes
-    #[arg(long, value_name = "BYTES", default_value_t = 3 << 20)]
+    /// Longest body of a request in bytes, at least 1 MiB: definitions of kinds are long
+    #[arg(long, value_name = "BYTES", default_value_t = 3 << 20, value_parser = RangedU64ValueParser::<usize>::new().range(1 << 20..))]
     pub max_request_bytes: usize,
-    /// Longest path and header fields of a request in bytes
-    #[arg(long, value_name = "BYTES", default_value_t = 128 << 10)]
+    /// Longest path and header fields of a request in bytes, at least 16 KiB
+    #[arg(long, value_name = "BYTES", default_value_t = 128 << 10, value_parser = clap::value_parser!(u32).range(16 << 10..))]
     pub max_header_bytes: u32,
-    /// How long changes are kept for watches that resume and for lists in pages, such as 5m
-    #[arg(long, value_name = "TIME", default_value = "5m")]
+    /// How long changes are kept for watches that resume and for lists in pages, such as 5m; at
+    /// least 10s
+    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = history_age)]
     pub history_age: Duration,
-    /// How many changes are kept in each cluster at most
-    #[arg(long, value_name = "CHANGES", default_value_t = 10_000)]
+    /// How many changes are kept in each cluster at most, and at least 100
+    #[arg(long, value_name = "CHANGES", default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(100..))]
     pub history_changes: u64,
     /// How many MiB the objects in the changes kept may have in each cluster
-    #[arg(long, value_name = "MIB", default_value_t = 256)]
+    #[arg(long, value_name = "MIB", default_value_t = 256, value_parser = clap::value_parser!(u64).range(1..=1 << 30))]
     pub history_size: u64,
+}
+
+/// How long changes are kept: long enough for a client to come back to its watch.
+fn history_age(text: &str) -> Result<Duration, String> {
+    let age: Duration = text.parse().map_err(|error: ParseDurationError| error.to_string())?;
+    if age.0 < SHORTEST_HISTORY { Err("10s at least".to_owned()) } else { Ok(age) }
 }
 
 /// `kogge cluster ...`

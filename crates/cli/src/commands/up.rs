@@ -28,6 +28,7 @@ use crate::terminal;
 /// 1 if a part cannot start or stops.
 pub async fn run(connection: &ConnectionArguments, arguments: UpArguments) -> Result<(), CommandError> {
     start_log();
+    refuse_elsewhere(&arguments)?;
     let documents = documents::read_clusters(&arguments.files)?;
     let speed = arguments.speed.parse().map_err(|error| {
         CommandError::new(Exit::Refused, format!("--speed {}: {error}", arguments.speed))
@@ -96,6 +97,19 @@ pub async fn run(connection: &ConnectionArguments, arguments: UpArguments) -> Re
     machine.stop().await;
     data.withdraw();
     outcome
+}
+
+/// Refuses the options that name a server elsewhere. Their environment variables are for the other commands, and fine.
+fn refuse_elsewhere(arguments: &UpArguments) -> Result<(), CommandError> {
+    let given = [("--server", "KOGGE_SERVER", &arguments.server), ("--token", "KOGGE_TOKEN", &arguments.token)];
+    for (option, variable, value) in given {
+        if value.is_some() && *value != std::env::var(variable).ok() {
+            let message = format!("{option} names a server elsewhere, and `kogge up` runs one on this machine");
+            let hint = "say with --listen and --portal-listen where it listens; its token is in the data directory";
+            return Err(CommandError::new(Exit::Refused, message).hint(hint));
+        }
+    }
+    Ok(())
 }
 
 /// The issuers of the Kubernetes-style API; none without a file.

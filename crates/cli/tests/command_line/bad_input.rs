@@ -101,3 +101,42 @@ fn changes_that_cannot_be_are_refused_and_the_cluster_stays_as_it_is() {
         assert!(refused.stderr.contains("must be odd"), "{}", refused.stderr);
     }
 }
+
+/// Nothing is started with these, so that nothing is left to notice later.
+#[test]
+fn options_of_up_that_cannot_work_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let options = [
+        "--max-requests-inflight=0",
+        "--max-mutating-requests-inflight=0",
+        "--max-watches-per-user=0",
+        "--max-request-bytes=0",
+        "--max-header-bytes=0",
+        "--history-age=0s",
+        "--history-changes=0",
+        "--history-size=0",
+        "--audit-log-maxsize=0",
+        "--server=https://elsewhere.example",
+        "--token=secret",
+    ];
+    for option in options {
+        let up = std::process::Command::new(env!("CARGO_BIN_EXE_kogge"))
+            .args([
+                "up",
+                "--exit-when-ready",
+                "--listen",
+                "127.0.0.1:0",
+                "--portal-listen",
+                "127.0.0.1:0",
+                option,
+                "--data",
+            ])
+            .arg(&data)
+            .output()
+            .unwrap();
+        let error = String::from_utf8_lossy(&up.stderr);
+        let name = option.split_once('=').unwrap().0;
+        assert!(up.status.code() == Some(2) && error.contains(name) && !data.exists(), "{option}: {error}");
+    }
+}
