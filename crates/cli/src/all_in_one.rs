@@ -3,6 +3,7 @@
 //! `kogge up`, the tests' in-process world and the benchmarks start the same assembly. What is inside talks to the
 //! management plane through an in-process `kube::Client`; what is outside comes in through two listeners.
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,8 +13,8 @@ use crate::memory;
 use kogge_api::provider_profile::{ProviderProfile, simulation};
 pub use kogge_apiserver::authentication_configuration::AuthenticationConfiguration;
 pub use kogge_apiserver::server::ServerOptions;
-use kogge_apiserver::server::{Server, Storage};
-use kogge_apiserver::store::{FailureCause, StoreFailure};
+use kogge_apiserver::server::{OpenError, Server, Storage};
+use kogge_apiserver::store::{self, FailureCause, StoreFailure};
 use kogge_portal::PortalOptions;
 use kogge_simulator::SimulatorOptions;
 use kogge_simulator::clock::Speed;
@@ -56,10 +57,12 @@ pub struct AllInOneOptions {
 #[derive(Debug, thiserror::Error)]
 pub enum AllInOneError {
     /// An address could not be listened on.
-    #[error("failed to listen on {address}: {source}")]
+    #[error("failed to listen on {address} ({option}): {source}")]
     Listen {
         /// The address.
         address: SocketAddr,
+        /// Which option says so.
+        option: &'static str,
         /// Why.
         source: std::io::Error,
     },
@@ -95,12 +98,28 @@ pub enum AllInOneError {
 impl AllInOneError {
     /// What the user can do about it, where that is known.
     pub fn hint(&self) -> Option<String> {
-        let Self::Store { place, failure } = self else { return None };
-        let kept = "and start again: everything that was acknowledged is kept";
-        match failure.cause {
-            FailureCause::Full => Some(format!("free space on the file system of {place} {kept}")),
-            FailureCause::Medium => Some(format!("look at the disk of {place} {kept} as far as the disk has kept it")),
-            FailureCause::Damage => None,
+        match self {
+            Self::Listen { option, source, .. } => {
+                let who = match source.kind() {
+                    ErrorKind::AddrInUse => "another program, maybe another `kogge up`, listens there: ",
+                    _ => "",
+                };
+                Some(format!("{who}give another address with {option}; port 0 takes a free one"))
+            }
+            Self::OpenServer(OpenError::Store { source: store::OpenError::EncryptionKey { .. }, .. }) => {
+                Some("give a file with the key as --encryption-key-file; other keys may stand before it".to_owned())
+            }
+            Self::Store { place, failure } => {
+                let kept = "and start again: everything that was acknowledged is kept";
+                match failure.cause {
+                    FailureCause::Full => Some(format!("free space on the file system of {place} {kept}")),
+                    FailureCause::Medium => {
+                        Some(format!("look at the disk of {place} {kept} as far as the disk has kept it"))
+                    }
+                    FailureCause::Damage => None,
+                }
+            }
+            Self::OpenServer(_) | Self::Install { .. } | Self::Stopped { .. } => None,
         }
     }
 }
@@ -121,11 +140,11 @@ impl AllInOne {
     /// # Errors
     /// The step that failed; nothing keeps running.
     pub async fn start(options: AllInOneOptions) -> Result<Self, AllInOneError> {
-        let listen = |address| async move {
-            TcpListener::bind(address).await.map_err(|source| AllInOneError::Listen { address, source })
+        let listen = |address, option| async move {
+            TcpListener::bind(address).await.map_err(|source| AllInOneError::Listen { address, option, source })
         };
-        let api_listener = listen(options.api_address).await?;
-        let portal_listener = listen(options.portal_address).await?;
+        let api_listener = listen(options.api_address, "--listen").await?;
+        let portal_listener = listen(options.portal_address, "--portal-listen").await?;
         let address = |listener: &TcpListener, asked| listener.local_addr().unwrap_or(asked);
         let api_address = address(&api_listener, options.api_address);
         let portal_address = address(&portal_listener, options.portal_address);

@@ -20,7 +20,7 @@ pub enum DataDirectoryError {
     #[error("no data directory: give one with --data DIR")]
     Locate,
     /// It could not be made.
-    #[error("failed to create the data directory {path}")]
+    #[error("failed to create or open the data directory {path}")]
     Create {
         /// The directory.
         path: PathBuf,

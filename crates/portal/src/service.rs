@@ -106,7 +106,10 @@ impl Service {
             return Ok(profile);
         }
         let names: Vec<String> = self.profiles().await?.iter().map(kube::ResourceExt::name_any).collect();
-        let detail = format!("there is no profile `{name}`; there are: {}", names.join(", "));
+        let detail = match names.as_slice() {
+            [] => format!("there is no profile `{name}`, and no other one either: make a ProviderProfile first"),
+            names => format!("there is no profile `{name}`; there are: {}", names.join(", ")),
+        };
         Err(ProblemDocument::coded(StatusCode::NOT_FOUND, ProblemCode::ProfileNotFound, detail))
     }
 

@@ -168,12 +168,14 @@ fn failed(error: &DataDirectoryError) -> CommandError {
     if let Some(source) = std::error::Error::source(error) {
         let _ = write!(message, ": {source}");
     }
-    let error = CommandError::new(exit, message);
-    if exit == Exit::Conflict {
-        error.hint("use it, stop it, or give another directory with --data DIR")
-    } else {
-        error
-    }
+    let hint = match error {
+        DataDirectoryError::Locked { .. } => "use it, stop it, or give another directory with --data DIR",
+        DataDirectoryError::Create { .. } | DataDirectoryError::Write { .. } => {
+            "it has to be a directory this user may write to; give another one with --data DIR"
+        }
+        DataDirectoryError::Locate => return CommandError::new(exit, message),
+    };
+    CommandError::new(exit, message).hint(hint)
 }
 
 fn stopped(error: &AllInOneError) -> CommandError {
