@@ -42,6 +42,18 @@ pub enum CertificateError {
     /// A stored certificate is not readable.
     #[error("not a certificate: {0}")]
     Parse(String),
+    /// An authority's stored certificate or key is missing, broken or of another authority.
+    #[error(
+        "{}: {problem}; put the .crt and .key of this authority back from one backup, or remove both: then a new authority is \
+         made, and kubeconfigs and certificates of the one before are void",
+        path.display()
+    )]
+    Authority {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
 }
 
 /// A certificate and its private key, both PEM.
@@ -95,10 +107,11 @@ impl ServerCertificates {
             std::fs::create_dir_all(directory)
                 .map_err(|source| CertificateError::File { path: directory.to_owned(), source })?;
         }
-        let serving_authority = stored_or_new(directory, "ca", now, None, || create_authority("kogge-server-ca", now))?;
-        let client_authority =
-            stored_or_new(directory, "client-ca", now, None, || create_authority("kogge-client-ca", now))?;
-        let serving = stored_or_new(directory, "server", now, Some(&serving_authority.certificate_pem), || {
+        // Leaves are there after the first start.
+        let is_used = directory.is_some_and(|directory| directory.join("admin.crt").exists());
+        let serving_authority = stored_or_new_authority(directory, "ca", "kogge-server-ca", now, is_used)?;
+        let client_authority = stored_or_new_authority(directory, "client-ca", "kogge-client-ca", now, is_used)?;
+        let serving = stored_or_new(directory, "server", now, &serving_authority.certificate_pem, || {
             issue_serving_certificate(&serving_authority, "kogge-apiserver", &serving_names(host_names), now)
         })?;
         let serving = if covers(&serving.certificate_pem, host_names)? {
@@ -109,7 +122,7 @@ impl ServerCertificates {
             store(directory, "server", &fresh)?;
             fresh
         };
-        let admin = stored_or_new(directory, "admin", now, Some(&client_authority.certificate_pem), || {
+        let admin = stored_or_new(directory, "admin", now, &client_authority.certificate_pem, || {
             issue_client_certificate(
                 &client_authority.certificate_pem,
                 &client_authority.key_pem,
@@ -223,18 +236,68 @@ fn sign(
     Ok(CertificateAndKey { certificate_pem: certificate.pem(), key_pem: key.serialize_pem() })
 }
 
-/// What is in `directory` under `name` if it is still good, or what `create` makes (and is stored).
+/// The authority in `directory` under `name`, or a new one where there is none or its life ends soon. `is_used` says
+/// whether somebody may trust an earlier one.
+fn stored_or_new_authority(
+    directory: Option<&Path>,
+    name: &str,
+    common_name: &str,
+    now: SystemTime,
+    is_used: bool,
+) -> Result<CertificateAndKey, CertificateError> {
+    if let Some(directory) = directory {
+        let paths = [directory.join(format!("{name}.crt")), directory.join(format!("{name}.key"))];
+        let refused = |path: &Path, problem: &dyn std::fmt::Display| CertificateError::Authority {
+            path: path.to_owned(),
+            problem: problem.to_string(),
+        };
+        match (read(&paths[0])?, read(&paths[1])?) {
+            (Some(certificate_pem), Some(key_pem)) => {
+                let current = is_current(&certificate_pem, None, now).map_err(|error| refused(&paths[0], &error))?;
+                if !belong_together(&certificate_pem, &key_pem).map_err(|error| refused(&paths[1], &error))? {
+                    return Err(refused(&paths[1], &format_args!("it is not the key of {name}.crt")));
+                }
+                if current {
+                    return Ok(CertificateAndKey { certificate_pem, key_pem });
+                }
+            }
+            // The key is written first: a start that was cut short in between leaves it alone, and nothing signed by it.
+            (None, Some(_)) if !is_used => {}
+            (None, Some(_)) => return Err(refused(&paths[0], &"there is no such file, but its key")),
+            (Some(_), None) => return Err(refused(&paths[1], &"there is no such file, but its certificate")),
+            (None, None) => {}
+        }
+    }
+    let fresh = create_authority(common_name, now)?;
+    store(directory, name, &fresh)?;
+    if is_used {
+        tracing::error!(name, "a new authority was made: kubeconfigs and certificates of the one before are void");
+    }
+    Ok(fresh)
+}
+
+/// Whether the key is the certificate's.
+fn belong_together(certificate_pem: &str, key_pem: &str) -> Result<bool, CertificateError> {
+    let key = KeyPair::from_pem(key_pem)?;
+    with_certificate(certificate_pem, |certificate| {
+        *certificate.public_key().subject_public_key.data == *key.public_key_raw()
+    })
+}
+
+/// What is in `directory` under `name` if it is still good and of this issuer, or what `create` makes (and is stored).
 fn stored_or_new(
     directory: Option<&Path>,
     name: &str,
     now: SystemTime,
-    issuer_pem: Option<&str>,
+    issuer_pem: &str,
     create: impl FnOnce() -> Result<CertificateAndKey, CertificateError>,
 ) -> Result<CertificateAndKey, CertificateError> {
     if let Some(directory) = directory
         && let (Some(certificate_pem), Some(key_pem)) =
             (read(&directory.join(format!("{name}.crt")))?, read(&directory.join(format!("{name}.key")))?)
-        && is_current(&certificate_pem, issuer_pem, now)?
+        // What is no certificate, or not with this key, is as good as not there: a new one is as good.
+        && is_current(&certificate_pem, Some(issuer_pem), now).unwrap_or(false)
+        && belong_together(&certificate_pem, &key_pem).unwrap_or(false)
     {
         return Ok(CertificateAndKey { certificate_pem, key_pem });
     }
@@ -372,6 +435,45 @@ mod tests {
             let mode = std::fs::metadata(directory.path().join(name)).unwrap().permissions().mode();
             assert_eq!(mode & 0o777, 0o600, "{name}");
         }
+    }
+
+    #[test]
+    fn a_folder_that_does_not_fit_together_is_refused_or_mended() {
+        let now = SystemTime::now();
+        let load = |folder: &Path| ServerCertificates::load_or_create(Some(folder), &[], now);
+        let refusal = |damage: &dyn Fn(&Path)| {
+            let directory = tempfile::tempdir().unwrap();
+            load(directory.path()).unwrap();
+            damage(directory.path());
+            let text = load(directory.path()).map(drop).unwrap_err().to_string();
+            text.replace(&directory.path().display().to_string(), "PKI")
+        };
+        let other = create_authority("other", now).unwrap();
+        let remedy = "; put the .crt and .key of this authority back from one backup, or remove both: then a new authority is \
+                      made, and kubeconfigs and certificates of the one before are void";
+        for name in ["ca", "client-ca"] {
+            let file = |folder: &Path, end: &str| folder.join(format!("{name}.{end}"));
+            let text = refusal(&|folder| std::fs::write(file(folder, "crt"), &other.certificate_pem).unwrap());
+            assert_eq!(text, format!("PKI/{name}.key: it is not the key of {name}.crt{remedy}"));
+            let text = refusal(&|folder| std::fs::write(file(folder, "key"), "no key").unwrap());
+            assert!(text.starts_with(&format!("PKI/{name}.key: ")) && text.ends_with(remedy), "{text}");
+            let text = refusal(&|folder| std::fs::write(file(folder, "crt"), "no certificate").unwrap());
+            assert!(text.starts_with(&format!("PKI/{name}.crt: ")) && text.ends_with(remedy), "{text}");
+            let text = refusal(&|folder| std::fs::remove_file(file(folder, "key")).unwrap());
+            assert_eq!(text, format!("PKI/{name}.key: there is no such file, but its certificate{remedy}"));
+            let text = refusal(&|folder| std::fs::remove_file(file(folder, "crt")).unwrap());
+            assert_eq!(text, format!("PKI/{name}.crt: there is no such file, but its key{remedy}"));
+        }
+        // A whole authority of another backup, and leaves with keys of others: the leaves are made anew.
+        let directory = tempfile::tempdir().unwrap();
+        let first = load(directory.path()).unwrap();
+        store(Some(directory.path()), "client-ca", &other).unwrap();
+        std::fs::write(directory.path().join("server.key"), &other.key_pem).unwrap();
+        let second = load(directory.path()).unwrap();
+        assert!(second.client_authority == other && second.admin != first.admin && second.serving != first.serving);
+        assert!(is_current(&second.admin.certificate_pem, Some(&other.certificate_pem), now).unwrap());
+        assert!(belong_together(&second.serving.certificate_pem, &second.serving.key_pem).unwrap());
+        assert!(second.serving_authority == first.serving_authority);
     }
 
     #[test]

@@ -59,6 +59,16 @@ pub enum OpenError {
         /// What is wrong with it.
         source: store::OpenError,
     },
+    /// The store's file is empty, though the data directory was in use.
+    #[error(
+        "{} is empty, though there are certificates of an earlier start beside it: put the file back from a backup, or remove \
+         it to start with nothing stored",
+        path.display()
+    )]
+    EmptyStore {
+        /// Which file.
+        path: PathBuf,
+    },
     /// The certificates could not be made or read.
     #[error(transparent)]
     Certificates(#[from] CertificateError),
@@ -419,6 +429,9 @@ fn open_data(options: &ServerOptions) -> Result<(Store, ServerCertificates), Ope
             std::fs::create_dir_all(directory)
                 .map_err(|source| OpenError::Directory { path: directory.clone(), source })?;
             let (pki, path) = (directory.join("pki"), directory.join("kogge.redb"));
+            if path.metadata().is_ok_and(|file| file.len() == 0) && pki.join("admin.crt").exists() {
+                return Err(OpenError::EmptyStore { path });
+            }
             // Side by side: both wait for the disk most of their time.
             let (store, certificates) = std::thread::scope(|scope| {
                 let certificates =

@@ -145,6 +145,20 @@ async fn shutting_down_ends_watches() {
 }
 
 #[tokio::test]
+async fn an_empty_file_is_no_store_that_was_in_use() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = ServerOptions { data: Storage::Directory(directory.path().to_owned()), ..ServerOptions::default() };
+    // A start that is cut short right at its begin leaves the file alone.
+    std::fs::write(directory.path().join("kogge.redb"), "").unwrap();
+    std::fs::create_dir(directory.path().join("pki")).unwrap();
+    std::fs::write(directory.path().join("pki/admin.crt"), "").unwrap();
+    let refused = Server::open(options.clone()).await.unwrap_err().to_string();
+    assert!(refused.contains("kogge.redb is empty, though") && refused.contains("from a backup"), "{refused}");
+    std::fs::remove_file(directory.path().join("pki/admin.crt")).unwrap();
+    Server::open(options).await.unwrap();
+}
+
+#[tokio::test]
 async fn everything_is_there_again_after_a_restart() {
     let directory = tempfile::tempdir().unwrap();
     let options = ServerOptions { data: Storage::Directory(directory.path().to_owned()), ..ServerOptions::default() };
