@@ -106,6 +106,9 @@ fn run(
 ) {
     let started = pod.time("/status/startTime");
     if pod.text("/status/phase") == "Running" {
+        if starts_ephemeral(pod, node, now, decision) {
+            return;
+        }
         // Nothing runs that could fail or wait for input: what may end, ends well.
         let ends = matches!(pod.text("/spec/restartPolicy"), "Never" | "OnFailure");
         if !pod.is_true("Ready") {
@@ -186,17 +189,48 @@ fn start(
     }
     decision.status(Resource::Pod, pod, &status);
     for container in pod.list("/spec/containers") {
-        let (name, image) =
-            (container["name"].as_str().unwrap_or_default(), container["image"].as_str().unwrap_or_default());
-        for (reason, message) in [
-            ("Pulled", format!("Container image \"{image}\" already present on machine")),
-            ("Created", format!("Created container: {name}")),
-            ("Started", format!("Started container {name}")),
-        ] {
-            let note = Note::normal("kubelet", reason, message).from_node(node.name()).about_container(name);
-            decision.note(Resource::Pod, pod, &note, now);
+        note_start(pod, container, node, now, decision);
+    }
+}
+
+fn note_start(pod: &Object, container: &Value, node: &Object, now: Timestamp, decision: &mut PlaneDecision) {
+    let (name, image) =
+        (container["name"].as_str().unwrap_or_default(), container["image"].as_str().unwrap_or_default());
+    for (reason, message) in [
+        ("Pulled", format!("Container image \"{image}\" already present on machine")),
+        ("Created", format!("Created container: {name}")),
+        ("Started", format!("Started container {name}")),
+    ] {
+        let note = Note::normal("kubelet", reason, message).from_node(node.name()).about_container(name);
+        decision.note(Resource::Pod, pod, &note, now);
+    }
+}
+
+/// Starts the ephemeral containers that `kubectl debug` has put into a running pod; false where all are started.
+fn starts_ephemeral(pod: &Object, node: &Object, now: Timestamp, decision: &mut PlaneDecision) -> bool {
+    let mut statuses = pod.list("/status/ephemeralContainerStatuses").to_vec();
+    let started = statuses.len();
+    for container in pod.list("/spec/ephemeralContainers") {
+        if !statuses.iter().any(|status| status["name"] == container["name"]) {
+            statuses.push(ephemeral_status(pod, container, now, State::Running));
+            note_start(pod, container, node, now, decision);
         }
     }
+    if statuses.len() == started {
+        return false;
+    }
+    decision.status(Resource::Pod, pod, &json!({"ephemeralContainerStatuses": statuses}));
+    true
+}
+
+/// No probe belongs to an ephemeral container, so it is never called ready.
+fn ephemeral_status(pod: &Object, container: &Value, now: Timestamp, state: State) -> Value {
+    let mut status = container_status(pod, container, now, state);
+    status["ready"] = json!(false);
+    if let Some(status) = status.as_object_mut() {
+        status.remove("started");
+    }
+    status
 }
 
 fn finish(pod: &Object, now: Timestamp, decision: &mut PlaneDecision) {
@@ -206,9 +240,14 @@ fn finish(pod: &Object, now: Timestamp, decision: &mut PlaneDecision) {
             condition["reason"] = json!("PodCompleted");
         }
     }
-    let status = json!({
+    let mut status = json!({
         "phase": "Succeeded", "conditions": all, "containerStatuses": container_statuses(pod, now, State::Terminated),
     });
+    let ephemeral = pod.list("/spec/ephemeralContainers").iter();
+    let ephemeral: Vec<Value> = ephemeral.map(|it| ephemeral_status(pod, it, now, State::Terminated)).collect();
+    if !ephemeral.is_empty() {
+        status["ephemeralContainerStatuses"] = json!(ephemeral);
+    }
     decision.status(Resource::Pod, pod, &status);
 }
 
@@ -231,29 +270,40 @@ enum State {
 }
 
 fn container_statuses(pod: &Object, now: Timestamp, state: State) -> Value {
-    pod.list("/spec/containers")
-        .iter()
-        .map(|container| {
-            let image = container["image"].as_str().unwrap_or_default();
-            let name = container["name"].as_str().unwrap_or_default();
-            let digest = format!("{:016x}{:016x}{:016x}{:016x}", stable_hash(&[image]), stable_hash(&[image, "2"]), stable_hash(&[image, "3"]), stable_hash(&[image, "4"]));
-            let id = format!("containerd://{:016x}{:016x}{:016x}{:016x}", stable_hash(&[pod.uid(), name]), stable_hash(&[name, pod.uid()]), stable_hash(&[pod.uid()]), stable_hash(&[name]));
-            let repository = image.rsplit_once(':').filter(|(_, tag)| !tag.contains('/')).map_or(image, |(it, _)| it);
-            let mut status = json!({
-                "name": name, "image": image, "imageID": "", "restartCount": 0, "ready": state == State::Running,
-                "started": state == State::Running,
-            });
-            status["state"] = match state {
-                State::Waiting => json!({"waiting": {"reason": "ContainerCreating"}}),
-                State::Running => json!({"running": {"startedAt": seconds(now)}}),
-                State::Terminated => json!({"terminated": {
-                    "exitCode": 0, "reason": "Completed", "startedAt": pod.at("/status/startTime"), "finishedAt": seconds(now), "containerID": id}}),
-            };
-            if state != State::Waiting {
-                status["imageID"] = json!(format!("{repository}@sha256:{digest}"));
-                status["containerID"] = json!(id);
-            }
-            status
-        })
-        .collect()
+    pod.list("/spec/containers").iter().map(|container| container_status(pod, container, now, state)).collect()
+}
+
+fn container_status(pod: &Object, container: &Value, now: Timestamp, state: State) -> Value {
+    let image = container["image"].as_str().unwrap_or_default();
+    let name = container["name"].as_str().unwrap_or_default();
+    let digest = format!(
+        "{:016x}{:016x}{:016x}{:016x}",
+        stable_hash(&[image]),
+        stable_hash(&[image, "2"]),
+        stable_hash(&[image, "3"]),
+        stable_hash(&[image, "4"])
+    );
+    let id = format!(
+        "containerd://{:016x}{:016x}{:016x}{:016x}",
+        stable_hash(&[pod.uid(), name]),
+        stable_hash(&[name, pod.uid()]),
+        stable_hash(&[pod.uid()]),
+        stable_hash(&[name])
+    );
+    let repository = image.rsplit_once(':').filter(|(_, tag)| !tag.contains('/')).map_or(image, |(it, _)| it);
+    let mut status = json!({
+        "name": name, "image": image, "imageID": "", "restartCount": 0, "ready": state == State::Running,
+        "started": state == State::Running,
+    });
+    status["state"] = match state {
+        State::Waiting => json!({"waiting": {"reason": "ContainerCreating"}}),
+        State::Running => json!({"running": {"startedAt": seconds(now)}}),
+        State::Terminated => json!({"terminated": {
+            "exitCode": 0, "reason": "Completed", "startedAt": pod.at("/status/startTime"), "finishedAt": seconds(now), "containerID": id}}),
+    };
+    if state != State::Waiting {
+        status["imageID"] = json!(format!("{repository}@sha256:{digest}"));
+        status["containerID"] = json!(id);
+    }
+    status
 }
