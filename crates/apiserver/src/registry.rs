@@ -5,7 +5,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Arc, LazyLock, Mutex, PoisonError},
+    sync::{Arc, LazyLock, Mutex, PoisonError, atomic::AtomicBool},
 };
 
 use arc_swap::ArcSwap;
@@ -41,6 +41,8 @@ pub(crate) struct ServedResource {
     pub(crate) storage_schema: LazySchema,
     /// Cancelled once this is not what is served any more: the definition asks for something else, or is gone.
     pub(crate) ended: CancellationToken,
+    /// Whether an object that breaks rules of the current schema was written, as it broke them before.
+    pub(crate) tolerates: Arc<AtomicBool>,
 }
 
 impl ServedResource {
@@ -102,6 +104,7 @@ static BUILT_IN: LazyLock<Types> = LazyLock::new(|| {
             converter: None,
             storage_schema: LazySchema::none(),
             ended: CancellationToken::new(),
+            tolerates: Arc::default(),
         })
     }))
 });
@@ -285,6 +288,10 @@ impl Registry {
         };
         let terminating = definition.pointer("/metadata/deletionTimestamp").is_some();
         let accepted_names = definition["status"]["acceptedNames"].clone();
+        let tolerates = match known.and_then(|known| Some((known, known.types.first()?))) {
+            Some((known, served)) if known.generation == generation => served.tolerates.clone(),
+            _ => Arc::default(),
+        };
         // As the real server compares: with another spec or other names the storage is made anew.
         let ended = match known {
             Some(known) if known.generation == generation && known.accepted_names == accepted_names => {
@@ -327,6 +334,7 @@ impl Registry {
                     terminating,
                     converter: converter.clone(),
                     ended: ended.clone(),
+                    tolerates: tolerates.clone(),
                 })
             })
             .collect();

@@ -6,7 +6,10 @@ use serde_json::Value;
 use crate::{
     object_meta::{MetadataRounds, validate_changed_metadata, validate_metadata},
     resource::{ResourceType, ScalePaths},
-    schema::messages::{go_text, go_type},
+    schema::{
+        Unchanged,
+        messages::{go_text, go_type},
+    },
     status_error::FieldError,
 };
 
@@ -19,8 +22,23 @@ pub enum Endpoint {
     Status,
 }
 
-/// Errors of a custom resource on create (`old` None) or update.
-pub fn errors(resource: &ResourceType, object: &Value, old: Option<&Value>, endpoint: Endpoint) -> Vec<FieldError> {
+/// What is wrong with a custom resource.
+#[derive(Debug)]
+pub struct Faults {
+    /// Why it cannot be written.
+    pub errors: Vec<FieldError>,
+    /// Rules that it breaks where it is as it was.
+    pub tolerated: Vec<FieldError>,
+}
+
+/// The faults of a custom resource on create (`old` None) or update.
+pub fn faults(
+    resource: &ResourceType,
+    object: &Value,
+    old: Option<&Value>,
+    endpoint: Endpoint,
+    unchanged: Unchanged,
+) -> Faults {
     let schema = resource.schema.get();
     let of_kind = kind_error(resource, object);
     let rounds = MetadataRounds { as_change: usize::from(of_kind.is_none()), as_whole: 0 };
@@ -33,14 +51,15 @@ pub fn errors(resource: &ResourceType, object: &Value, old: Option<&Value>, endp
         Some(error) => errors.push(error),
         None => errors.extend(value_errors(resource, object, old, endpoint)),
     }
+    let mut tolerated = Vec::new();
     if let Some(schema) = &schema {
         if endpoint == Endpoint::Main {
             errors.extend(schema.embedded_metadata_errors(object));
         }
         errors.extend(schema.list_errors(object, old));
-        schema.add_rule_errors(object, old, &mut errors);
+        tolerated = schema.add_rule_errors(object, old, unchanged, &mut errors);
     }
-    errors
+    Faults { errors, tolerated }
 }
 
 /// An object of another kind is not held against the schema, but against everything else.

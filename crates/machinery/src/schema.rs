@@ -42,6 +42,7 @@ mod rule_library_test;
 #[cfg(test)]
 mod tests;
 
+pub use rule_evaluation::Unchanged;
 pub use value_validation::ValueValidation;
 
 /// How a list merges (`x-kubernetes-list-type`).
@@ -222,7 +223,7 @@ impl Schema {
         let mut errors = validate::value_errors(&self.root, object, old, self.typed);
         errors.extend(self.embedded_metadata_errors(object));
         errors.extend(self.list_errors(object, old));
-        self.add_rule_errors(object, old, &mut errors);
+        self.add_rule_errors(object, old, Unchanged::Transitions, &mut errors);
         errors
     }
 
@@ -268,10 +269,17 @@ impl Schema {
         list_uniqueness::errors(&self.root, object, old)
     }
 
-    /// Adds the rules that are broken to the other errors, or says that these keep rules from being checked.
-    pub(crate) fn add_rule_errors(&self, object: &Value, old: Option<&Value>, errors: &mut Vec<FieldError>) {
+    /// Adds the rules that are broken to the other errors, or says that these keep rules from being checked. Returns those that
+    /// are broken where nothing was changed.
+    pub(crate) fn add_rule_errors(
+        &self,
+        object: &Value,
+        old: Option<&Value>,
+        unchanged: Unchanged,
+        errors: &mut Vec<FieldError>,
+    ) -> Vec<FieldError> {
         if !self.root.below.rules {
-            return;
+            return Vec::new();
         }
         if errors.iter().any(rule_evaluation::blocks_rules) {
             errors.push(messages::invalid(
@@ -280,8 +288,11 @@ impl Schema {
                 "some validation rules were not checked because the object was invalid; correct the existing \
                  errors to complete validation",
             ));
+            Vec::new()
         } else {
-            errors.extend(rule_evaluation::errors(&self.root, object, old));
+            let broken = rule_evaluation::broken(&self.root, object, old, unchanged);
+            errors.extend(broken.errors);
+            broken.tolerated
         }
     }
 }

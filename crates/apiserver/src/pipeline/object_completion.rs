@@ -202,7 +202,7 @@ pub(crate) fn finish_create(
     }
     canonicalize_stored(served, &mut object);
     if !(writer.valid_definitions && definition_write::is_definition(served)) {
-        validate(served, (&object, empty), None, WriteScope::Main)?;
+        validate(served, (&object, empty), None, WriteScope::Main, &writer.warnings)?;
     }
     limit_ranges::check(plane, served, None, &object)?;
     if (resource.group.as_str(), resource.plural.as_str()) == ("batch", "jobs") {
@@ -367,7 +367,7 @@ pub(crate) async fn complete_update(
     if scope == WriteScope::Main && !served.resource.custom {
         object_meta::withdraw_generation(&served.resource, old, &mut object);
     }
-    validate(served, (&object, &empty), Some(old), scope)?;
+    validate(served, (&object, &empty), Some(old), scope, &writer.warnings)?;
     if served.resource.custom && object["status"].is_null() {
         // An applied null that was not refused, since nothing was there before, either.
         object.as_object_mut().map(|object| object.remove("status"));

@@ -1,17 +1,21 @@
 //! What is wrong with a completed object: its metadata, and what its schema or, for built-in kinds, their own rules say.
 
+use std::sync::atomic::Ordering;
+
 use kogge_machinery::{
     custom_resource, nesting, object_meta,
+    schema::Unchanged,
     status_error::{ApiError, FieldError, FieldErrorKind},
     typed_object::EmptyContainers,
 };
 use serde_json::Value;
 
 use super::object_write::WriteScope;
-use crate::{builtin, certificate_signing, registry::ServedResource};
+use crate::{admission::Warnings, builtin, certificate_signing, registry::ServedResource};
 
 /// Refuses an object that is wrong or nested too deeply; `old` is what an update changes through an
-/// endpoint. Messages show parts of it with the empty lists and maps it was sent with.
+/// endpoint. Messages show parts of it with the empty lists and maps it was sent with. Rules of a custom kind that are broken
+/// where nothing was changed are warned of.
 ///
 /// # Errors
 /// 422 with every wrong field, 400 for the depth.
@@ -20,6 +24,7 @@ pub(super) fn validate(
     (object, empty): (&Value, &EmptyContainers),
     old: Option<&Value>,
     scope: WriteScope,
+    warnings: &Warnings,
 ) -> Result<(), ApiError> {
     let resource = &served.resource;
     if nesting::is_deeper_than(object, nesting::MAXIMUM_DEPTH) {
@@ -31,7 +36,12 @@ pub(super) fn validate(
             WriteScope::Status(_) => custom_resource::Endpoint::Status,
             WriteScope::Main | WriteScope::Composed(_) => custom_resource::Endpoint::Main,
         };
-        custom_resource::errors(resource, object, old, endpoint)
+        let faults = custom_resource::faults(resource, object, old, endpoint, unchanged(served, old));
+        if !faults.tolerated.is_empty() {
+            served.tolerates.store(true, Ordering::Relaxed);
+        }
+        faults.tolerated.iter().for_each(|fault| warnings.push(format!("{}: {}", fault.field, fault.message)));
+        faults.errors
     } else {
         let mut errors = if let Some(old) = old {
             let rounds = builtin::validation::metadata_rounds(resource, scope.subresource());
@@ -60,4 +70,11 @@ pub(super) fn validate(
     // A custom resource is called what it calls itself.
     let own_kind = object["kind"].as_str().filter(|_| resource.custom);
     Err(ApiError::invalid(group, own_kind.unwrap_or(&resource.kind), name, &errors))
+}
+
+/// Whether an old object may break rules: it was written before they were there, or others that were are tolerated.
+fn unchanged(served: &ServedResource, old: Option<&Value>) -> Unchanged {
+    let revision = |old: &Value| old["metadata"]["resourceVersion"].as_str()?.parse::<u64>().ok();
+    let is_older = old.and_then(revision).is_some_and(|revision| revision <= served.schema_revision);
+    if is_older || served.tolerates.load(Ordering::Relaxed) { Unchanged::All } else { Unchanged::Transitions }
 }

@@ -24,7 +24,7 @@ use super::{
     update::needs_revision,
 };
 use crate::{
-    admission::Requester,
+    admission::{Requester, Warnings},
     certificate_signing,
     in_process_client::ValidDefinitions,
     registry::ServedResource,
@@ -64,6 +64,8 @@ pub(crate) struct Writer {
     pub(crate) now: String,
     /// For admission; none in a plane that configures none unless it is a node, and for writes that are not put before it.
     pub(crate) requester: Option<Requester>,
+    /// Where its warnings are told.
+    pub(crate) warnings: Warnings,
     /// Whether definitions it creates are valid, see [`Plane::installer`].
     pub(crate) valid_definitions: bool,
 }
@@ -73,12 +75,19 @@ impl Writer {
         let asked = context.plane.admission().current().is_some() || context.user.node_name().is_some();
         let requester = if asked { Some(Requester::of(context)?) } else { None };
         let valid_definitions = context.parts.extensions.get::<ValidDefinitions>().is_some();
-        Ok(Self { manager: context.field_manager()?, now: timestamp(context.now), requester, valid_definitions })
+        let (manager, warnings) = (context.field_manager()?, context.admission_warnings.clone());
+        Ok(Self { manager, now: timestamp(context.now), requester, warnings, valid_definitions })
     }
 
     /// For what the server itself does at this [`timestamp`].
     pub(crate) fn own(manager: &str, now: String) -> Self {
-        Self { manager: manager.to_owned(), now, requester: None, valid_definitions: false }
+        Self {
+            manager: manager.to_owned(),
+            now,
+            requester: None,
+            warnings: Warnings::default(),
+            valid_definitions: false,
+        }
     }
 
     pub(crate) fn field_manager<'a>(

@@ -80,6 +80,7 @@ fn resource_type(kind: &'static str, plural: &str, namespaced: bool) -> Arc<Serv
         converter: None,
         storage_schema: LazySchema::none(),
         ended: CancellationToken::new(),
+        tolerates: Arc::default(),
     })
 }
 

@@ -1,7 +1,7 @@
 //! Evaluation of `x-kubernetes-validations` (apiextensions-apiserver, `apiserver/schema/cel/validation.go`).
 //!
 //! A part that equals its old counterpart can not fail a rule anew (ratcheting), so only rules that read `oldSelf` run
-//! there.
+//! there, unless the old object may break rules already: then the others run as well, and what they say is a warning.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -41,33 +41,43 @@ pub(crate) fn blocks_rules(error: &FieldError) -> bool {
     )
 }
 
-/// The rules that `object` breaks.
-pub(crate) fn errors(root: &SchemaNode, object: &Value, old: Option<&Value>) -> Vec<FieldError> {
-    errors_at(root, object, old, &FieldPath::ROOT)
+/// Which rules run on parts that equal their old counterparts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unchanged {
+    /// Those that read `oldSelf`: the others were kept when the old object was written.
+    Transitions,
+    /// All of them: the old object may have been written before they were there.
+    All,
 }
 
-/// The rules that the value at `path` breaks.
-pub(crate) fn errors_at(
-    node: &SchemaNode,
-    value: &Value,
-    old: Option<&Value>,
-    path: &FieldPath<'_>,
-) -> Vec<FieldError> {
-    if !node.below.rules {
-        return Vec::new();
+/// What rules say of an object.
+#[derive(Debug, Default)]
+pub(crate) struct Broken {
+    /// Rules it breaks.
+    pub(crate) errors: Vec<FieldError>,
+    /// Rules that it breaks where it is as it was.
+    pub(crate) tolerated: Vec<FieldError>,
+}
+
+/// The rules that `object` breaks.
+pub(crate) fn broken(root: &SchemaNode, object: &Value, old: Option<&Value>, unchanged: Unchanged) -> Broken {
+    if !root.below.rules {
+        return Broken::default();
     }
     with_library(|library| {
-        let mut evaluation = Evaluation { library, budget: Some(COST_BUDGET), errors: Vec::new() };
-        evaluation.visit(node, value, old, false, path);
-        evaluation.errors
+        let mut evaluation =
+            Evaluation { library, scope: unchanged, budget: Some(COST_BUDGET), broken: Broken::default() };
+        evaluation.visit(root, object, old, false, &FieldPath::ROOT);
+        evaluation.broken
     })
 }
 
 struct Evaluation<'a> {
     library: &'a Context<'static>,
+    scope: Unchanged,
     /// What is left to spend; `None` once it ran out.
     budget: Option<u64>,
-    errors: Vec<FieldError>,
+    broken: Broken,
 }
 
 impl Evaluation<'_> {
@@ -77,7 +87,7 @@ impl Evaluation<'_> {
             return;
         }
         let unchanged = old.map_or(unchanged, |old| old == value);
-        if unchanged && !node.below.transition_rules {
+        if unchanged && self.scope == Unchanged::Transitions && !node.below.transition_rules {
             return;
         }
         let old = old.filter(|old| !old.is_null());
@@ -125,7 +135,8 @@ impl Evaluation<'_> {
     ) {
         let optional_old_self = rule.optional_old_self.unwrap_or(false);
         let reads_old_self = rule.reads_old_self();
-        if unchanged && !reads_old_self || reads_old_self && old.is_none() && !optional_old_self {
+        let tolerated = unchanged && !reads_old_self;
+        if tolerated && self.scope == Unchanged::Transitions || reads_old_self && old.is_none() && !optional_old_self {
             return;
         }
         let shown_type = Value::from(node.schema_type.as_str());
@@ -133,20 +144,20 @@ impl Evaluation<'_> {
         let compiled = match rule.compiled() {
             Ok(compiled) => compiled,
             Err(reason) => {
-                self.errors.push(refuse(&format!("rule compile error: compilation failed: {reason}")));
+                self.broken.errors.push(refuse(&format!("rule compile error: compilation failed: {reason}")));
                 return;
             }
         };
         let subject = Subject { node, value, old, optional_old_self };
         if !self.spend(&compiled.condition, &subject) {
-            self.errors.push(refuse(metering::OUT_OF_BUDGET));
+            self.broken.errors.push(refuse(metering::OUT_OF_BUDGET));
             return;
         }
         match self.run(&compiled.condition, &subject) {
             Ok(CelValue::Bool(true)) => return,
             Ok(_) => {}
             Err(Failure::NoSuchOverload) => {
-                self.errors.push(refuse(&format!(
+                self.broken.errors.push(refuse(&format!(
                     "'no such overload': call arguments did not match a supported operator, function or macro \
                      signature for rule: {}",
                     rule.name()
@@ -155,7 +166,7 @@ impl Evaluation<'_> {
             }
             Err(Failure::CostLimit) => {
                 self.budget = None;
-                self.errors.push(refuse(&format!(
+                self.broken.errors.push(refuse(&format!(
                     "'{}': no further validation rules will be run due to call cost exceeds limit for rule: {}",
                     metering::EXCEEDED,
                     rule.name()
@@ -163,7 +174,7 @@ impl Evaluation<'_> {
                 return;
             }
             Err(Failure::Other(reason)) => {
-                self.errors.push(refuse(&format!("{reason} evaluating rule: {}", rule.name())));
+                self.broken.errors.push(refuse(&format!("{reason} evaluating rule: {}", rule.name())));
                 return;
             }
         }
@@ -174,7 +185,8 @@ impl Evaluation<'_> {
             }
         });
         let detail = computed.unwrap_or_else(|| rule.static_message());
-        self.errors.push(error_of(rule, path, value, &detail));
+        let error = error_of(rule, path, value, &detail);
+        if tolerated { self.broken.tolerated.push(error) } else { self.broken.errors.push(error) }
     }
 
     /// Takes the cost of an expression from the budget; false when it is more than is left.
