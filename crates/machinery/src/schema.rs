@@ -18,6 +18,8 @@ mod compile;
 mod correlation;
 mod defaulting;
 mod definitions;
+pub(crate) mod duration_format;
+mod email_format;
 mod embedded_metadata;
 pub(crate) mod format;
 mod list_uniqueness;

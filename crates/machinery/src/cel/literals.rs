@@ -10,7 +10,7 @@ use kube_cel::cel::{
 };
 
 use super::{expression_tree::for_each_child, source::Problem, types::Type};
-use crate::schema::{format::duration_nanoseconds, value_validation::compile_pattern};
+use crate::schema::{duration_format::go_duration, value_validation::compile_pattern};
 
 /// The types of the parts of an expression.
 pub(super) type Types = HashMap<u64, Type>;
@@ -57,7 +57,7 @@ fn wrong_form(call: &CallExpr, problems: &mut Vec<Problem>) {
     let Some(first) = call.args.first() else { return };
     let Some(text) = text(first) else { return };
     let is_wrong = match call.func_name.as_str() {
-        "duration" => duration_nanoseconds(text).is_none(),
+        "duration" => go_duration(text).is_none(),
         "timestamp" => DateTime::parse_from_rfc3339(text).is_err(),
         "matches" => compile_pattern(text).is_err(),
         _ => false,

@@ -8,6 +8,8 @@ use std::{
 use base64::Engine as _;
 use regex::Regex;
 
+use super::{duration_format::duration_nanoseconds, email_format::is_email};
+
 /// A format of `type: string` that is checked. Others are ignored, as the real server does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum StringFormat {
@@ -79,14 +81,14 @@ impl StringFormat {
             Self::Password => true,
             Self::Byte => is_base64(text),
             Self::Cidr => is_cidr(text),
-            Self::Date => text.len() == 10 && text.parse::<jiff::civil::Date>().is_ok(),
+            Self::Date => is_date(text),
             Self::DateTime => is_date_time(text),
             Self::Duration => duration_nanoseconds(text).is_some(),
             Self::Hostname => {
                 matches(&HOSTNAME, text) && text.len() <= 255 && text.split('.').all(|part| part.len() <= 63)
             }
-            Self::Email => matches(&EMAIL, text),
-            Self::Ipv4 => parse_ipv4(text).is_some(),
+            Self::Email => is_email(text),
+            Self::Ipv4 => text.contains('.') && is_sloppy_ip_address(text),
             Self::Ipv6 => text.parse::<Ipv6Addr>().is_ok(),
             Self::Isbn => is_isbn10(text) || is_isbn13(text),
             Self::Isbn10 => is_isbn10(text),
@@ -98,7 +100,7 @@ impl StringFormat {
             Self::CreditCard => is_credit_card(text),
             Self::HexColor => matches(&HEX_COLOR, text),
             Self::RgbColor => matches(&RGB_COLOR, text),
-            Self::SocialSecurityNumber => matches(&SOCIAL_SECURITY_NUMBER, text),
+            Self::SocialSecurityNumber => text.len() == 11 && matches(&SOCIAL_SECURITY_NUMBER, text),
             Self::Uri => is_request_uri(text),
             Self::Uuid => matches(&UUID, text),
             Self::Uuid3 => is_uuid_of_version(text, '3', false),
@@ -117,7 +119,8 @@ static HOSTNAME: Pattern = LazyLock::new(|| {
     ))
     .ok()
 });
-static EMAIL: Pattern = LazyLock::new(|| Regex::new(r#"^[^\s@<>()\[\]:;,"\\]+@[^\s@<>()\[\]:;,"\\]+$"#).ok());
+static TIME: Pattern =
+    LazyLock::new(|| Regex::new(r"^[0-9]{2}:[0-9]{2}:[0-9]{2}(.[0-9]+)?(z|[+-][0-9]{2}:[0-9]{2})$").ok());
 static MAC: Pattern = LazyLock::new(|| {
     Regex::new(
         r"^(?i)(([0-9a-f]{2}:){5}([0-9a-f]{2}:){0,2}[0-9a-f]{2}|([0-9a-f]{2}-){5}([0-9a-f]{2}-){0,2}[0-9a-f]{2}|([0-9a-f]{4}\.){2,3}[0-9a-f]{4})$",
@@ -173,6 +176,20 @@ fn parse_ipv4(text: &str) -> Option<Ipv4Addr> {
     parts.next().is_none().then(|| Ipv4Addr::from(octets))
 }
 
+/// An address as Go's `net.ParseIP` reads it.
+pub(super) fn is_ip_address(text: &str) -> bool {
+    text.parse::<std::net::IpAddr>().is_ok()
+}
+
+/// As [`is_ip_address`], with leading zeros as in [`parse_ipv4`], also where an IPv4 address ends an IPv6 one.
+fn is_sloppy_ip_address(text: &str) -> bool {
+    let Some((before, last)) = text.rsplit_once(':') else { return parse_ipv4(text).is_some() };
+    match parse_ipv4(last) {
+        Some(address) => is_ip_address(&format!("{before}:{address}")),
+        None => is_ip_address(text),
+    }
+}
+
 fn is_cidr(text: &str) -> bool {
     let Some((address, length)) = text.split_once('/') else { return false };
     if length.is_empty() || !length.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -182,78 +199,17 @@ fn is_cidr(text: &str) -> bool {
     if parse_ipv4(address).is_some() { length <= 32 } else { address.parse::<Ipv6Addr>().is_ok() && length <= 128 }
 }
 
-/// RFC 3339 with a zone, as `strfmt.IsDateTime` wants it.
+fn is_date(text: &str) -> bool {
+    text.len() == 10 && text.parse::<jiff::civil::Date>().is_ok()
+}
+
+/// `strfmt.IsDateTime`: a date, then the time, with any offset. A further `T` ends what is looked at.
 fn is_date_time(text: &str) -> bool {
-    let bytes = text.as_bytes();
-    // jiff is more liberal (a space instead of `T`, no seconds): hold the fixed part here.
-    bytes.len() >= 20
-        && bytes.is_ascii()
-        && matches!(bytes[10], b'T' | b't')
-        && bytes[13] == b':'
-        && bytes[16] == b':'
-        && text.parse::<jiff::Timestamp>().is_ok()
-}
-
-/// A duration as Go's `time.ParseDuration` reads it (`1h30m`, `-1.5s`) or in words (`3 days`), in nanoseconds.
-pub(crate) fn duration_nanoseconds(text: &str) -> Option<i64> {
-    go_duration(text).or_else(|| worded_duration(text))
-}
-
-fn go_duration(text: &str) -> Option<i64> {
-    let (negative, mut rest) = match text.as_bytes().first()? {
-        b'-' => (true, &text[1..]),
-        b'+' => (false, &text[1..]),
-        _ => (false, text),
-    };
-    if rest == "0" {
-        return Some(0);
-    }
-    if rest.is_empty() {
-        return None;
-    }
-    let mut total = 0.0_f64;
-    while !rest.is_empty() {
-        let number_end = rest.find(|character: char| !character.is_ascii_digit() && character != '.')?;
-        let number: f64 = rest[..number_end].parse().ok()?;
-        rest = &rest[number_end..];
-        let unit_end =
-            rest.find(|character: char| character.is_ascii_digit() || character == '.').unwrap_or(rest.len());
-        total += number
-            * match &rest[..unit_end] {
-                "ns" => 1.0,
-                "us" | "µs" | "μs" => 1e3,
-                "ms" => 1e6,
-                "s" => 1e9,
-                "m" => 60e9,
-                "h" => 3600e9,
-                _ => return None,
-            };
-        rest = &rest[unit_end..];
-    }
-    bounded(if negative { -total } else { total })
-}
-
-fn worded_duration(text: &str) -> Option<i64> {
-    let trimmed = text.trim();
-    let number_end = trimmed.find(|character: char| !character.is_ascii_digit())?;
-    let number: f64 = trimmed[..number_end].parse().ok()?;
-    let unit = match trimmed[number_end..].trim() {
-        "ns" | "nano" | "nanos" | "nanosecond" | "nanoseconds" => 1.0,
-        "us" | "µs" | "micro" | "micros" | "microsecond" | "microseconds" => 1e3,
-        "ms" | "milli" | "millis" | "millisecond" | "milliseconds" => 1e6,
-        "s" | "sec" | "secs" | "second" | "seconds" => 1e9,
-        "m" | "min" | "mins" | "minute" | "minutes" => 60e9,
-        "h" | "hr" | "hour" | "hours" => 3600e9,
-        "d" | "day" | "days" => 86_400e9,
-        "w" | "wk" | "week" | "weeks" => 604_800e9,
-        _ => return None,
-    };
-    bounded(number * unit)
-}
-
-#[expect(clippy::cast_possible_truncation, reason = "the range is checked before the cast")]
-fn bounded(nanoseconds: f64) -> Option<i64> {
-    (nanoseconds.abs() < 9.2e18).then_some(nanoseconds as i64)
+    let text = text.to_lowercase();
+    let mut parts = text.split('t');
+    let (Some(date), Some(time)) = (parts.next(), parts.next()) else { return false };
+    let in_range = |time: &str| &time[..2] <= "23" && &time[3..5] <= "59" && &time[6..8] <= "59";
+    is_date(date) && matches(&TIME, time) && in_range(time)
 }
 
 fn is_uuid_of_version(text: &str, version: char, check_variant: bool) -> bool {

@@ -11,11 +11,8 @@ use kube_cel::cel::{
 use serde_json::Value;
 
 use super::{
-    ListType, SchemaNode,
-    correlation::map_key,
-    format::{StringFormat, duration_nanoseconds},
-    rule_projection::Projection,
-    value_validation::Format,
+    ListType, SchemaNode, correlation::map_key, duration_format::duration_nanoseconds, format::StringFormat,
+    rule_projection::Projection, value_validation::Format,
 };
 use crate::cel::RESERVED_WORDS;
 
