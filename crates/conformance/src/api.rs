@@ -107,7 +107,7 @@ pub async fn record(clients: &Clients, options: &RunOptions) -> BTreeMap<String,
         }
         _ => None,
     };
-    let runs = scenarios.into_iter().enumerate().map(|(number, scenario)| {
+    let run = |(number, scenario): (usize, Scenario)| {
         let clients = clients.clone();
         let webhooks = webhooks.clone();
         let id = format!("{}{number:04}", options.id);
@@ -120,8 +120,10 @@ pub async fn record(clients: &Clients, options: &RunOptions) -> BTreeMap<String,
             };
             (scenario.name, transcript)
         }
-    });
-    stream::iter(runs).buffer_unordered(options.parallel.max(1)).collect().await
+    };
+    let (alone, others): (Vec<_>, Vec<_>) = scenarios.into_iter().enumerate().partition(|(_, scenario)| scenario.alone);
+    let others = stream::iter(others).map(&run).buffer_unordered(options.parallel.max(1));
+    others.chain(stream::iter(alone).then(&run)).collect().await
 }
 
 /// Judges a server by the recorded answers of a real kube-apiserver.

@@ -1,5 +1,5 @@
-//! What the real server's default admission plugins do to built-in kinds: priorities and tolerations of pods, protection of
-//! storage that is in use, taints of new nodes.
+//! What the real server's default admission plugins do to built-in kinds: priorities and tolerations of pods, classes that are
+//! meant where none is named, protection of storage that is in use, taints of new nodes.
 
 use kogge_machinery::{
     quantity::Quantity,
@@ -8,7 +8,7 @@ use kogge_machinery::{
 };
 use serde_json::{Value, json};
 
-use super::strategy::made;
+use super::{default_classes, runtime_class, strategy::made};
 use crate::{
     plane::{Plane, list_error},
     store::{ObjectKey, Scope},
@@ -24,10 +24,11 @@ pub(crate) const VOLUME_PROTECTION: &str = "kubernetes.io/pv-protection";
 /// As [`CLAIM_PROTECTION`], of the classes of attributes of volumes.
 pub(crate) const CLASS_PROTECTION: &str = "kubernetes.io/vac-protection";
 
-/// Changes an object that is created (`old` absent) or updated.
+/// Changes an object that is created (`old` absent) or updated, before webhooks see it. What was admitted once is not changed
+/// any more, unless a webhook did that meanwhile.
 ///
 /// # Errors
-/// 403 for a priority class that is not there, or a priority that is not its value; errors of the store.
+/// 403 for a class of pods that is not there, or what a pod says otherwise than its class; errors of the store.
 pub(super) fn admit(
     plane: &Plane,
     resource: &ResourceType,
@@ -41,13 +42,44 @@ pub(super) fn admit(
                 Some(old) => keep_priority(old, object),
             }
             tolerate_absence(object);
+            if old.is_none() {
+                runtime_class::admit(plane, resource, object)?;
+            }
         }
-        ("", "persistentvolumeclaims") if old.is_none() => protect(object, CLAIM_PROTECTION),
+        ("", "persistentvolumeclaims") if old.is_none() => {
+            default_classes::of_claim(plane, object)?;
+            protect(object, CLAIM_PROTECTION);
+        }
+        ("networking.k8s.io", "ingresses") if old.is_none() => default_classes::of_ingress(plane, object)?,
         ("", "persistentvolumes") if old.is_none() => protect(object, VOLUME_PROTECTION),
         ("storage.k8s.io", "volumeattributesclasses") if old.is_none() => protect(object, CLASS_PROTECTION),
         _ => {}
     }
     Ok(())
+}
+
+/// Judges an object that is created (`old` absent) or updated, when it is complete and valid.
+///
+/// # Errors
+/// 403 for a second default class of priorities, and what a pod says otherwise than its class; errors of the store.
+pub(super) fn validate(
+    plane: &Plane,
+    resource: &ResourceType,
+    old: Option<&Value>,
+    object: &Value,
+) -> Result<(), ApiError> {
+    match (resource.group.as_str(), resource.plural.as_str()) {
+        ("", "pods") if old.is_none() => runtime_class::validate(plane, resource, object),
+        ("scheduling.k8s.io", "priorityclasses") => only_default(plane, resource, old, object),
+        _ => Ok(()),
+    }
+}
+
+/// 403 in the words of the real server's plugins: what has no name yet is called as its name will begin.
+pub(super) fn forbidden(resource: &ResourceType, object: &Value, why: &str) -> ApiError {
+    let given = |field: &str| object["metadata"][field].as_str().filter(|text| !text.is_empty());
+    let name = given("name").or_else(|| given("generateName")).unwrap_or("Unknown");
+    ApiError::forbidden(&resource.group_resource(), name, why)
 }
 
 /// A node that registers is tainted until somebody finds it ready.
@@ -92,10 +124,7 @@ pub(super) fn check_expansion(
     if size(claim).is_none_or(|size_now| size(old).is_some_and(|before| size_now <= before)) {
         return Ok(());
     }
-    let forbidden = |why: &str| {
-        let name = claim["metadata"]["name"].as_str().unwrap_or_default();
-        Err(ApiError::forbidden(&resource.group_resource(), name, why))
-    };
+    let forbidden = |why: &str| Err(forbidden(resource, claim, why));
     if old["status"]["phase"] != "Bound" {
         return forbidden("Only bound persistent volume claims can be expanded");
     }
@@ -128,16 +157,15 @@ struct Priority {
 }
 
 fn prioritise(plane: &Plane, resource: &ResourceType, pod: &mut Value) -> Result<(), ApiError> {
-    let name = pod["metadata"]["name"].as_str().unwrap_or_default().to_owned();
-    let forbidden = |why: &str| ApiError::forbidden(&resource.group_resource(), &name, why);
-    let Some(spec) = made(pod, "spec") else { return Ok(()) };
-    let named = spec.get("priorityClassName").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let forbidden = |why: &str| forbidden(resource, pod, why);
+    let spec = &pod["spec"];
+    let named = spec["priorityClassName"].as_str().unwrap_or_default().to_owned();
     let priority = if named.is_empty() {
         default_priority(plane)?
     } else {
         class(plane, &named)?.ok_or_else(|| forbidden(&format!("no PriorityClass with name {named} was found")))?
     };
-    let given = spec.get("priority").and_then(Value::as_i64);
+    let given = spec["priority"].as_i64();
     if let Some(given) = given.filter(|given| *given != priority.value) {
         let computed = priority.value;
         return Err(forbidden(&format!(
@@ -145,7 +173,7 @@ fn prioritise(plane: &Plane, resource: &ResourceType, pod: &mut Value) -> Result
              {computed} from the given PriorityClass name"
         )));
     }
-    let policy = spec.get("preemptionPolicy").and_then(Value::as_str);
+    let policy = spec["preemptionPolicy"].as_str();
     if let Some(given) = policy.filter(|given| *given != priority.preemption) {
         let computed = &priority.preemption;
         return Err(forbidden(&format!(
@@ -153,6 +181,7 @@ fn prioritise(plane: &Plane, resource: &ResourceType, pod: &mut Value) -> Result
              computed {computed} from the given PriorityClass name"
         )));
     }
+    let Some(spec) = made(pod, "spec") else { return Ok(()) };
     spec.insert("priority".to_owned(), priority.value.into());
     spec.insert("preemptionPolicy".to_owned(), priority.preemption.into());
     if let Some(class) = priority.class {
@@ -184,15 +213,33 @@ fn class(plane: &Plane, name: &str) -> Result<Option<Priority>, ApiError> {
     Ok(system.map(|(_, value)| priority_of(&json!({"value": value}), None)))
 }
 
-/// Of several global defaults the least counts, as in the real server.
-fn default_priority(plane: &Plane) -> Result<Priority, ApiError> {
+/// The class that is meant where none is named, by its name. Of several the least counts, as in the real server.
+fn global_default(plane: &Plane) -> Result<Option<(String, Priority)>, ApiError> {
     let page = plane.store().list(&Scope::Resource(classes()), None, 0, None).map_err(|error| list_error(&error))?;
     let defaults = page.items.iter().filter_map(|item| {
         let class: Value = serde_json::from_slice(&item.json).ok()?;
         let name = class["metadata"]["name"].as_str()?.to_owned();
-        (class["globalDefault"] == true).then(|| priority_of(&class, Some(name)))
+        (class["globalDefault"] == true).then(|| (name.clone(), priority_of(&class, Some(name))))
     });
-    Ok(defaults.min_by_key(|priority| priority.value).unwrap_or_else(|| priority_of(&Value::Null, None)))
+    Ok(defaults.min_by_key(|(_, priority)| priority.value))
+}
+
+fn default_priority(plane: &Plane) -> Result<Priority, ApiError> {
+    Ok(global_default(plane)?.map_or_else(|| priority_of(&Value::Null, None), |(_, priority)| priority))
+}
+
+/// Refuses to make a class the default one beside another.
+fn only_default(plane: &Plane, resource: &ResourceType, old: Option<&Value>, class: &Value) -> Result<(), ApiError> {
+    if class["globalDefault"] != true {
+        return Ok(());
+    }
+    match global_default(plane)? {
+        Some((name, _)) if old.is_none() || class["metadata"]["name"] != *name => {
+            let why = format!("PriorityClass {name} is already marked as default. Only one default can exist");
+            Err(forbidden(resource, class, &why))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn keep_priority(old: &Value, pod: &mut Value) {

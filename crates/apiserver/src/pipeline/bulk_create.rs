@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::{
     admission::admit,
+    builtin_admission,
     create::place,
     definition_write, limit_ranges,
     object_completion::{begin_create, canonicalize, canonicalize_stored, clean_fields, finish_create},
@@ -106,6 +107,7 @@ async fn prepare(
     let (mut object, empty) = begin_create(plane, &served, Merged::Untracked(object), writer).await;
     admit(plane, &served, None, &object)?;
     limit_ranges::set_defaults(plane, &served, &mut object)?;
+    builtin_admission::admit(plane, &served.resource, None, &mut object)?;
     let mut object = finish_create(plane, &served, (object, &empty), writer, &uid)?;
     if definition_write::is_definition(&served) {
         definition_write::settle_at_once(plane, &mut object, &writer.now);

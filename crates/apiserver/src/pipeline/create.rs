@@ -109,6 +109,14 @@ pub(super) fn dedup_owners(object: &mut Value, when: &str) -> Option<String> {
     })
 }
 
+fn admit_builtin(context: &RequestContext<'_>, object: &mut Value) -> Result<(), ApiError> {
+    builtin_admission::admit(context.plane, &context.served.resource, None, object)?;
+    if context.served.is_core("nodes") {
+        builtin_admission::taint_new_node(object);
+    }
+    Ok(())
+}
+
 /// Creates an object, with a generated name where it asks for one.
 ///
 /// # Errors
@@ -148,13 +156,16 @@ pub(crate) async fn create_object(
     let review =
         Review::of(context.plane, served, &given_key, Operation::Create, WriteScope::Main, writer.requester.as_ref());
     limit_ranges::set_defaults(context.plane, served, &mut object)?;
+    admit_builtin(context, &mut object)?;
     if let Some(review) = &review {
-        object = review.mutate(None, object).await?.object;
+        let mutated = review.mutate(None, object).await?;
+        object = mutated.object;
         check_type(served, &object)?;
         place(served, &context.namespace, &mut object)?;
-    }
-    if served.is_core("nodes") {
-        builtin_admission::taint_new_node(&mut object);
+        // As the real server's chain is run again where a webhook changed something.
+        if mutated.patched {
+            admit_builtin(context, &mut object)?;
+        }
     }
     if served.is_core("pods") {
         for warning in app_armor::fields_of_annotations(&mut object) {
@@ -189,6 +200,7 @@ pub(crate) async fn create_object(
         policy_access::check(context, &object, None)?;
         warn(context, &object, None);
         pod_security::check(context, WriteScope::Main, None, &object)?;
+        builtin_admission::validate(context.plane, resource, None, &object)?;
         if let Some(review) = &review {
             review.validate(None, &object).await?;
         }

@@ -188,7 +188,6 @@ pub(crate) fn finish_create(
         if autoscaler_conversion::is_older(resource) {
             autoscaler_conversion::keep_notes(None, &mut object, autoscaler_conversion::OF_STATUS);
         }
-        builtin_admission::admit(plane, resource, None, &mut object)?;
         strategy::prepare_create(plane, resource, &mut object, &writer.now)?;
         let template_labels = "spec.template.metadata.labels";
         if (resource.group.as_str(), resource.plural.as_str()) == ("batch", "jobs")

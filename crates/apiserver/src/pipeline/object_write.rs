@@ -13,7 +13,7 @@ use super::{
     RequestContext,
     admission::Review,
     answer::Document,
-    certificate_request,
+    builtin_admission, certificate_request,
     create::warn,
     escalation, node_restriction,
     object_completion::complete_update,
@@ -195,6 +195,9 @@ pub(crate) async fn update_object(
             warn(context, &new, Some(&old));
         }
         pod_security::check(context, scope, Some(&old), &new)?;
+        if scope == WriteScope::Main {
+            builtin_admission::validate(context.plane, &served.resource, Some(&old), &new)?;
+        }
         if let Some(review) = &review {
             review.validate(Some(&old), &new).await?;
         }

@@ -45,6 +45,9 @@ pub struct Scenario {
     pub area: String,
     /// Number of the item of the list it belongs to (see [`super::item`]).
     pub item: u32,
+    /// Whether it runs when all others are done: it changes what they would meet.
+    #[serde(default)]
+    pub alone: bool,
     /// Names of fixtures whose steps run first and are not recorded.
     #[serde(default)]
     pub with: Vec<String>,
