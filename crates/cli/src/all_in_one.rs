@@ -68,7 +68,7 @@ pub enum AllInOneError {
     },
     /// The store or the certificates could not be opened.
     #[error("failed to open the API server: {0}")]
-    OpenServer(#[source] kogge_apiserver::server::OpenError),
+    OpenServer(#[source] OpenError),
     /// The object types or the built-in profile could not be installed.
     #[error("failed to install {what}: {source}")]
     Install {

@@ -92,9 +92,9 @@ mod tests {
         ];
         let events: Vec<Event> = path.windows(2).flat_map(|pair| of_change(Some(&pair[0]), &pair[1], None)).collect();
         for (first, second) in events.iter().flat_map(|first| events.iter().map(move |second| (first, second))) {
-            assert_eq!(first.action == second.action, first.note == second.note, "{first:?} {second:?}");
+            assert_eq!(first.action == second.action, first.note == second.note, "{:?} {:?}", first.note, second.note);
         }
-        assert!(events[0].action.starts_with("ReadyFromProvisioningGeneration1-"), "{:?}", events[0]);
+        assert!(events[0].action.starts_with("ReadyFromProvisioningGeneration1-"), "{}", events[0].action);
         assert!(events.iter().all(|event| event.action.len() <= 128));
     }
 }
