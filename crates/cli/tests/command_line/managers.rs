@@ -152,7 +152,7 @@ fn cluster_apis_own_managers_take_a_cluster_through_its_life() {
     });
     kill_process(process(&session, &[&built.control_plane]), Signal::KILL).unwrap();
     session.until("it is started again", LIMIT, || session.log().matches(": ready").count() == 5);
-    assert!(session.log().contains("manager controlplane: ended with exit status: 1; starting it again in 1 s"));
+    assert!(session.log().contains("manager controlplane: ended with signal: 9 (SIGKILL); starting it again in 1 s"));
     session.until("the cluster is upgraded", LIMIT, || is_settled(&session, 8, "v1.36.0"));
 
     // At rest nobody writes anything but events.
