@@ -177,11 +177,14 @@ pub fn profile_not_found<'a>(
     let offered: Vec<&str> = offered.into_iter().collect();
     let name = &description.spec.provider.profile;
     let path = FieldPath::root().child("spec").child("provider").child("profile");
-    let message = format!(
-        "there is no profile `{name}`{}; offered: {}",
-        did_you_mean(name, offered.iter().copied()),
-        list(&offered)
-    );
+    let message = match offered.as_slice() {
+        [] => format!("there is no profile `{name}`, and no other one either"),
+        offered => format!(
+            "there is no profile `{name}`{}; offered: {}",
+            did_you_mean(name, offered.iter().copied()),
+            list(offered)
+        ),
+    };
     FieldProblem::new(
         ProblemCode::ProfileNotFound,
         &path,

@@ -255,6 +255,17 @@ async fn a_pod_that_may_end_ends_and_a_template_that_comes_back_reuses_its_repli
             .until_async(phase, async || world.plane_get(&format!("{pods}/{name}")).await["status"]["phase"] == phase)
             .await;
     }
+    // `kubectl debug` waits until its container runs before it says why nobody can attach to it.
+    let debugger = json!({"spec": {"ephemeralContainers": [{"name": "debugger", "image": "busybox", "stdin": true}]}});
+    let path = format!("{pods}/always/ephemeralcontainers");
+    let kind = "application/strategic-merge-patch+json";
+    world.request(&client, "PATCH", &path, Some((kind, &debugger))).await.unwrap();
+    let is_running = async || {
+        let pod = world.plane_get(&format!("{pods}/always")).await;
+        let status = &pod["status"]["ephemeralContainerStatuses"][0];
+        status["name"] == "debugger" && status["state"]["running"]["startedAt"].is_string() && status["ready"] == false
+    };
+    world.until_async("the debugger runs", is_running).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
