@@ -227,7 +227,8 @@ pub(crate) async fn authenticate(plane: &Plane, parts: &Parts, now: SystemTime, 
     if let Some(user) = of_connection(caller, authorities.as_ref(), now) {
         return Some(user);
     }
-    let token = bearer_token(parts)?;
+    let authorization = parts.headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let token = bearer_token(authorization, remarks)?;
     match of_token(plane, token, &[], now, remarks).await {
         Ok(authenticated) => Some(authenticated.user),
         Err(reason) => {
@@ -253,6 +254,9 @@ pub(crate) struct Authenticated {
     pub(crate) audiences: Vec<String>,
 }
 
+/// What is said of a token that nobody here has issued.
+pub(crate) const INVALID_BEARER_TOKEN: &str = "invalid bearer token";
+
 /// The user of a bearer token that is for one of `audiences` (none: for this plane's API).
 ///
 /// # Errors
@@ -276,13 +280,22 @@ pub(crate) async fn of_token(
     {
         return Ok(Authenticated { user, audiences: vec![own] });
     }
-    Err("invalid bearer token".to_owned())
+    Err(INVALID_BEARER_TOKEN.to_owned())
 }
 
-fn bearer_token(parts: &Parts) -> Option<&str> {
-    let (scheme, token) = parts.headers.get(header::AUTHORIZATION)?.to_str().ok()?.trim().split_once(' ')?;
+/// The token of an `Authorization` header's text; none, with a warning, for one behind more than one space.
+pub(crate) fn bearer_token<'a>(authorization: &'a str, remarks: &mut Remarks) -> Option<&'a str> {
+    let (scheme, token) = authorization.trim().split_once(' ')?;
+    if !scheme.eq_ignore_ascii_case("bearer") {
+        return None;
+    }
     let token = token.split(' ').next().unwrap_or_default();
-    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
+    if token.is_empty() {
+        let warning = "the provided Authorization header contains extra space before the bearer token, and is ignored";
+        remarks.warnings.push(warning.to_owned());
+        return None;
+    }
+    Some(token)
 }
 
 /// The user of a connection.

@@ -30,6 +30,8 @@ pub(crate) mod secret;
 
 /// The issuer of the management plane's tokens, the real server's usual one.
 const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
+/// What Kubernetes says of a signature that is none, whatever is wrong with it.
+const INVALID_SIGNATURE: &str = "go-jose/go-jose: error in cryptographic primitive";
 /// Clocks may differ by so many seconds.
 const LEEWAY: i64 = 60;
 /// So many verified tokens are remembered.
@@ -229,7 +231,8 @@ impl ServiceAccountTokens {
             Ok(claimed) if claimed == secret::ISSUER => true,
             _ => return Ok(None),
         };
-        let header = jsonwebtoken::decode_header(token).map_err(|error| error.to_string())?;
+        // What cannot be read is nobody's token, to the real server too.
+        let Ok(header) = jsonwebtoken::decode_header(token) else { return Ok(None) };
         if header.kid.as_ref().is_some_and(|kid| !kid.is_empty() && *kid != self.key_id) {
             return Err("invalid signature, no keys found".to_owned());
         }
@@ -238,7 +241,7 @@ impl ServiceAccountTokens {
         validation.validate_exp = false;
         validation.validate_aud = false;
         validation.required_spec_claims.clear();
-        let unverified = |error: jsonwebtoken::errors::Error| format!("invalid signature: {error}");
+        let unverified = |_: jsonwebtoken::errors::Error| INVALID_SIGNATURE.to_owned();
         let key = &self.verifying;
         let claims = Arc::new(if of_secret {
             VerifiedClaims::Secret(jsonwebtoken::decode(token, key, &validation).map_err(unverified)?.claims)
