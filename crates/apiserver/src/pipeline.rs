@@ -51,6 +51,7 @@ mod create;
 mod default_classes;
 mod definition_write;
 mod delete;
+mod dependents;
 mod disabled_features;
 mod discovery;
 mod ephemeral_containers;
@@ -81,6 +82,7 @@ mod query;
 mod quota_charge;
 mod resource_metrics;
 mod reviews;
+mod routes;
 mod runtime_class;
 mod scale;
 mod service_allocation;
@@ -300,7 +302,7 @@ async fn route(
             let Some(served) = served else {
                 return (verb, Err(Registry::unknown_path(&group)));
             };
-            let resolved = Resolved { served, namespace, name, subresource, rest, verb };
+            let resolved = Resolved { served, namespace, name, subresource, rest, verb, by_path: watch };
             let answer =
                 pin!(resource_request(plane, user, parts, query, resolved, body, now, warnings, trail.annotations()));
             let answer = flow_control::in_time(plane.server.flow_control().limits(), answer).await;
@@ -376,6 +378,8 @@ struct Resolved {
     subresource: Option<String>,
     rest: Vec<String>,
     verb: &'static str,
+    /// Whether the path itself asks for a watch.
+    by_path: bool,
 }
 
 #[allow(clippy::too_many_arguments)] // the one place where all parts of a request come together
@@ -390,37 +394,20 @@ async fn resource_request(
     warnings: &mut Vec<String>,
     audit_annotations: Annotations,
 ) -> Result<Response<Body>, ApiError> {
-    let Resolved { served, namespace, name, subresource, rest, verb } = resolved;
+    let Resolved { served, namespace, name, subresource, rest, verb, by_path } = resolved;
     let resource = &served.resource;
-    // Nothing but reading reaches over all namespaces.
-    let of_all_namespaces = resource.namespaced && namespace.is_none();
-    let misplaced = match &namespace {
-        None if resource.namespaced => name.is_some() || (resource.custom && !matches!(verb, "list" | "watch")),
-        namespace => !resource.namespaced && namespace.is_some(),
-    };
-    // Of custom resources what follows a subresource means nothing.
-    if misplaced || (!rest.is_empty() && !resource.custom) {
-        return Err(Registry::unknown_path(&resource.group));
-    }
-    let writes_nowhere = of_all_namespaces && matches!(verb, "create" | "deletecollection");
-    // Built-in paths know their methods one by one; HEAD is none of them, and POST only one of collections.
-    let wrong_method = !resource.custom
-        && subresource.is_none()
-        && (parts.method == Method::HEAD || (verb == "create" && name.is_some()));
-    let unknown_verb = subresource.is_none() && !resource.verbs.iter().any(|known| known == verb);
-    if writes_nowhere || wrong_method || unknown_verb {
-        return Err(if resource.custom {
-            match parts.method.as_str() {
-                "PUT" | "PATCH" => ApiError::bad_request("name must be provided"),
-                _ => ApiError::method_not_supported(
-                    &resource.group_resource(),
-                    if verb == "unknown" { "" } else { verb },
-                ),
-            }
-        } else {
-            ApiError::method_not_allowed()
-        });
-    }
+    routes::check(
+        resource,
+        &routes::Route {
+            verb,
+            method: &parts.method,
+            watch: by_path,
+            namespace: namespace.as_deref(),
+            name: name.as_deref(),
+            subresource: subresource.as_deref(),
+            rest: &rest,
+        },
+    )?;
     let endpoint = match verb {
         _ if resource.custom => Endpoint::Custom,
         "list" | "watch" => Endpoint::Collection,

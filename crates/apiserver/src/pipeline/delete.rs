@@ -21,7 +21,7 @@ use super::{
     RequestContext,
     admission::{self, Review},
     answer::{Document, document_response},
-    body, definition_write,
+    body, definition_write, dependents,
     get::object_response,
     list::{list_document, read_page},
     list_options::{ListOptions, Selection},
@@ -39,8 +39,6 @@ use crate::{
     store::{Change, Expected, ObjectKey, StoredObject, WriteError},
 };
 
-const ORPHAN: &str = "orphan";
-const FOREGROUND: &str = "foregroundDeletion";
 /// Grace of a pod that names none (`terminationGracePeriodSeconds`), in seconds.
 const DEFAULT_POD_GRACE: i64 = 30;
 /// So many objects of a collection are deleted at a time.
@@ -180,6 +178,7 @@ pub(crate) enum Deleted {
 pub(crate) async fn delete(context: &mut RequestContext<'_>, body: Body) -> Result<Response<Body>, ApiError> {
     let options = read_options(context, body).await?;
     let requester = options.requester(context)?;
+    context.warnings.extend(dependents::warning(&context.served, &options).map(str::to_owned));
     let deleted = delete_object(context.plane, &context.served, &context.key(), &options, requester.as_ref()).await?;
     match deleted {
         Deleted::Marked(object) => object_response(context, StatusCode::OK, Document::Value(object)),
@@ -218,6 +217,7 @@ pub(crate) async fn delete_collection(
     let mut options = read_options(context, body).await?;
     options.of_collection = true;
     let requester = options.requester(context)?;
+    context.warnings.extend(dependents::warning(&context.served, &options).map(str::to_owned));
     let list_options = ListOptions::parse(&context.query, false)?;
     let selection = Selection::parse(&context.query, &context.served.resource)?;
     let page = read_page(context, &list_options, &selection).await?;
@@ -345,7 +345,7 @@ fn decide(served: &ServedResource, object: &Value, options: &DeleteOptions, now:
     if definition_write::is_definition(served) && !is_marked {
         definition_write::mark_terminating(&mut new, &timestamp(now));
     }
-    let finalizers = finalizers_for_collection(&new, options);
+    let finalizers = dependents::finalizers(served, &new, options);
     let finalizers_changed = new["metadata"]["finalizers"].as_array().map_or(&[][..], Vec::as_slice) != finalizers;
     if let Some(metadata) = new["metadata"].as_object_mut() {
         if finalizers.is_empty() {
@@ -414,33 +414,6 @@ fn grace_period(served: &ServedResource, object: &Value, options: &DeleteOptions
     }
 }
 
-/// The finalizers after the garbage collector's two are set as the options ask
-/// (`deletionFinalizersForGarbageCollection`): an explicit policy beats what the object has.
-fn finalizers_for_collection(object: &Value, options: &DeleteOptions) -> Vec<Value> {
-    let existing = object["metadata"]["finalizers"].as_array().cloned().unwrap_or_default();
-    let has = |name: &str| existing.iter().any(|finalizer| finalizer == name);
-    let policy = options.propagation_policy.as_deref();
-    let orphan = match (options.orphan_dependents, policy) {
-        (Some(orphan), _) => orphan,
-        (None, Some(policy)) => policy == "Orphan",
-        (None, None) => has(ORPHAN),
-    };
-    let foreground = match (options.orphan_dependents, policy) {
-        (Some(_), _) => false,
-        (None, Some(policy)) => policy == "Foreground",
-        (None, None) => has(FOREGROUND),
-    };
-    let mut finalizers: Vec<Value> =
-        existing.iter().filter(|finalizer| *finalizer != ORPHAN && *finalizer != FOREGROUND).cloned().collect();
-    if orphan {
-        finalizers.push(ORPHAN.into());
-    }
-    if foreground {
-        finalizers.push(FOREGROUND.into());
-    }
-    finalizers
-}
-
 /// Built-in kinds whose delete answers with the object and not with a `Status`.
 fn returns_deleted_object(served: &ServedResource) -> bool {
     matches!(
@@ -487,15 +460,5 @@ mod tests {
         assert!(matches!(forced, Decision::Remove(_)));
         let unscheduled = json!({"metadata": {"name": "a"}, "spec": {}});
         assert!(matches!(decide(&served("pods"), &unscheduled, &DeleteOptions::default(), now), Decision::Remove(_)));
-    }
-
-    #[test]
-    fn an_explicit_policy_replaces_the_collectors_finalizers() {
-        let object = json!({"metadata": {"finalizers": ["example.com/a", "orphan"]}});
-        let names =
-            |policy: Option<&str>| finalizers_for_collection(&object, &options(json!({"propagationPolicy": policy})));
-        assert_eq!(names(None), [json!("example.com/a"), json!("orphan")]);
-        assert_eq!(names(Some("Background")), [json!("example.com/a")]);
-        assert_eq!(names(Some("Foreground")), [json!("example.com/a"), json!("foregroundDeletion")]);
     }
 }
