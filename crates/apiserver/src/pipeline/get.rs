@@ -46,7 +46,7 @@ pub(crate) fn object_response(
     if context.answer.representation == Representation::PartialObjectMetadataList {
         return Err(not_that_metadata(context, false));
     }
-    let include = include_object(&context.query)?;
+    let include = include_object(&context.query, &context.answer)?;
     let document = represent(&context.served, &context.answer, include, true, object, context.now)?;
     document_response(&context.answer, code, document)
 }

@@ -122,7 +122,7 @@ pub(crate) async fn read_page(
     let scope = Scope::of(&context.served.stored_as, Some(&context.namespace));
     let mut at = snapshot_revision(context, options)?;
     let mut start = options.continue_token.as_ref().map(|token| {
-        let (namespace, name) = token.last();
+        let (namespace, name) = token.last(&context.namespace);
         ObjectKey { resource: context.served.stored_as.clone(), namespace: namespace.to_owned(), name: name.to_owned() }
     });
     if let (Some(name), None) = (selection.fields.exact_name(), at)

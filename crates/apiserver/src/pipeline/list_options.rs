@@ -65,87 +65,87 @@ pub(crate) struct ListOptions {
 
 impl ListOptions {
     pub(crate) fn parse(query: &Query, watch: bool) -> Result<Self, ApiError> {
-        let mut errors = Vec::new();
-        let parse_version = if watch { parse_resource_version } else { parse_list_version };
-        let resource_version = query.get("resourceVersion").map(parse_version).transpose()?;
-        let match_text = query.get("resourceVersionMatch");
-        let continue_text = query.get("continue");
+        let timeout_seconds = query.number("timeoutSeconds")?;
+        let limit = query.number("limit")?;
         let initial = query.has("sendInitialEvents").then(|| query.flag("sendInitialEvents"));
-        let version_match = match match_text {
-            None => None,
-            Some("Exact") => Some(VersionMatch::Exact),
-            Some("NotOlderThan") => Some(VersionMatch::NotOlderThan),
-            Some(other) => {
-                errors.push(FieldError::not_supported(
-                    "resourceVersionMatch",
-                    &Value::from(other),
-                    if watch { &["NotOlderThan"][..] } else { &["Exact", "NotOlderThan", ""][..] },
-                ));
-                None
-            }
-        };
-        let mut forbid = |field: &str, detail: &str| errors.push(FieldError::forbidden(field, detail));
-        if watch {
-            if continue_text.is_some() {
-                forbid("resourceVersionMatch", "resourceVersionMatch is forbidden when continue is provided");
-            }
-            match (initial, version_match) {
-                (None, Some(_)) => {
-                    forbid(
-                        "resourceVersionMatch",
-                        "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
-                    );
-                }
-                (Some(_), Some(VersionMatch::NotOlderThan)) | (None, None) => {}
-                (Some(_), _) => forbid(
-                    "resourceVersionMatch",
-                    "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
-                ),
-            }
-        } else {
-            if initial.is_some() {
-                forbid("sendInitialEvents", "sendInitialEvents is forbidden for list");
-            }
-            if match_text.is_some() {
-                if query.get("resourceVersion").is_none() {
-                    forbid(
-                        "resourceVersionMatch",
-                        "resourceVersionMatch is forbidden unless resourceVersion is provided",
-                    );
-                }
-                if continue_text.is_some() {
-                    forbid("resourceVersionMatch", "resourceVersionMatch is forbidden when continue is provided");
-                }
-                if version_match == Some(VersionMatch::Exact) && resource_version == Some(0) {
-                    forbid(
-                        "resourceVersionMatch",
-                        "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"",
-                    );
-                }
-            }
-        }
-        if watch && version_match == Some(VersionMatch::Exact) {
-            let supported = &["NotOlderThan"];
-            errors.push(FieldError::not_supported("resourceVersionMatch", &Value::from("Exact"), supported));
-        }
+        let errors = if watch { wrong_for_watch(query, initial) } else { wrong_for_list(query, initial) };
         if !errors.is_empty() {
             return Err(ApiError::invalid("meta.k8s.io", "ListOptions", "", &errors));
         }
+        let version_match = match query.get(MATCH) {
+            Some("Exact") => Some(VersionMatch::Exact),
+            Some(_) => Some(VersionMatch::NotOlderThan),
+            None => None,
+        };
+        let parse_version = if watch { parse_resource_version } else { parse_list_version };
+        let resource_version = query.get("resourceVersion").map(parse_version).transpose()?;
+        let continue_text = query.get("continue");
         if continue_text.is_some() && resource_version.is_some_and(|version| version != 0) {
             return Err(ApiError::bad_request(
                 "specifying resource version is not allowed when using continue".to_owned(),
             ));
         }
         Ok(Self {
-            limit: query.number("limit")?.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(0),
+            limit: limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(0),
             continue_token: continue_text.filter(|_| !watch).map(ContinueToken::decode).transpose()?,
             resource_version,
             version_match,
-            timeout_seconds: query.number("timeoutSeconds")?.and_then(|seconds| u64::try_from(seconds).ok()),
+            timeout_seconds: timeout_seconds.and_then(|seconds| u64::try_from(seconds).ok()),
             send_initial_events: initial,
             bookmarks: query.flag("allowWatchBookmarks"),
         })
     }
+}
+
+const MATCH: &str = "resourceVersionMatch";
+
+/// What does not go together in a list, in the order the real server finds it.
+fn wrong_for_list(query: &Query, initial: Option<bool>) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    if let Some(wanted) = query.get(MATCH) {
+        let mut forbid = |detail: &str| errors.push(FieldError::forbidden(MATCH, detail));
+        if query.get("resourceVersion").is_none() {
+            forbid("resourceVersionMatch is forbidden unless resourceVersion is provided");
+        }
+        if query.get("continue").is_some() {
+            forbid("resourceVersionMatch is forbidden when continue is provided");
+        }
+        if wanted == "Exact" && query.get("resourceVersion") == Some("0") {
+            forbid("resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"");
+        }
+        if !matches!(wanted, "Exact" | "NotOlderThan") {
+            errors.push(FieldError::not_supported(MATCH, &Value::from(wanted), &["Exact", "NotOlderThan", ""]));
+        }
+    }
+    if initial.is_some() {
+        errors.push(FieldError::forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list"));
+    }
+    errors
+}
+
+/// What does not go together in a watch, in the order the real server finds it.
+fn wrong_for_watch(query: &Query, initial: Option<bool>) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    let wanted = query.get(MATCH);
+    let is_newest = wanted == Some("NotOlderThan");
+    if initial.is_some() && !is_newest {
+        let detail = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan";
+        errors.push(FieldError::forbidden(MATCH, detail));
+    }
+    if let Some(wanted) = wanted {
+        if initial.is_none() {
+            let detail = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided";
+            errors.push(FieldError::forbidden(MATCH, detail));
+        }
+        if !is_newest {
+            errors.push(FieldError::not_supported(MATCH, &Value::from(wanted), &["NotOlderThan"]));
+        }
+        if query.get("continue").is_some() {
+            let detail = "resourceVersionMatch is forbidden when continue is provided";
+            errors.push(FieldError::forbidden(MATCH, detail));
+        }
+    }
+    errors
 }
 
 /// A `resourceVersion` parameter of a get or a watch.
@@ -214,15 +214,18 @@ impl ContinueToken {
         if token.start.is_empty() {
             return Err(not_valid(&format!("encoded start key empty (version {version})")));
         }
-        if !token.start.contains('/') {
-            return Err(not_valid(&format!("encoded start key is not a key (version {version})")));
+        // Nothing above the list can be reached from here; the real server refuses the attempt.
+        let path = token.start.strip_prefix('/').unwrap_or(&token.start);
+        if !path.is_empty() && path.split('/').any(|part| matches!(part, "" | "." | "..")) {
+            return Err(not_valid(&token.start));
         }
         Ok(token)
     }
 
-    /// Namespace (empty for cluster-scoped objects) and name of the last object of the page before.
-    pub(crate) fn last(&self) -> (&str, &str) {
-        self.start.split_once('/').unwrap_or(("", &self.start))
+    /// Namespace (empty for cluster-scoped objects) and name of the last object of the page before, in a list of
+    /// `namespace`. A start that names none is not from here.
+    pub(crate) fn last<'a>(&'a self, namespace: &'a str) -> (&'a str, &'a str) {
+        self.start.split_once('/').unwrap_or((namespace, &self.start))
     }
 
     /// The same place in the list as it is now.
@@ -263,6 +266,9 @@ mod tests {
     fn continue_tokens_survive_their_encoding() {
         let token = ContinueToken::new(17, "default", "a", Some(3));
         let decoded = ContinueToken::decode(&token.encode()).unwrap();
-        assert_eq!((decoded.last(), decoded.revision, decoded.inconsistent().revision), (("default", "a"), 17, -1));
+        assert_eq!(
+            (decoded.last("other"), decoded.revision, decoded.inconsistent().revision),
+            (("default", "a"), 17, -1)
+        );
     }
 }

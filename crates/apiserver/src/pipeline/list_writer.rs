@@ -27,7 +27,7 @@ impl<'a> ListWriter<'a> {
         Ok(match answer.representation {
             Representation::Object | Representation::AggregatedDiscovery => Self::Objects(resource),
             Representation::Table => {
-                let include = include_object(&context.query)?;
+                let include = include_object(&context.query, &context.answer)?;
                 Self::Rows(SerializedRows::new(resource, include, &answer.version, context.now.as_second()))
             }
             Representation::PartialObjectMetadata => return Err(not_that_metadata(context, true)),

@@ -179,9 +179,9 @@ pub(crate) async fn convert_to_stored(served: &ServedResource, mut value: Value)
     Ok(value)
 }
 
-/// What `includeObject` asks table rows to carry.
-pub(crate) fn include_object(query: &Query) -> Result<IncludeObject, ApiError> {
-    match query.get("includeObject") {
+/// What `includeObject` asks table rows to carry; only tables look at it.
+pub(crate) fn include_object(query: &Query, answer: &Answer) -> Result<IncludeObject, ApiError> {
+    match query.get("includeObject").filter(|_| answer.representation == Representation::Table) {
         None | Some("Metadata") => Ok(IncludeObject::Metadata),
         Some("Object") => Ok(IncludeObject::Object),
         Some("None") => Ok(IncludeObject::None),

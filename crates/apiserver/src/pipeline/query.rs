@@ -1,5 +1,7 @@
 //! Query parameters of the Kubernetes API.
 
+use std::num::IntErrorKind;
+
 use http::{Method, Uri};
 use kogge_machinery::{
     object_meta::validate_field_manager,
@@ -46,7 +48,7 @@ impl Query {
 
     /// The first value of a parameter; an empty value counts as absent, as in the real server.
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
+        self.given(name).filter(|value| !value.is_empty())
     }
 
     /// Whether a parameter is there at all, even empty.
@@ -54,19 +56,29 @@ impl Query {
         self.0.iter().any(|(key, _)| key == name)
     }
 
-    /// Absent, `0` and `false` are false, everything else is true (conversion of the real server).
-    pub(crate) fn flag(&self, name: &str) -> bool {
-        self.get(name).is_some_and(|value| !matches!(value.to_ascii_lowercase().as_str(), "0" | "false"))
+    /// The first value of a parameter, even an empty one.
+    pub(crate) fn given(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
+    /// Absent, `0` and `false` are false, everything else is true, an empty value too (conversion of the real server).
+    pub(crate) fn flag(&self, name: &str) -> bool {
+        self.given(name).is_some_and(|value| !matches!(value.to_ascii_lowercase().as_str(), "0" | "false"))
+    }
+
+    /// # Errors
+    /// 400 for what is no number, an empty value too, in the words of Go.
     pub(crate) fn number(&self, name: &str) -> Result<Option<i64>, ApiError> {
-        self.get(name)
-            .map(|value| {
-                value
-                    .parse()
-                    .map_err(|_| ApiError::bad_request(format!("strconv.ParseInt: parsing {value:?}: invalid syntax")))
+        let parse = |value: &str| {
+            value.parse::<i64>().map_err(|error| {
+                let why = match error.kind() {
+                    IntErrorKind::PosOverflow | IntErrorKind::NegOverflow => "value out of range",
+                    _ => "invalid syntax",
+                };
+                ApiError::bad_request(format!("strconv.ParseInt: parsing {}: {why}", quote(value)))
             })
-            .transpose()
+        };
+        self.given(name).map(parse).transpose()
     }
 
     /// Whether `dryRun=All` is asked for.

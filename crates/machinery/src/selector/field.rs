@@ -49,7 +49,9 @@ impl FieldSelector {
     /// # Errors
     /// 400: `field label not supported: X`, or a syntax error.
     pub fn parse(text: &str, resource: &ResourceType) -> Result<Self, ApiError> {
-        let terms = FieldRequirement::parse_all(text).map_err(ApiError::bad_request)?;
+        let mut terms = FieldRequirement::parse_all(text).map_err(ApiError::bad_request)?;
+        // `=` and `!=` alone ask for nothing, as in the real server.
+        terms.retain(|term| !(term.field.is_empty() && term.value.is_empty()));
         for FieldRequirement { field, .. } in &terms {
             if !is_supported(field, resource) {
                 return Err(ApiError::bad_request(if resource.custom || !resource.selectable_fields.is_empty() {
