@@ -364,7 +364,7 @@ fn document(plane: &Plane, path: &RequestPath, parts: &Parts) -> Result<Response
         | RequestPath::GroupVersion { .. } => discovery::document(plane, path, parts),
         RequestPath::OpenApiV3Index => Ok(openapi::index(plane, parts)),
         RequestPath::OpenApiV3 { group, version } => openapi::document(plane, group, version, parts),
-        RequestPath::OpenApiV2 => openapi::version_two(plane, parts),
+        RequestPath::OpenApiV2 => Ok(openapi::version_two(plane, parts)),
         RequestPath::NonResource(path) => non_resource::private(plane, path, parts),
         RequestPath::Resource { .. } => Err(ApiError::unknown_path()),
     }
@@ -410,6 +410,7 @@ async fn resource_request(
     )?;
     let endpoint = match verb {
         _ if resource.custom => Endpoint::Custom,
+        _ if subresource.as_deref() == Some("log") => Endpoint::Log,
         "list" | "watch" => Endpoint::Collection,
         _ => Endpoint::Object,
     };

@@ -205,12 +205,16 @@ pub fn resource_list(group: &str, version: &str, resources: &[&ResourceType]) ->
             entries.push(entry);
         }
     }
-    Some(json!({
+    let mut list = json!({
         "kind": "APIResourceList",
-        "apiVersion": "v1",
         "groupVersion": group_version(group, version),
         "resources": entries,
-    }))
+    });
+    // That of the core group is as old as the first clients, and says no version.
+    if !group.is_empty() {
+        list["apiVersion"] = "v1".into();
+    }
+    Some(list)
 }
 
 /// The kind an endpoint answers with. Built-in endpoints leave group and version out where they are their own.

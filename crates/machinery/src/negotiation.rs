@@ -34,8 +34,12 @@ pub enum Endpoint {
     Collection,
     /// Objects and collections of custom resources.
     Custom,
-    /// `/api`, `/apis` and what is directly below: APIGroupDiscoveryList.
+    /// `/api` and the versions of built-in groups: APIGroupDiscoveryList.
     Discovery,
+    /// The log of a pod, a text; what is wrong is said as objects are.
+    Log,
+    /// `/apis`, a group, and the versions of custom resources: APIGroupDiscoveryList, and no router looks.
+    Groups,
     /// Any transformation is read; for callers that do not know yet.
     Any,
 }
@@ -52,7 +56,8 @@ impl Endpoint {
                 "application/json;stream=watch",
                 "application/vnd.kubernetes.protobuf;stream=watch",
             ],
-            Self::Custom | Self::Any => &[],
+            Self::Log => &["text/plain", JSON, YAML, PROTOBUF],
+            Self::Groups | Self::Custom | Self::Any => &[],
         }
     }
 }
@@ -66,7 +71,7 @@ pub fn check_routed(accept: &str, available: &[&str]) -> Result<(), ApiError> {
         let media_type = clause.split(';').next().unwrap_or_default().trim();
         media_type == "*/*" || available.contains(&media_type)
     });
-    if known { Ok(()) } else { Err(ApiError::unroutable_answer(available)) }
+    if known || accept.is_empty() { Ok(()) } else { Err(ApiError::unroutable_answer(available)) }
 }
 
 /// The negotiated answer.
@@ -173,8 +178,8 @@ fn transformation(clause: &Clause<'_>, endpoint: Endpoint) -> Option<(Representa
     };
     let discovery = representation == Representation::AggregatedDiscovery;
     match endpoint {
-        Endpoint::Object | Endpoint::Collection | Endpoint::Custom if discovery => None,
-        Endpoint::Discovery if !discovery => None,
+        Endpoint::Object | Endpoint::Collection | Endpoint::Custom | Endpoint::Log if discovery => None,
+        Endpoint::Discovery | Endpoint::Groups if !discovery => None,
         _ => Some((representation, version.to_owned())),
     }
 }

@@ -34,6 +34,23 @@ fn object_of<const N: usize>(entries: [(&str, Value); N]) -> Value {
     Value::Object(entries.into_iter().map(|(key, value)| (key.to_owned(), value)).collect::<Map<_, _>>())
 }
 
+/// The columns of a `Scale`.
+pub fn scale_columns() -> Vec<PrinterColumn> {
+    let number = |name: &str, json_path: &str, description: &str| PrinterColumn {
+        name: name.to_owned(),
+        column_type: "integer".to_owned(),
+        format: String::new(),
+        description: description.to_owned(),
+        priority: 0,
+        json_path: json_path.to_owned(),
+    };
+    vec![
+        number("Desired", ".spec.replicas", "Number of desired replicas"),
+        number("Available", ".status.replicas", "Number of actual replicas"),
+        age_column(),
+    ]
+}
+
 /// The column of kinds that declare none.
 fn age_column() -> PrinterColumn {
     PrinterColumn {

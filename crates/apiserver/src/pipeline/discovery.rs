@@ -18,14 +18,26 @@ use crate::{plane::Plane, registry::references};
 
 /// Answers `/api`, `/apis` and what is directly below them.
 pub(crate) fn document(plane: &Plane, path: &RequestPath, parts: &Parts) -> Result<Response<Body>, ApiError> {
+    let mut all = plane.registry().resource_types();
+    all.extend(resource_metrics::resource_types(plane));
+    let endpoint = match path {
+        RequestPath::CoreVersions => Endpoint::Discovery,
+        RequestPath::GroupVersion { group, version } => {
+            let found = all.iter().find(|resource| resource.group == *group && resource.version == *version);
+            let found = found.ok_or_else(|| crate::registry::Registry::unknown_path(group))?;
+            if found.custom { Endpoint::Groups } else { Endpoint::Discovery }
+        }
+        RequestPath::Group { group } if !all.iter().any(|resource| resource.group == *group) => {
+            return Err(ApiError::page_not_found());
+        }
+        _ => Endpoint::Groups,
+    };
     let answer = negotiation::negotiate_answer_at(
-        Endpoint::Discovery,
+        endpoint,
         header_text(parts, &header::ACCEPT),
         None,
         header_text(parts, &header::USER_AGENT),
     )?;
-    let mut all = plane.registry().resource_types();
-    all.extend(resource_metrics::resource_types(plane));
     let all = references(&all);
     let document = match path {
         RequestPath::CoreVersions | RequestPath::Groups

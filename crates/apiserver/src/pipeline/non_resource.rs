@@ -41,7 +41,7 @@ pub(crate) fn public(plane: &Plane, path: &str, parts: &Parts) -> Option<Respons
         let accept = header_text(parts, &header::ACCEPT).unwrap_or("*/*");
         return Some(match negotiation::check_routed(accept, &AVAILABLE) {
             Ok(()) => version(plane),
-            Err(error) => error_response(&error, ErrorEncoding::Json),
+            Err(error) => error_response(&error, ErrorEncoding::of(Some(accept))),
         });
     }
     let (endpoint, check) = match path.trim_start_matches('/').split_once('/') {
@@ -118,6 +118,9 @@ fn go_architecture() -> &'static str {
 
 /// Answers the other paths, for authorized users.
 pub(crate) fn private(plane: &Plane, path: &str, parts: &Parts) -> Result<Response<Body>, ApiError> {
+    let accepts = |available: &str| {
+        negotiation::check_routed(header_text(parts, &header::ACCEPT).unwrap_or_default(), &[available])
+    };
     match path {
         "/" => {
             let mut paths: Vec<String> = [
@@ -146,10 +149,12 @@ pub(crate) fn private(plane: &Plane, path: &str, parts: &Parts) -> Result<Respon
             Ok(response(StatusCode::OK, "application/json", serialize(&json!({"paths": paths}))))
         }
         "/openid/v1/jwks" => {
+            accepts("application/jwk-set+json")?;
             let keys = plane.server.service_account_tokens().key_set();
             Ok(response(StatusCode::OK, "application/jwk-set+json", serialize(&keys)))
         }
         "/.well-known/openid-configuration" => {
+            accepts("application/json")?;
             let host = parts.uri.authority().map(http::uri::Authority::as_str);
             let host = host.or_else(|| header_text(parts, &header::HOST)).unwrap_or("kubernetes.default.svc");
             let prefix =

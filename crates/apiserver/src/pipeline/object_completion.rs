@@ -253,6 +253,12 @@ async fn begin_update(
         Merged::Applied(object) => (object, true),
     };
     let empty = take_empty_containers(served, &mut object);
+    if served.resource.custom && scope != WriteScope::Main {
+        // Nothing but the status is read of it.
+        for field in ["apiVersion", "kind"] {
+            object[field] = old[field].clone();
+        }
+    }
     check_unchanged_type(served, old, &object)?;
     if let Some(metadata) = object["metadata"].as_object_mut() {
         // One that names none is where its path says.

@@ -122,17 +122,21 @@ pub(crate) fn nameless(name: &str) -> ApiError {
 pub(super) fn check_unchanged_type(served: &ServedResource, old: &Value, new: &Value) -> Result<(), ApiError> {
     let resource = &served.resource;
     let given = |field: &str| new[field].as_str().unwrap_or_default();
-    if resource.custom && given("kind") == resource.kind && given("apiVersion") != resource.api_version() {
-        let detail = format!("must be {}", resource.api_version());
-        let error = FieldError::invalid("apiVersion", &new["apiVersion"], &detail);
-        let name = old["metadata"]["name"].as_str().unwrap_or_default();
-        let group = given("apiVersion").split_once('/').map_or("", |(group, _)| group);
-        return Err(ApiError::invalid(group, &resource.kind, name, &[error]));
+    if resource.custom && !given("kind").is_empty() {
+        let api_version = resource.api_version();
+        let wrong = |(field, wanted): (&str, &str)| {
+            let detail = format!("must be {wanted}");
+            (given(field) != wanted).then(|| FieldError::invalid(field, &new[field], &detail))
+        };
+        let fields = [("kind", resource.kind.as_str()), ("apiVersion", api_version.as_str())];
+        let errors: Vec<FieldError> = fields.into_iter().filter_map(wrong).collect();
+        if !errors.is_empty() {
+            let name = old["metadata"]["name"].as_str().unwrap_or_default();
+            let group = given("apiVersion").split_once('/').map_or("", |(group, _)| group);
+            return Err(ApiError::invalid(group, given("kind"), name, &errors));
+        }
     }
     check_type(served, new)?;
-    if new["metadata"]["name"].as_str().is_none_or(str::is_empty) {
-        return Err(nameless(old["metadata"]["name"].as_str().unwrap_or_default()));
-    }
     if resource.namespaced
         && new["metadata"]["namespace"].as_str().is_some_and(|namespace| !namespace.is_empty())
         && new["metadata"]["namespace"] != old["metadata"]["namespace"]
@@ -141,13 +145,20 @@ pub(super) fn check_unchanged_type(served: &ServedResource, old: &Value, new: &V
             "the namespace of the provided object does not match the namespace sent on the request",
         ));
     }
-    let (old, new) = (old["metadata"]["name"].as_str(), new["metadata"]["name"].as_str());
-    if old != new {
-        return Err(ApiError::bad_request(format!(
-            "the name of the object ({}) does not match the name on the URL ({})",
-            new.unwrap_or_default(),
-            old.unwrap_or_default()
-        )));
+    check_name(
+        new["metadata"]["name"].as_str().unwrap_or_default(),
+        old["metadata"]["name"].as_str().unwrap_or_default(),
+    )
+}
+
+/// The name an object gives itself has to be that of its path.
+pub(super) fn check_name(given: &str, of_path: &str) -> Result<(), ApiError> {
+    if given == of_path {
+        return Ok(());
     }
-    Ok(())
+    if given.is_empty() {
+        return Err(nameless(of_path));
+    }
+    let message = format!("the name of the object ({given}) does not match the name on the URL ({of_path})");
+    Err(ApiError::bad_request(message))
 }

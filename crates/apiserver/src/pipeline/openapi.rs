@@ -50,10 +50,8 @@ pub(crate) fn index(plane: &Plane, parts: &Parts) -> Response<Body> {
 ///
 /// Clients read schemas from version 3, but kubectl and Helm ask for version 2 before they apply a `List`, and refuse to
 /// go on without a document. For kinds that are not in it they leave the validation to the server.
-///
-/// # Errors
-/// 406 for other types than JSON and the protobuf kubectl asks for.
-pub(crate) fn version_two(plane: &Plane, parts: &Parts) -> Result<Response<Body>, ApiError> {
+/// For other types than JSON and the protobuf kubectl asks for the answer is 406 with nothing else.
+pub(crate) fn version_two(plane: &Plane, parts: &Parts) -> Response<Body> {
     const PROTOBUF: [&str; 2] = [
         "application/com.github.proto-openapi.spec.v2@v1.0+protobuf",
         "application/com.github.proto-openapi.spec.v2.v1.0+protobuf",
@@ -73,14 +71,28 @@ pub(crate) fn version_two(plane: &Plane, parts: &Parts) -> Result<Response<Body>
             push_field(&mut document, tag, bytes);
         }
         // Clients cannot parse the name with the @ that they ask for.
-        return Ok(response(StatusCode::OK, PROTOBUF[1], document));
+        return response(StatusCode::OK, PROTOBUF[1], document);
     }
-    if wanted().any(|part| matches!(part, "application/json" | "application/*" | "*/*")) {
+    if wanted().any(is_json) {
         let info = json!({"title": TITLE, "version": *version});
         let document = json!({"swagger": "2.0", "info": info, "paths": {}, "definitions": {}});
-        return Ok(response(StatusCode::OK, "application/json", serialize(&document)));
+        return response(StatusCode::OK, "application/json", serialize(&document));
     }
-    Err(ApiError::not_acceptable(&["application/json", PROTOBUF[0], PROTOBUF[1]]))
+    let mut answer = without_type(StatusCode::NOT_ACCEPTABLE);
+    answer.headers_mut().append(header::VARY, HeaderValue::from_static("Accept-Encoding"));
+    answer.headers_mut().append(header::VARY, HeaderValue::from_static("Accept"));
+    answer
+}
+
+fn is_json(media_type: &str) -> bool {
+    matches!(media_type, "" | "application/json" | "application/*" | "*/*")
+}
+
+/// An answer that is its status and nothing else.
+fn without_type(status: StatusCode) -> Response<Body> {
+    let mut answer = response(status, "text/plain", Body::empty());
+    answer.headers_mut().remove(header::CONTENT_TYPE);
+    answer
 }
 
 /// A length-delimited field shorter than 128 bytes.
@@ -96,8 +108,14 @@ pub(crate) fn document(plane: &Plane, group: &str, version: &str, parts: &Parts)
     let of_metrics = resource_metrics::resource_types(plane).into_iter();
     resources.extend(of_metrics.filter(|resource| resource.group == group && resource.version == version));
     if resources.is_empty() {
-        let mut answer = response(StatusCode::NOT_FOUND, "text/plain", Body::empty());
-        answer.headers_mut().remove(header::CONTENT_TYPE);
+        return Ok(without_type(StatusCode::NOT_FOUND));
+    }
+    // Who asks for the protobuf of the real server alone gets JSON all the same, which its clients can read.
+    let accept = header_text(parts, &header::ACCEPT).unwrap_or("*/*");
+    let media_types = || accept.split(',').map(|part| part.split(';').next().unwrap_or_default().trim());
+    if !media_types().any(|media_type| is_json(media_type) || media_type.contains("proto-openapi.spec.v3")) {
+        let mut answer = without_type(StatusCode::NOT_ACCEPTABLE);
+        answer.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept"));
         return Ok(answer);
     }
     let hash = hash(plane, group, version);

@@ -18,7 +18,7 @@ use super::{
     get::object_response,
     object_completion::unknown_fields,
     object_decoding::{has_null_version, typed_kind},
-    object_type::nameless,
+    object_type::{check_name, nameless},
     object_write::{Merged, WriteScope, Writer, Written, modified, update_object},
     other_versions::ServedVersions,
     patched_object::Patch,
@@ -57,7 +57,8 @@ pub(crate) async fn read_patch(
     }
     let bytes = body::read(body).await?;
     context.query.check_write_options()?;
-    let decoded = body::decode(&bytes, encoding).map_err(|why| match encoding {
+    let decoded = body::decode(&bytes, encoding).and_then(|decoded| check_form(encoding, decoded));
+    let decoded = decoded.map_err(|why| match encoding {
         BodyEncoding::StrategicMergePatch => why,
         BodyEncoding::ApplyYaml => {
             ApiError::bad_request(format!("error decoding YAML: error converting YAML to JSON: {why}"))
@@ -69,7 +70,12 @@ pub(crate) async fn read_patch(
             ApiError::bad_request(format!("error decoding patch: {why}"))
         }
         _ => ApiError::bad_request(format!("error decoding patch: {why}")),
-    })?;
+    });
+    // A patch is read when there is something to change.
+    if decoded.is_err() && encoding != BodyEncoding::ApplyYaml && context.plane.get(&context.key())?.is_none() {
+        return Err(ApiError::not_found(&context.served.resource.group_resource(), &context.name));
+    }
+    let decoded = decoded?;
     if encoding == BodyEncoding::ApplyYaml
         && !decoded.value.is_object()
         && let Some(why) = typed_object::object_problem(decoded.value.to_string().as_bytes(), typed_object::GO_MAP)
@@ -78,6 +84,16 @@ pub(crate) async fn read_patch(
         return Err(ApiError::bad_request(why));
     }
     Ok((encoding, decoded))
+}
+
+/// Patches that are merged are objects, or nothing.
+fn check_form(encoding: BodyEncoding, decoded: body::Decoded) -> Result<body::Decoded, ApiError> {
+    let merges = matches!(encoding, BodyEncoding::MergePatch | BodyEncoding::StrategicMergePatch);
+    if !merges || matches!(decoded.value, Value::Object(_) | Value::Null) {
+        return Ok(decoded);
+    }
+    let (kind, map) = (typed_object::json_kind(&decoded.value), typed_object::GO_MAP);
+    Err(ApiError::bad_request(format!("json: cannot unmarshal {kind} into Go value of type {map}")))
 }
 
 async fn merge(
@@ -90,13 +106,6 @@ async fn merge(
     let dry_run = context.query.dry_run()?;
     let validation = context.query.field_validation()?;
     let served = context.served.clone();
-    if encoding != BodyEncoding::JsonPatch && !matches!(decoded.value, Value::Object(_) | Value::Null) {
-        let (kind, map) = (typed_object::json_kind(&decoded.value), typed_object::GO_MAP);
-        let prefix = if encoding == BodyEncoding::StrategicMergePatch { "" } else { "error decoding patch: " };
-        return Err(ApiError::bad_request(format!(
-            "{prefix}json: cannot unmarshal {kind} into Go value of type {map}"
-        )));
-    }
     let nothing = Value::Object(serde_json::Map::new());
     let value = match (&decoded.value, encoding) {
         (Value::Null, BodyEncoding::StrategicMergePatch) => &nothing,
@@ -137,9 +146,8 @@ async fn merge(
         let patch = Patch { encoding, value, duplicates: &decoded.duplicates };
         let (mut new, found) = patch.decode_result(&served, new, validation, apply_patch)?;
         findings = found;
-        if new["metadata"]["name"].as_str().is_none_or(str::is_empty) {
-            return Err(nameless(old["metadata"]["name"].as_str().unwrap_or_default()));
-        }
+        let given = new["metadata"]["name"].as_str().unwrap_or_default();
+        check_name(given, old["metadata"]["name"].as_str().unwrap_or_default())?;
         findings.extend(dedup_owners(&mut new, " after mutating admission happens"));
         Ok(Merged::Untracked(new))
     })
@@ -182,12 +190,9 @@ async fn server_side_apply(
             applied["metadata"]["name"] = context.name.as_str().into();
             false
         }
-        Some(Value::String(name)) if *name == context.name => true,
-        Some(Value::String(name)) if !name.is_empty() => {
-            return Err(ApiError::bad_request(format!(
-                "the name of the object ({name}) does not match the name on the URL ({})",
-                context.name
-            )));
+        Some(Value::String(name)) => {
+            check_name(name, &context.name)?;
+            true
         }
         Some(_) => return Err(nameless(&context.name)),
     };

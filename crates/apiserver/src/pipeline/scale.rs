@@ -3,10 +3,11 @@
 use axum::body::Body;
 use http::{Response, StatusCode};
 use kogge_machinery::{
-    negotiation::BodyEncoding,
+    negotiation::{BodyEncoding, Representation},
     patch,
     resource::{ResourceType, ScalePaths},
     status_error::{ApiError, FieldError, quote},
+    table,
 };
 use serde_json::{Map, Value, json};
 
@@ -15,11 +16,11 @@ use super::{
     answer::{Document, document_response},
     get::load,
     object_decoding::{BodyType, read_body},
-    object_type::nameless,
+    object_type::check_name,
     object_write::{Merged, WriteScope, Writer, update_object},
     patch::read_patch,
     patched_object::Patch,
-    presentation::present_value,
+    presentation::{include_object, present_value},
     subresources,
 };
 
@@ -43,8 +44,9 @@ pub(crate) async fn handle(
             scale_of(paths, &object)
         }
         "update" => {
-            let sent = read_body(context, SCALE, request_body).await?;
-            check_name(context, &sent)?;
+            let read = read_body(context, SCALE, request_body).await;
+            let sent = read.map_err(|why| if context.served.resource.custom { unreadable(why) } else { why })?;
+            check_place(context, &sent)?;
             write(context, paths, |_| Ok(sent.clone())).await?
         }
         "patch" => {
@@ -70,7 +72,38 @@ pub(crate) async fn handle(
         }
         _ => return Err(subresources::wrong_method(context, verb)),
     };
-    document_response(&context.answer, StatusCode::OK, Document::Value(scale))
+    answer(context, scale)
+}
+
+/// A Scale in the representation the client asked for.
+fn answer(context: &RequestContext<'_>, scale: Value) -> Result<Response<Body>, ApiError> {
+    let resource = &context.served.resource;
+    let document = match context.answer.representation {
+        Representation::PartialObjectMetadataList => {
+            let package = if resource.custom { "v1" } else { "autoscaling" };
+            let message = format!(
+                "you requested PartialObjectMetadataList, but the requested object is not a list (*{package}.Scale)"
+            );
+            return Err(ApiError::new(406, "NotAcceptable", message));
+        }
+        Representation::PartialObjectMetadata => table::partial_object_metadata(&scale, &context.answer.version),
+        Representation::Table => {
+            let shown = ResourceType { columns: table::scale_columns(), cells: None, ..ResourceType::clone(resource) };
+            let metadata = json!({"resourceVersion": scale["metadata"]["resourceVersion"]});
+            let include = include_object(&context.query, &context.answer)?;
+            table::table(&shown, &[scale], metadata, include, true, &context.answer.version, context.now.as_second())
+        }
+        Representation::Object | Representation::AggregatedDiscovery => scale,
+    };
+    document_response(&context.answer, StatusCode::OK, Document::Value(document))
+}
+
+/// The real server cannot say what is wrong with the scale of a custom resource, and says why it cannot.
+fn unreadable(why: ApiError) -> ApiError {
+    if why.code() != 400 {
+        return why;
+    }
+    ApiError::bad_request("no kind is registered for the type v1.Scale in scheme \"pkg/runtime/scheme.go:111\"")
 }
 
 async fn write(
@@ -133,21 +166,14 @@ fn owners_of_replicas(paths: &ScalePaths, object: &Value) -> Vec<Value> {
 const UNSET: i64 = i32::MIN as i64;
 
 /// A Scale that says a name or namespace has to say that of the path.
-fn check_name(context: &RequestContext<'_>, scale: &Value) -> Result<(), ApiError> {
+fn check_place(context: &RequestContext<'_>, scale: &Value) -> Result<(), ApiError> {
     let said = |field: &str| scale["metadata"][field].as_str().filter(|text| !text.is_empty());
     if said("namespace").is_some_and(|namespace| namespace != context.namespace) {
         return Err(ApiError::bad_request(
             "the namespace of the provided object does not match the namespace sent on the request",
         ));
     }
-    match said("name") {
-        None => Err(nameless(&context.name)),
-        Some(name) if name == context.name => Ok(()),
-        Some(name) => Err(ApiError::bad_request(format!(
-            "the name of the object ({name}) does not match the name on the URL ({})",
-            context.name
-        ))),
-    }
+    check_name(said("name").unwrap_or_default(), &context.name)
 }
 
 fn wanted_replicas(resource: &ResourceType, name: &str, scale: &Value) -> Result<i64, ApiError> {

@@ -14,7 +14,7 @@ use super::{
     get::object_response,
     object_completion::clean_fields,
     object_decoding::decode_resource,
-    object_type::{check_type, nameless},
+    object_type::{check_name, check_type},
     object_write::{Merged, WriteScope, Writer, update_object},
 };
 use crate::plane::parse_stored;
@@ -128,16 +128,7 @@ pub(crate) async fn read_object(context: &mut RequestContext<'_>, body: Body) ->
         context.warn(finding);
     }
     place(&context.served, &context.namespace, &mut object)?;
-    let name = object["metadata"]["name"].as_str().unwrap_or_default();
-    if name.is_empty() {
-        return Err(nameless(&context.name));
-    }
-    if name != context.name {
-        return Err(ApiError::bad_request(format!(
-            "the name of the object ({name}) does not match the name on the URL ({})",
-            context.name
-        )));
-    }
+    check_name(object["metadata"]["name"].as_str().unwrap_or_default(), &context.name)?;
     if let Some(warning) = dedup_owners(&mut object, "") {
         context.warn(warning);
     }
