@@ -152,8 +152,8 @@ fn resource_type(group_version: &str, entry: CatalogueResource) -> ResourceType 
 /// Fields a field selector may name beside `metadata.name` and `metadata.namespace`
 /// (`AddFieldLabelConversionFunc` calls of Kubernetes' `pkg/apis`).
 ///
-/// Three of them are not plain paths: `source` of an Event is `source.component` or else `reportingComponent`,
-/// `status.successful` of a Job is `status.succeeded`, and `name` of a Namespace is its name.
+/// Two of them are not plain paths: `source` of an Event is `source.component` or else `reportingComponent`, and
+/// `status.successful` of a Job is `status.succeeded`.
 fn selectable_fields(group: &str, plural: &str) -> &'static [&'static str] {
     match (group, plural) {
         ("", "pods") => &[
@@ -168,7 +168,7 @@ fn selectable_fields(group: &str, plural: &str) -> &'static [&'static str] {
             "status.podIPs",
         ],
         ("", "nodes") => &["spec.unschedulable"],
-        ("", "namespaces") => &["name", "status.phase"],
+        ("", "namespaces") => &["status.phase"],
         ("", "secrets") => &["type"],
         ("", "services") => &["spec.clusterIP", "spec.type"],
         ("", "replicationcontrollers") => &["status.replicas"],

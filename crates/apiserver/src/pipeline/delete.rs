@@ -23,8 +23,8 @@ use super::{
     answer::{Document, document_response},
     body, definition_write, dependents,
     get::object_response,
-    list::{list_document, read_page},
-    list_options::{ListOptions, Selection},
+    list::{list_document, list_options, read_page},
+    list_options::{Selection, VersionMatch},
     node_restriction,
     object_decoding::named_type,
     object_write::{WriteScope, timestamp, write_error},
@@ -146,6 +146,11 @@ async fn read_options(context: &RequestContext<'_>, request_body: Body) -> Resul
         options.grace_period_seconds = query.number("gracePeriodSeconds")?;
         options.propagation_policy = query.get("propagationPolicy").map(str::to_owned);
         options.orphan_dependents = query.get("orphanDependents").map(|_| query.flag("orphanDependents"));
+        let given = |name: &str| query.get(name).filter(|text| !text.is_empty()).map(str::to_owned);
+        let preconditions = Preconditions { uid: given("uid"), resource_version: given("resourceVersion") };
+        if preconditions.uid.is_some() || preconditions.resource_version.is_some() {
+            options.preconditions = Some(preconditions);
+        }
         if query.dry_run()? {
             options.dry_run = Some(vec!["All".to_owned()]);
         }
@@ -218,7 +223,9 @@ pub(crate) async fn delete_collection(
     options.of_collection = true;
     let requester = options.requester(context)?;
     context.warnings.extend(dependents::warning(&context.served, &options).map(str::to_owned));
-    let list_options = ListOptions::parse(&context.query, false)?;
+    let mut list_options = list_options(context)?;
+    // The real server reads what it deletes page by page, and a page is of the very revision that is asked for.
+    list_options.version_match = list_options.version_match.or(Some(VersionMatch::Exact));
     let selection = Selection::parse(&context.query, &context.served.resource)?;
     let page = read_page(context, &list_options, &selection).await?;
     let keys = page

@@ -57,13 +57,23 @@ impl Page {
 
 /// Answers a list.
 pub(crate) async fn list(context: &RequestContext<'_>) -> Result<Response<Body>, ApiError> {
-    let options = ListOptions::parse(&context.query, false)?;
+    let options = list_options(context)?;
     let selection = Selection::parse(&context.query, &context.served.resource)?;
     if let Some(document) = whole_list(context, &options, &selection)? {
         return document_response(&context.answer, StatusCode::OK, document);
     }
     let page = read_page(context, &options, &selection).await?;
     document_response(&context.answer, StatusCode::OK, list_document(context, page)?)
+}
+
+/// The parameters of a list. What is asked for at any revision comes from the memory of the real server, whole; it keeps
+/// none of events.
+pub(crate) fn list_options(context: &RequestContext<'_>) -> Result<ListOptions, ApiError> {
+    let mut options = ListOptions::parse(&context.query, false)?;
+    if options.resource_version == Some(0) && context.served.stored_as.resource != "events" {
+        options.limit = 0;
+    }
+    Ok(options)
 }
 
 /// Why a list is not written straight from what is stored.

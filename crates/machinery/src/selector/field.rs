@@ -102,7 +102,9 @@ impl fmt::Display for FieldSelector {
 
 fn is_supported(field: &str, resource: &ResourceType) -> bool {
     field == "metadata.name"
-        || field == "metadata.namespace" && (resource.namespaced || !resource.custom)
+        // Kinds of the cluster that name their fields one by one do not name this one.
+        || field == "metadata.namespace"
+            && (resource.namespaced || !resource.custom && resource.selectable_fields.is_empty())
         || resource.selectable_fields.iter().any(|path| path.trim_start_matches('.') == field)
 }
 
