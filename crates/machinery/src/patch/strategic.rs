@@ -408,21 +408,17 @@ fn order_items(merged: Vec<Value>, order: &[Value], server: &[Value], merge_key:
     ordered
 }
 
-/// New content without directives and nulls; None for a map that is nothing but a directive.
+/// New content without nulls and maps with `$patch`. Other directives stay, and are taken for fields.
 fn without_directives(value: Value) -> Option<Value> {
     match value {
         Value::Object(fields) => {
             if fields.contains_key(DIRECTIVE) {
                 return None;
             }
-            let kept = fields.into_iter().filter(|(key, value)| !value.is_null() && !is_directive(key));
+            let kept = fields.into_iter().filter(|(_, value)| !value.is_null());
             Some(Value::Object(kept.filter_map(|(key, value)| Some((key, without_directives(value)?))).collect()))
         }
         Value::Array(items) => Some(Value::Array(items.into_iter().filter_map(without_directives).collect())),
         scalar => Some(scalar),
     }
-}
-
-fn is_directive(key: &str) -> bool {
-    key == RETAIN_KEYS || key.starts_with(SET_ELEMENT_ORDER) || key.starts_with(DELETE_FROM_LIST)
 }

@@ -242,12 +242,12 @@ proptest! {
     }
 }
 
-/// Without the directives and nulls the reference implementation leaves in new content.
+/// Without the nulls and maps with `$patch` the reference implementation leaves in new content.
 fn cleaned(value: &Value) -> Option<Value> {
     match value {
         Value::Object(fields) if fields.contains_key("$patch") => None,
         Value::Object(fields) => {
-            let kept = fields.iter().filter(|(key, value)| !value.is_null() && !key.starts_with('$'));
+            let kept = fields.iter().filter(|(_, value)| !value.is_null());
             Some(kept.filter_map(|(key, value)| Some((key.clone(), cleaned(value)?))).collect())
         }
         Value::Array(items) => Some(items.iter().filter_map(cleaned).collect()),
