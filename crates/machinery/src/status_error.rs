@@ -167,12 +167,6 @@ impl ApiError {
         Self::of_resource(409, "AlreadyExists", resource, name, text)
     }
 
-    /// 409 of a create while the object of that name is being deleted.
-    pub fn being_deleted(resource: &GroupResource, name: &str) -> Self {
-        let text = format!("object is being deleted: {resource} {} already exists", quote(name));
-        Self::of_resource(409, "AlreadyExists", resource, name, text)
-    }
-
     /// 409 of a create whose generated names were all taken.
     pub fn generate_name_conflict(resource: &GroupResource, name: &str) -> Self {
         let text = format!(

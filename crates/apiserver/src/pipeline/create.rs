@@ -2,7 +2,9 @@
 
 use axum::body::Body;
 use http::{Response, StatusCode};
-use kogge_machinery::{admission::Operation, negotiation, object_meta, status_error::ApiError};
+use kogge_machinery::{
+    admission::Operation, negotiation, object_meta, resource::GroupResource, status_error::ApiError,
+};
 use rand::Rng as _;
 use serde_json::Value;
 
@@ -25,7 +27,7 @@ use super::{
 use crate::{
     builtin,
     registry::ServedResource,
-    store::{Change, Expected, Write, WriteError},
+    store::{Change, Expected, StoredObject, Write, WriteError},
 };
 
 /// So many generated names may be taken before a create gives up.
@@ -210,8 +212,8 @@ pub(crate) async fn create_object(
             if let Some(charge) = &charge {
                 charge.check(context.plane)?;
             }
-            if context.plane.get(&key)?.is_some() {
-                return Err(ApiError::already_exists(&resource.group_resource(), &name));
+            if let Some(existing) = context.plane.get(&key)? {
+                return Err(taken(&resource.group_resource(), &name, prefix.is_some(), Some(&existing)));
             }
             if let Some(revision) = revision {
                 object["metadata"]["resourceVersion"] = revision;
@@ -233,13 +235,25 @@ pub(crate) async fn create_object(
             Err(WriteError::Exists) if fixed_name.is_none() && attempt < attempts => {}
             Err(WriteError::Exists) => {
                 let existing = context.plane.get(&context.key_of(&name))?;
-                let existing: Option<Value> = existing.and_then(|stored| serde_json::from_slice(&stored.json).ok());
-                let deleted = existing.is_some_and(|existing| existing["metadata"]["deletionTimestamp"].is_string());
-                let refuse = if deleted { ApiError::being_deleted } else { ApiError::already_exists };
-                return Err(refuse(&resource.group_resource(), &name));
+                return Err(taken(&resource.group_resource(), &name, prefix.is_some(), existing.as_ref()));
             }
             Err(error) => return Err(write_error(&error)),
         }
     }
     Err(ApiError::internal("no free name could be generated"))
+}
+
+/// 409 of a name that somebody has. Of one beside which there is what it could have been generated from, the real server says
+/// that it found no other.
+fn taken(resource: &GroupResource, name: &str, is_generated: bool, existing: Option<&StoredObject>) -> ApiError {
+    let mut error = if is_generated {
+        ApiError::generate_name_conflict(resource, name)
+    } else {
+        ApiError::already_exists(resource, name)
+    };
+    let existing: Option<Value> = existing.and_then(|stored| serde_json::from_slice(&stored.json).ok());
+    if existing.is_some_and(|existing| existing["metadata"]["deletionTimestamp"].is_string()) {
+        error.0.message.insert_str(0, "object is being deleted: ");
+    }
+    error
 }
