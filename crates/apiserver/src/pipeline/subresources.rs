@@ -5,10 +5,8 @@ use http::Response;
 use kogge_machinery::status_error::ApiError;
 
 use super::{
-    RequestContext, ephemeral_containers, get,
-    get::object_response,
-    object_write::{Merged, WriteScope, Writer, update_object},
-    patch, pod_subresources, scale, token_request, update,
+    RequestContext, ephemeral_containers, get, object_write::WriteScope, patch, pod_subresources, scale, token_request,
+    update,
 };
 
 /// Answers a request for a subresource.
@@ -31,7 +29,11 @@ pub(crate) async fn handle(
             Some(paths) => scale::handle(context, paths, verb, body).await,
             None => Err(without_subresource(context)),
         },
-        "finalize" if served.is_core("namespaces") && verb == "update" => finalize(context, body).await,
+        // The last finalizer to go takes the namespace with it.
+        "finalize" if served.is_core("namespaces") => match verb {
+            "update" => update::update_scope(context, body, WriteScope::Composed("finalize")).await,
+            _ => Err(wrong_method(context, verb)),
+        },
         "approval" if served.is("certificates.k8s.io", "certificatesigningrequests") => {
             whole_object(context, verb, body, WriteScope::Status("approval")).await
         }
@@ -76,29 +78,4 @@ async fn whole_object(
         "patch" => patch::patch_scope(context, body, scope).await,
         _ => Err(wrong_method(context, verb)),
     }
-}
-
-/// `/finalize` of a namespace sets only `spec.finalizers`; the last one to go takes the namespace with it.
-async fn finalize(context: &mut RequestContext<'_>, body: Body) -> Result<Response<Body>, ApiError> {
-    let object = update::read_object(context, body).await?;
-    let writer = Writer::of(context)?;
-    let dry_run = context.query.dry_run()?;
-    let written =
-        update_object(context, context.key(), WriteScope::Composed("finalize"), &writer, dry_run, |old, _| {
-            let mut new = old.clone();
-            new["spec"]["finalizers"] = object["spec"]["finalizers"].clone();
-            for field in ["resourceVersion", "uid"] {
-                if let Some(named) = object["metadata"][field].as_str().filter(|text| !text.is_empty()) {
-                    new["metadata"][field] = named.into();
-                }
-            }
-            if new["spec"]["finalizers"].is_null()
-                && let Some(spec) = new["spec"].as_object_mut()
-            {
-                spec.remove("finalizers");
-            }
-            Ok(Merged::Untracked(new))
-        })
-        .await?;
-    object_response(context, written.code, written.object)
 }
