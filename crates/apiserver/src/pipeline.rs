@@ -86,6 +86,8 @@ mod routes;
 mod runtime_class;
 mod scale;
 mod service_allocation;
+mod service_endpoints;
+mod service_families;
 mod strategy;
 mod subresources;
 mod token_request;

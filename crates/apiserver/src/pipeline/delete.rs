@@ -30,6 +30,7 @@ use super::{
     object_write::{WriteScope, timestamp, write_error},
     presentation::{convert_to_stored, present_shared, present_value},
     query::unsupported_dry_run,
+    service_endpoints,
 };
 use crate::{
     admission::Requester,
@@ -305,6 +306,9 @@ pub(crate) async fn delete_object(
         match plane.write(key.clone(), change, Expected::Revision(stored.revision)).await {
             Ok(StoredObject { json, revision, .. }) => {
                 let object = present_shared(served, &json, revision).await?.into_value()?;
+                if removes {
+                    service_endpoints::follow(plane, served, key).await;
+                }
                 return Ok(if removes { Deleted::Removed(object) } else { Deleted::Marked(object) });
             }
             Err(WriteError::Conflict { .. }) => {}

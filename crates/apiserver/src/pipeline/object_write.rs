@@ -21,6 +21,7 @@ use super::{
     pod_security, policy_access,
     presentation::{begins_with_version, convert_to_stored, present, present_shared},
     quota_charge::{self, Charge},
+    service_endpoints,
     update::needs_revision,
 };
 use crate::{
@@ -221,6 +222,7 @@ pub(crate) async fn update_object(
         let write = Write { key: key.clone(), change, expected: Expected::Revision(stored.revision) };
         match quota_charge::write(context.plane, of_quotas, write).await? {
             Ok(_) if remains.is_some() => {
+                service_endpoints::follow(context.plane, served, &key).await;
                 let object = Document::Value(remains.unwrap_or_default());
                 return Ok(Written { object, code: StatusCode::OK });
             }

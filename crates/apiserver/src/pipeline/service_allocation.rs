@@ -13,7 +13,7 @@ use kogge_machinery::{
 };
 use serde_json::{Map, Value, json};
 
-use super::strategy::made;
+use super::{service_families, strategy::made};
 use crate::{
     builtin,
     plane::{Plane, list_error},
@@ -162,6 +162,9 @@ pub(crate) fn allocate(plane: &Plane, old: Option<&Value>, service: &mut Value) 
         return Err(ApiError::invalid("", "Service", &name, &errors));
     }
     let Some(spec) = made(service, "spec") else { return Ok(()) };
+    let own_family = if plane.service_network().is_ipv6 { "IPv6" } else { "IPv4" };
+    service_families::decide(spec, old.map(|old| &old["spec"]), own_family)
+        .map_err(|errors| ApiError::invalid("", "Service", &name, &errors))?;
     let wants_address = spec.get("clusterIP").is_none_or(is_empty);
     let asked: Option<IpAddr> = spec
         .get("clusterIP")
@@ -217,24 +220,33 @@ pub(crate) fn allocate(plane: &Plane, old: Option<&Value>, service: &mut Value) 
             spec.insert("healthCheckNodePort".to_owned(), u32::try_from(free).unwrap_or_default().into());
         }
     }
-    if let Some(address) = spec.get("clusterIP").filter(|address| address.is_string()).cloned() {
-        let family = if address.as_str().is_some_and(|address| address.contains(':')) { "IPv6" } else { "IPv4" };
-        // Nobody knows the families of endpoints that somebody else writes, so they may be of both.
-        let without_pods = address == "None"
-            && spec.get("selector").is_none_or(is_empty)
-            && spec.get("ipFamilies").is_none_or(is_empty)
-            && is_left_out(spec, "ipFamilyPolicy");
-        for (field, value) in [
-            ("clusterIPs", json!([address])),
-            ("ipFamilies", if without_pods { json!(["IPv4", "IPv6"]) } else { json!([family]) }),
-            ("ipFamilyPolicy", if without_pods { json!("RequireDualStack") } else { json!("SingleStack") }),
-        ] {
-            if is_left_out(spec, field) {
-                spec.insert(field.to_owned(), value);
-            }
-        }
+    if let Some(address) = spec.get("clusterIP").filter(|address| address.is_string()).cloned()
+        && is_left_out(spec, "clusterIPs")
+    {
+        spec.insert("clusterIPs".to_owned(), json!([address]));
     }
     Ok(())
+}
+
+/// Takes out what an `ExternalName` does not have, though the real server stores it.
+pub(crate) fn forget_unused(service: &mut Value) {
+    let Some(spec) = service.get_mut("spec").and_then(Value::as_object_mut).filter(|spec| is_external(spec)) else {
+        return;
+    };
+    // What else there is, is refused when it is validated.
+    if matches!(spec.get("internalTrafficPolicy").and_then(Value::as_str), Some("Cluster" | "Local")) {
+        spec.remove("internalTrafficPolicy");
+    }
+}
+
+/// Takes the addresses of a load balancer from a Service that has none any more.
+pub(crate) fn forget_balancer(old: &Value, service: &mut Value) {
+    if service["spec"]["type"] == "LoadBalancer" || service["status"]["loadBalancer"] != old["status"]["loadBalancer"] {
+        return;
+    }
+    if let Some(status) = made(service, "status") {
+        status.insert("loadBalancer".to_owned(), json!({}));
+    }
 }
 
 /// Ports of a new Service with the same number, such as those of DNS for both protocols, share one on nodes.
@@ -319,7 +331,8 @@ fn is_left_out(spec: &Map<String, Value>, field: &str) -> bool {
     spec.get(field).is_none_or(|value| if field == "ipFamilyPolicy" { value.is_null() } else { is_empty(value) })
 }
 
-fn is_empty(value: &Value) -> bool {
+/// Whether a field says nothing.
+pub(super) fn is_empty(value: &Value) -> bool {
     match value {
         Value::Null => true,
         Value::String(text) => text.is_empty(),

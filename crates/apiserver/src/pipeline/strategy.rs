@@ -43,7 +43,10 @@ pub(crate) fn prepare_create(
                 status.insert("qosClass".to_owned(), class.into());
             }
         }
-        ("", "services") => service_allocation::allocate(plane, None, object)?,
+        ("", "services") => {
+            service_allocation::allocate(plane, None, object)?;
+            service_allocation::forget_unused(object);
+        }
         ("", "persistentvolumes") => {
             if let Some(status) = made(object, "status") {
                 status.insert("lastPhaseTransitionTime".to_owned(), now.into());
@@ -118,6 +121,8 @@ pub(crate) fn prepare_update(
         ("", "services") => {
             service_allocation::keep(&old["spec"], object);
             service_allocation::allocate(plane, Some(old), object)?;
+            service_allocation::forget_unused(object);
+            service_allocation::forget_balancer(old, object);
         }
         ("", "persistentvolumes") => {
             let (before, after) = (&old["status"], &object["status"]);
