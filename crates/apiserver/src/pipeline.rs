@@ -74,6 +74,7 @@ mod openapi;
 mod other_versions;
 mod patch;
 mod patched_object;
+mod pod_binding;
 mod pod_security;
 mod pod_subresources;
 mod policy_access;
@@ -91,6 +92,7 @@ mod service_families;
 mod strategy;
 mod subresources;
 mod token_request;
+mod topology_labels;
 mod update;
 mod verb;
 mod watch;
@@ -440,6 +442,9 @@ async fn resource_request(
     let result = match &subresource {
         Some(subresource) => Box::pin(subresources::handle(&mut context, subresource, verb, body)).await,
         None if context.served.is_core("componentstatuses") => component_statuses::read(&context),
+        None if context.served.is_core("bindings") => {
+            Box::pin(pod_binding::create_in_collection(&mut context, body)).await
+        }
         None if context.served.resource.group == resource_metrics::GROUP => resource_metrics::read(&context),
         None => match verb {
             "get" => get::get(&context).await,

@@ -250,8 +250,6 @@ fn own_errors(
             (_, "status") => rules.status,
             ("pods", "ephemeralcontainers") => pods::validate_ephemeral_containers,
             ("pods", "resize") => pods::validate_resize,
-            // Binding says for itself what may be bound.
-            ("pods", "binding") => return Some(Vec::new()),
             _ => rules.object,
         };
         let mut errors = Errors::of(TypedKind::of(&resource.api_version(), &resource.kind), empty.clone());

@@ -127,10 +127,6 @@ impl<'a> Review<'a> {
         requester: Option<&'a Requester>,
     ) -> Option<Self> {
         let requester = requester?;
-        // Binding and eviction are asked about as what they are, by those who handle them.
-        if scope == WriteScope::Composed("binding") {
-            return None;
-        }
         // Requests for a namespace are in the namespace.
         let namespace = if served.is_core("namespaces") { &key.name } else { &key.namespace };
         let subresource = scope.subresource();

@@ -8,7 +8,7 @@ use kogge_machinery::{
 };
 use serde_json::{Value, json};
 
-use super::{default_classes, runtime_class, strategy::made};
+use super::{default_classes, runtime_class, strategy::made, topology_labels};
 use crate::{
     plane::{Plane, list_error},
     store::{ObjectKey, Scope},
@@ -44,6 +44,11 @@ pub(super) fn admit(
             tolerate_absence(object);
             if old.is_none() {
                 runtime_class::admit(plane, resource, object)?;
+                if let Some(node) =
+                    object["spec"]["nodeName"].as_str().filter(|node| !node.is_empty()).map(str::to_owned)
+                {
+                    topology_labels::copy(plane, &node, object)?;
+                }
             }
         }
         ("", "persistentvolumeclaims") if old.is_none() => {

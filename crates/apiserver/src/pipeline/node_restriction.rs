@@ -64,10 +64,6 @@ pub(super) fn check_update(
     old: &Value,
     object: &Value,
 ) -> Result<(), ApiError> {
-    // Who binds was looked at as one who creates a binding.
-    if scope == WriteScope::Composed("binding") {
-        return Ok(());
-    }
     let text = |field: &str| old["metadata"][field].as_str().unwrap_or_default();
     let written = Written {
         operation: Operation::Update,

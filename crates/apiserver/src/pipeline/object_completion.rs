@@ -318,12 +318,7 @@ fn prepare_update(
     match scope {
         WriteScope::Status(_) => object_meta::prepare_status_update(resource, old, object)?,
         WriteScope::Main | WriteScope::Composed(_) => {
-            // Binding is the one endpoint that changes both.
-            let status = (scope == WriteScope::Composed("binding")).then(|| object["status"].clone());
             object_meta::prepare_update(resource, old, object)?;
-            if let Some(status) = status {
-                object["status"] = status;
-            }
         }
     }
     keep_notes(served, old, object, scope);

@@ -42,7 +42,7 @@ pub(crate) enum WriteScope {
     Main,
     /// `/status` or a subresource that, like it, changes only the status (`/approval`).
     Status(&'static str),
-    /// A subresource that changes only what its handler lets through (`/scale`, `/finalize`, `/binding`), or
+    /// A subresource that changes only what its handler lets through (`/scale`, `/finalize`), or
     /// the preparation of the update (`/ephemeralcontainers`).
     Composed(&'static str),
 }

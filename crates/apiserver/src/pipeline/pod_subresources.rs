@@ -1,12 +1,8 @@
-//! Subresources of pods: log, binding and eviction.
+//! Subresources of pods: log and eviction here, binding in its own module.
 
 use axum::body::Body;
 use http::{Response, StatusCode};
-use kogge_machinery::{
-    resource::GroupResource,
-    selector::LabelSelector,
-    status_error::{ApiError, FieldError},
-};
+use kogge_machinery::{resource::GroupResource, selector::LabelSelector, status_error::ApiError};
 use kube_core::response::StatusCause;
 use serde_json::{Value, json};
 
@@ -17,7 +13,8 @@ use super::{
     delete::{DeleteOptions, delete_object},
     get::load,
     object_decoding::{BodyType, read_body},
-    object_write::{Merged, WriteScope, Writer, timestamp, update_object, write_error},
+    object_write::{Writer, timestamp, write_error},
+    pod_binding,
     presentation::present_value,
     response,
 };
@@ -37,7 +34,7 @@ pub(crate) async fn handle(
 ) -> Result<Response<Body>, ApiError> {
     match (subresource, verb) {
         ("log", "get" | "watch") => log(context).await,
-        ("binding", "create") => bind(context, body).await,
+        ("binding", "create") => pod_binding::create(context, body).await,
         ("eviction", "create") => evict(context, body).await,
         ("exec" | "attach" | "portforward" | "proxy", _) => {
             Err(ApiError::bad_request(format!("pods on this server run nowhere, so {subresource} is not supported")))
@@ -98,68 +95,14 @@ async fn log(context: &RequestContext<'_>) -> Result<Response<Body>, ApiError> {
     Ok(response(StatusCode::OK, "text/plain", text))
 }
 
-const BINDING: BodyType = BodyType { api_version: "v1", kind: "Binding", go_type: "core.Binding" };
 const EVICTION: BodyType = BodyType { api_version: "policy/v1", kind: "Eviction", go_type: "policy.Eviction" };
 
-fn success(context: &RequestContext<'_>) -> Result<Response<Body>, ApiError> {
+/// The answer to a create that leaves nothing to show.
+pub(super) fn success(context: &RequestContext<'_>) -> Result<Response<Body>, ApiError> {
     let status = json!({"apiVersion": "v1", "kind": "Status", "metadata": {}, "status": "Success", "code": 201});
     let mut response = document_response(&context.answer, StatusCode::CREATED, Document::Value(status))?;
     response.extensions_mut().insert(Succeeded(Value::Null));
     Ok(response)
-}
-
-/// What a scheduler does: puts a pod on a node, once.
-async fn bind(context: &mut RequestContext<'_>, request_body: Body) -> Result<Response<Body>, ApiError> {
-    let binding = read_body(context, BINDING, request_body).await?;
-    let target = &binding["target"];
-    let target_kind = target["kind"].as_str().filter(|kind| !kind.is_empty()).unwrap_or("Node");
-    let node = target["name"].as_str().unwrap_or_default();
-    let mut errors = Vec::new();
-    if target_kind != "Node" {
-        errors.push(FieldError::not_supported("target.kind", &Value::from(target_kind), &["Node", "<empty>"]));
-    }
-    if node.is_empty() {
-        errors.push(FieldError::required("target.name", ""));
-    }
-    if !errors.is_empty() {
-        return Err(ApiError::invalid("", "Binding", &context.name, &errors));
-    }
-    let writer = Writer::of(context)?;
-    admit_subresource_create(context, &writer, "binding", kind("", "v1", "Binding"), binding.clone()).await?;
-    let dry_run = context.query.dry_run()?;
-    let bindings = GroupResource { group: String::new(), resource: "pods/binding".to_owned() };
-    let now = timestamp(context.now);
-    update_object(context, context.key(), WriteScope::Composed("binding"), &writer, dry_run, |old, _| {
-        let assigned = old["spec"]["nodeName"].as_str().unwrap_or_default();
-        if old["metadata"]["deletionTimestamp"].is_string() {
-            return Err(ApiError::conflict(
-                &bindings,
-                &context.name,
-                &format!("pod {} is being deleted, cannot be assigned to a host", context.name),
-            ));
-        }
-        if !assigned.is_empty() {
-            return Err(ApiError::conflict(
-                &bindings,
-                &context.name,
-                &format!("pod {} is already assigned to node {assigned:?}", context.name),
-            ));
-        }
-        let mut new = old.clone();
-        new["spec"]["nodeName"] = node.into();
-        let condition =
-            json!({"type": "PodScheduled", "status": "True", "lastProbeTime": null, "lastTransitionTime": now});
-        match new["status"]["conditions"].as_array_mut() {
-            Some(conditions) => {
-                conditions.retain(|condition| condition["type"] != "PodScheduled");
-                conditions.push(condition);
-            }
-            None => new["status"]["conditions"] = json!([condition]),
-        }
-        Ok(Merged::Untracked(new))
-    })
-    .await?;
-    success(context)
 }
 
 /// Deletes a pod if its disruption budgets allow it, and counts it against them.
