@@ -75,6 +75,7 @@ mod other_versions;
 mod patch;
 mod patched_object;
 mod pod_binding;
+mod pod_resize;
 mod pod_security;
 mod pod_subresources;
 mod policy_access;

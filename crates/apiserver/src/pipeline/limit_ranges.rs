@@ -40,9 +40,8 @@ pub(super) fn check(
     object: &Value,
 ) -> Result<(), ApiError> {
     let violations = match old {
-        // Containers of a pod that is there do not change.
-        None if served.is_core("pods") => limit_range::pod_violations,
         Some(old) if old["metadata"]["deletionTimestamp"].is_string() => return Ok(()),
+        _ if served.is_core("pods") => limit_range::pod_violations,
         _ if served.is_core("persistentvolumeclaims") => limit_range::claim_violations,
         _ => return Ok(()),
     };

@@ -18,6 +18,7 @@ use super::{
     object_validation::validate,
     object_write::{Merged, WriteScope, Writer},
     other_versions::ServedVersions,
+    pod_resize,
     query::FieldValidation,
     strategy,
 };
@@ -315,6 +316,9 @@ fn prepare_update(
     if scope == WriteScope::Composed(ephemeral_containers::SUBRESOURCE) {
         ephemeral_containers::prepare_update(old, object);
     }
+    if scope == WriteScope::Composed(pod_resize::SUBRESOURCE) {
+        pod_resize::prepare_update(old, object);
+    }
     match scope {
         WriteScope::Status(_) => object_meta::prepare_status_update(resource, old, object)?,
         WriteScope::Main | WriteScope::Composed(_) => {
@@ -371,6 +375,9 @@ pub(crate) async fn complete_update(
     if served.resource.custom && object["status"].is_null() {
         // An applied null that was not refused, since nothing was there before, either.
         object.as_object_mut().map(|object| object.remove("status"));
+    }
+    if scope == WriteScope::Composed(pod_resize::SUBRESOURCE) {
+        limit_ranges::check(plane, served, Some(old), &object)?;
     }
     if scope == WriteScope::Main && served.is_core("persistentvolumeclaims") {
         limit_ranges::check(plane, served, Some(old), &object)?;

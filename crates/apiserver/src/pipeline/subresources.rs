@@ -5,8 +5,8 @@ use http::Response;
 use kogge_machinery::status_error::ApiError;
 
 use super::{
-    RequestContext, ephemeral_containers, get, object_write::WriteScope, patch, pod_subresources, scale, token_request,
-    update,
+    RequestContext, ephemeral_containers, get, object_write::WriteScope, patch, pod_resize, pod_subresources, scale,
+    token_request, update,
 };
 
 /// Answers a request for a subresource.
@@ -40,6 +40,9 @@ pub(crate) async fn handle(
         "token" if served.is_core("serviceaccounts") && verb == "create" => token_request::create(context, body).await,
         ephemeral_containers::SUBRESOURCE if served.is_core("pods") => {
             whole_object(context, verb, body, WriteScope::Composed(ephemeral_containers::SUBRESOURCE)).await
+        }
+        pod_resize::SUBRESOURCE if served.is_core("pods") => {
+            whole_object(context, verb, body, WriteScope::Composed(pod_resize::SUBRESOURCE)).await
         }
         _ if served.is_core("pods") => pod_subresources::handle(context, subresource, verb, body).await,
         _ => Err(without_subresource(context)),

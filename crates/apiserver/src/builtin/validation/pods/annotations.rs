@@ -9,7 +9,7 @@ use super::{
     LISTS,
 };
 
-const MIRROR: &str = "kubernetes.io/config.mirror";
+pub(super) const MIRROR: &str = "kubernetes.io/config.mirror";
 
 const APP_ARMOR: &str = "container.apparmor.security.beta.kubernetes.io/";
 

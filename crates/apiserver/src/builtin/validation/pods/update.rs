@@ -1,5 +1,6 @@
 //! What may change of a pod.
 
+use kogge_machinery::{pod_resources, status_error::FieldError};
 use serde_json::Value;
 
 use super::{
@@ -151,5 +152,136 @@ pub(in crate::builtin::validation) fn validate_ephemeral_containers(change: &Cha
 
 /// Resources of a pod that is there.
 pub(in crate::builtin::validation) fn validate_resize(change: &Change<'_>, errors: &mut Errors) {
-    validate_spec(&change.new.at("spec"), Some(&change.new), None, errors);
+    let Some(old) = &change.old else { return };
+    let (spec, before) = (change.new.at("spec"), old.at("spec"));
+    annotations::check(&change.new.at("metadata.annotations"), &spec, errors);
+    validate_spec(&spec, Some(&change.new), None, errors);
+    if old.at("metadata.annotations").key(annotations::MIRROR).is_set() {
+        return only("static pods cannot be resized", errors);
+    }
+    if before.at("os.name").text() == "windows" {
+        return only("windows pods cannot be resized", errors);
+    }
+    let class = old.at("status.qosClass");
+    let class = if class.is_empty() { pod_resources::quality_of_service(old.value) } else { class.text() };
+    if class != pod_resources::quality_of_service(change.new.value) {
+        let detail = "Pod QOS Class may not change as a result of resizing";
+        errors.show(&spec, change.new.at("status.qosClass").value, detail);
+    }
+    let running = old.at("status.containerStatuses");
+    let running = running.items().find(|status| status.at("state.running").is_set());
+    if running.is_some_and(|status| !status.at("resources").is_set()) {
+        errors.forbidden(&spec, "Pod running on node without support for resize");
+    }
+    resize_of_pod(&spec.at("resources"), &before.at("resources"), &spec, errors);
+    if !old.at("status.nodeAllocatableResourceClaimStatuses").is_empty() {
+        errors.forbidden(&spec, "pods with node allocatable resource claims cannot be resized");
+    }
+    if !same_containers(&spec, &before, errors) {
+        return;
+    }
+    let lists = ["initContainers", "containers"];
+    for list in lists {
+        for (container, known) in spec.at(list).items().zip(before.at(list).items()) {
+            let (now, then) = (container.at("resources"), known.at("resources"));
+            nothing_removed(&now, &then, "resource", errors);
+        }
+    }
+    for (container, known) in spec.at("containers").items().zip(before.at("containers").items()) {
+        if !same(&with_amounts_of(container.value, known.value), known.value) {
+            errors.forbidden(&spec, "only cpu and memory resources are mutable");
+        }
+    }
+    for (container, known) in spec.at("initContainers").items().zip(before.at("initContainers").items()) {
+        if !same(&with_amounts_of(container.value, known.value), known.value) {
+            let detail = "only cpu and memory resources for init or sidecar containers are mutable";
+            errors.forbidden(&container, detail);
+        }
+        let restarts = container.at("resizePolicy");
+        let restarts = restarts.items().filter(|policy| policy.at("restartPolicy").text() == "RestartContainer");
+        if container.at("restartPolicy").text() != "Always" && !same(container.value, known.value) {
+            let detail = "non-sidecar init containers with a resize policy of RestartContainer cannot be resized";
+            restarts.for_each(|_| errors.forbidden(&container, detail));
+        }
+    }
+}
+
+/// Forgets what else is wrong. The real server calls the pod itself `[]`.
+fn only(detail: &str, errors: &mut Errors) {
+    errors.truncate(0);
+    errors.push(FieldError::forbidden("[]", detail));
+}
+
+/// The resources of a pod as a whole: of those of them that are there none may go, and only amounts may change.
+fn resize_of_pod(resources: &Field<'_>, known: &Field<'_>, spec: &Field<'_>, errors: &mut Errors) {
+    let is_set = |resources: &Field<'_>| !resources.at("requests").is_empty() || !resources.at("limits").is_empty();
+    if !is_set(resources) && !is_set(known) {
+        return;
+    }
+    if known.is_set() {
+        if !resources.is_set() {
+            errors.forbidden(resources, "pod-level resources cannot be removed");
+            return;
+        }
+        nothing_removed(resources, known, "pod-level resource", errors);
+    }
+    let nothing = Value::Object(serde_json::Map::new());
+    let known = if known.is_set() { known.value } else { &nothing };
+    if !same(&amounts_of(resources.value, known, true), known) {
+        errors.forbidden(spec, "only cpu and memory resources are mutable at pod-level");
+    }
+}
+
+/// Whether the containers are those that are there, in their order.
+fn same_containers(spec: &Field<'_>, before: &Field<'_>, errors: &mut Errors) -> bool {
+    let known_errors = errors.len();
+    for name in ["containers", "initContainers"] {
+        let (now, then) = (spec.at(name), before.at(name));
+        if now.len() != then.len() {
+            errors.forbidden(&now, &format!("{name} may not be added or removed on resize"));
+            continue;
+        }
+        for (container, known) in now.items().zip(then.items()) {
+            if container.at("name").text() != known.at("name").text() {
+                let detail = format!("{name} may not be renamed or reordered on resize");
+                errors.forbidden(&container.at("name"), &detail);
+            }
+        }
+    }
+    errors.len() == known_errors
+}
+
+fn nothing_removed(now: &Field<'_>, then: &Field<'_>, what: &str, errors: &mut Errors) {
+    for list in ["requests", "limits"] {
+        let amounts = now.at(list);
+        if then.at(list).entries().any(|(name, _)| !amounts.key(name).is_set()) {
+            errors.forbidden(&amounts, &format!("{what} {list} cannot be removed"));
+        }
+    }
+}
+
+/// A container with as much cpu and memory as another one.
+fn with_amounts_of(container: &Value, known: &Value) -> Value {
+    let mut container = container.clone();
+    container["resources"] = amounts_of(&container["resources"], &known["resources"], false);
+    container
+}
+
+/// Resources with as much cpu and memory as others; with their claims only if these are to be `kept`.
+fn amounts_of(resources: &Value, known: &Value, kept: bool) -> Value {
+    let mut mixed = serde_json::Map::new();
+    for list in ["limits", "requests"] {
+        let mut amounts = resources[list].as_object().cloned().unwrap_or_default();
+        for name in ["cpu", "memory"] {
+            match known[list].get(name) {
+                Some(amount) => _ = amounts.insert(name.to_owned(), amount.clone()),
+                None => _ = amounts.remove(name),
+            }
+        }
+        mixed.insert(list.to_owned(), Value::Object(amounts));
+    }
+    if let Some(claims) = resources.get("claims").filter(|_| kept) {
+        mixed.insert("claims".to_owned(), claims.clone());
+    }
+    Value::Object(mixed)
 }
