@@ -11,7 +11,7 @@ use crate::{
     clock::{Clock, Stage},
     cloud::address::nth_address,
     condition::seconds,
-    object::{Object, stable_hash},
+    object::{Object, equal_as_stored, stable_hash},
 };
 
 /// How long a pod stays on a node that does not answer, as the default tolerations say.
@@ -106,7 +106,7 @@ fn run(
 ) {
     let started = pod.time("/status/startTime");
     if pod.text("/status/phase") == "Running" {
-        if starts_ephemeral(pod, node, now, decision) {
+        if starts_ephemeral(pod, node, now, decision) || resizes(pod, decision) {
             return;
         }
         // Nothing runs that could fail or wait for input: what may end, ends well.
@@ -223,6 +223,33 @@ fn starts_ephemeral(pod: &Object, node: &Object, now: Timestamp, decision: &mut 
     true
 }
 
+/// Gives running containers what they were resized to, which a node always has; false where all have what they ask for.
+fn resizes(pod: &Object, decision: &mut PlaneDecision) -> bool {
+    let mut statuses = pod.list("/status/containerStatuses").to_vec();
+    let mut changed = false;
+    for status in statuses.iter_mut().filter(|status| status["state"]["running"].is_object()) {
+        let Some(container) = pod.list("/spec/containers").iter().find(|it| it["name"] == status["name"]) else {
+            continue;
+        };
+        let before = status.clone();
+        give_resources(status, container);
+        changed |= !equal_as_stored(&before, status);
+    }
+    if changed {
+        decision.status(Resource::Pod, pod, &json!({"containerStatuses": statuses}));
+    }
+    changed
+}
+
+/// Says in the status of a running container that it has what it asks for.
+fn give_resources(status: &mut Value, container: &Value) {
+    let resources = container["resources"].as_object().cloned().unwrap_or_default();
+    if let Some(requests) = resources.get("requests") {
+        status["allocatedResources"] = requests.clone();
+    }
+    status["resources"] = Value::Object(resources);
+}
+
 /// No probe belongs to an ephemeral container, so it is never called ready.
 fn ephemeral_status(pod: &Object, container: &Value, now: Timestamp, state: State) -> Value {
     let mut status = container_status(pod, container, now, state);
@@ -305,5 +332,37 @@ fn container_status(pod: &Object, container: &Value, now: Timestamp, state: Stat
         status["imageID"] = json!(format!("{repository}@sha256:{digest}"));
         status["containerID"] = json!(id);
     }
+    if state == State::Running {
+        give_resources(&mut status, container);
+    }
     status
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn running_containers_have_what_they_are_resized_to() {
+        let mut pod = json!({
+            "metadata": {"namespace": "n", "name": "p"},
+            "spec": {"containers": [
+                {"name": "one", "image": "x", "resources": {"requests": {"cpu": "100m"}, "limits": {"cpu": "1"}}},
+                {"name": "two", "image": "x", "resources": {}},
+            ]},
+        });
+        let statuses = container_statuses(&Object::new(pod.clone()), Timestamp::UNIX_EPOCH, State::Running);
+        pod["status"] = json!({"phase": "Running", "containerStatuses": statuses});
+        let mut decision = PlaneDecision::default();
+        assert!(!resizes(&Object::new(pod.clone()), &mut decision));
+        assert!(decision.is_quiet());
+        pod["spec"]["containers"][0]["resources"]["requests"]["cpu"] = json!("200m");
+        assert!(resizes(&Object::new(pod), &mut decision));
+        let (path, patch) = &decision.patch[0];
+        assert_eq!(path, "/api/v1/namespaces/n/pods/p/status");
+        let given = &patch["status"]["containerStatuses"][0];
+        assert_eq!(given["allocatedResources"], json!({"cpu": "200m"}));
+        assert_eq!(given["resources"], json!({"requests": {"cpu": "200m"}, "limits": {"cpu": "1"}}));
+        assert_eq!(patch["status"]["containerStatuses"][1]["resources"], json!({}));
+    }
 }
