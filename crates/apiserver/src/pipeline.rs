@@ -80,6 +80,7 @@ mod pod_security;
 mod pod_subresources;
 mod policy_access;
 mod presentation;
+mod proxy;
 mod query;
 mod quota_charge;
 mod resource_metrics;
@@ -413,6 +414,10 @@ async fn resource_request(
             rest: &rest,
         },
     )?;
+    if proxy::is_meant(&served, subresource.as_deref()) {
+        let (namespace, id) = (namespace.unwrap_or_default(), name.unwrap_or_default());
+        return Err(proxy::refusal(plane, &served, &namespace, &id));
+    }
     let endpoint = match verb {
         _ if resource.custom => Endpoint::Custom,
         _ if subresource.as_deref() == Some("log") => Endpoint::Log,

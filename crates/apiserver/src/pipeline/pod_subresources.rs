@@ -1,7 +1,7 @@
 //! Subresources of pods: log and eviction here, binding in its own module.
 
 use axum::body::Body;
-use http::{Response, StatusCode};
+use http::{Response, StatusCode, header};
 use kogge_machinery::{resource::GroupResource, selector::LabelSelector, status_error::ApiError};
 use kube_core::response::StatusCause;
 use serde_json::{Value, json};
@@ -36,49 +36,69 @@ pub(crate) async fn handle(
         ("log", "get" | "watch") => log(context).await,
         ("binding", "create") => pod_binding::create(context, body).await,
         ("eviction", "create") => evict(context, body).await,
-        ("exec" | "attach" | "portforward" | "proxy", _) => {
-            Err(ApiError::bad_request(format!("pods on this server run nowhere, so {subresource} is not supported")))
-        }
+        ("exec" | "attach" | "portforward", _) => Err(out_of_reach(context, subresource).await),
         _ => Err(ApiError::unknown_path()),
     }
 }
 
-/// The text of the hook in the server's options, or of nothing.
+/// Why nobody gets at what runs in a pod.
+async fn out_of_reach(context: &RequestContext<'_>, subresource: &str) -> ApiError {
+    let stored = match load(context) {
+        Ok(stored) => stored,
+        Err(error) => return error,
+    };
+    let pod = match present_value(&context.served, &stored.json, stored.revision).await {
+        Ok(pod) => pod,
+        Err(error) => return error,
+    };
+    if subresource != "portforward"
+        && let Err(error) = container_of(context, &pod)
+    {
+        return error;
+    }
+    ApiError::bad_request(if has_host(&pod) {
+        format!("pods on this server run nowhere, so {subresource} is not supported")
+    } else {
+        format!("pod {} does not have a host assigned", context.name)
+    })
+}
+
+fn has_host(pod: &Value) -> bool {
+    pod["spec"]["nodeName"].as_str().is_some_and(|node| !node.is_empty())
+}
+
+/// The container a request is about: the one it names, or the only one there is.
+fn container_of<'p>(context: &RequestContext<'_>, pod: &'p Value) -> Result<&'p str, ApiError> {
+    let names = |list: &str| {
+        pod["spec"][list].as_array().into_iter().flatten().filter_map(|container| container["name"].as_str())
+    };
+    let all: Vec<&str> = ["initContainers", "containers", "ephemeralContainers"].into_iter().flat_map(names).collect();
+    if let Some(wanted) = context.query.get("container").filter(|container| !container.is_empty()) {
+        return all
+            .into_iter()
+            .find(|name| *name == wanted)
+            .ok_or_else(|| ApiError::bad_request(format!("container {wanted} is not valid for pod {}", context.name)));
+    }
+    match names("containers").collect::<Vec<&str>>().as_slice() {
+        [only] => Ok(only),
+        [] => Ok(""),
+        _ => Err(ApiError::bad_request(format!(
+            "a container name must be specified for pod {}, choose one of: [{}]",
+            context.name,
+            all.join(" ")
+        ))),
+    }
+}
+
+/// The text of the hook in the server's options, or of nothing. Of a pod without a node there is none.
 async fn log(context: &RequestContext<'_>) -> Result<Response<Body>, ApiError> {
     let stored = load(context)?;
     let pod = present_value(&context.served, &stored.json, stored.revision).await?;
-    let containers: Vec<&str> = ["containers", "initContainers", "ephemeralContainers"]
-        .iter()
-        .flat_map(|list| pod["spec"][list].as_array().into_iter().flatten())
-        .filter_map(|container| container["name"].as_str())
-        .collect();
-    let container = match context.query.get("container") {
-        Some(container) if containers.contains(&container) => container,
-        Some(container) => {
-            return Err(ApiError::bad_request(format!("container {container} is not valid for pod {}", context.name)));
-        }
-        None => {
-            let regular: Vec<&str> = pod["spec"]["containers"]
-                .as_array()
-                .into_iter()
-                .flatten()
-                .filter_map(|container| container["name"].as_str())
-                .collect();
-            match regular.as_slice() {
-                [only] => only,
-                [] => "",
-                several => {
-                    return Err(ApiError::bad_request(format!(
-                        "a container name must be specified for pod {}, choose one of: [{}]",
-                        context.name,
-                        several.join(" ")
-                    )));
-                }
-            }
-        }
-    };
-    if pod["spec"]["nodeName"].as_str().is_none_or(str::is_empty) {
-        return Err(ApiError::bad_request(format!("pod {} does not have a host assigned", context.name)));
+    let container = container_of(context, &pod)?;
+    if !has_host(&pod) {
+        let mut nothing = response(StatusCode::NO_CONTENT, "", Body::empty());
+        nothing.headers_mut().remove(header::CONTENT_TYPE);
+        return Ok(nothing);
     }
     let text = match &context.plane.server.options().pod_logs {
         Some(hook) => hook(&LogRequest { plane: context.plane.name(), pod: &pod, container }),
