@@ -145,8 +145,8 @@ async fn read_options(context: &RequestContext<'_>, request_body: Body) -> Resul
     if bytes.is_empty() {
         let query = &context.query;
         options.grace_period_seconds = query.number("gracePeriodSeconds")?;
-        options.propagation_policy = query.get("propagationPolicy").map(str::to_owned);
-        options.orphan_dependents = query.get("orphanDependents").map(|_| query.flag("orphanDependents"));
+        options.propagation_policy = query.given("propagationPolicy").map(str::to_owned);
+        options.orphan_dependents = query.has("orphanDependents").then(|| query.flag("orphanDependents"));
         let given = |name: &str| query.get(name).filter(|text| !text.is_empty()).map(str::to_owned);
         let preconditions = Preconditions { uid: given("uid"), resource_version: given("resourceVersion") };
         if preconditions.uid.is_some() || preconditions.resource_version.is_some() {

@@ -126,7 +126,12 @@ fn wrong_for_list(query: &Query, initial: Option<bool>) -> Vec<FieldError> {
 /// What does not go together in a watch, in the order the real server finds it.
 fn wrong_for_watch(query: &Query, initial: Option<bool>) -> Vec<FieldError> {
     let mut errors = Vec::new();
-    let wanted = query.get(MATCH);
+    let mut wanted = query.get(MATCH);
+    let mut initial = initial;
+    // A watch from any revision has always begun with what there is; it counts as if it had said so.
+    if initial.is_none() && wanted.is_none() && matches!(query.get("resourceVersion"), None | Some("0")) {
+        (initial, wanted) = (Some(true), Some("NotOlderThan"));
+    }
     let is_newest = wanted == Some("NotOlderThan");
     if initial.is_some() && !is_newest {
         let detail = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan";
