@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::body::{Body, BodyDataStream};
 use bytes::Bytes;
-use futures::{StreamExt as _, future, stream};
+use futures::{StreamExt as _, stream};
+use http_body::Body as _;
 use kogge_machinery::{
     negotiation::BodyEncoding,
     nesting, protobuf,
@@ -13,6 +14,7 @@ use kogge_machinery::{
 };
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
+use tokio::runtime::Handle;
 
 /// A body is longer than the limit.
 #[derive(Debug, thiserror::Error)]
@@ -22,9 +24,45 @@ struct TooLarge(usize);
 /// How long what follows after the limit is read, as in Go's `net/http` (`rstAvoidanceDelay`).
 const PATIENCE: Duration = Duration::from_millis(500);
 
+/// So much of a body that nobody read is read all the same, as in Go's `net/http` (`maxPostHandlerReadBytes`).
+const UNREAD: usize = 256 << 10;
+
+/// A body that is read to its end also where the request was answered before: a connection with something unread on it is
+/// closed, and with it the next request, which its client may have sent already.
+struct Remaining(Option<BodyDataStream>);
+
+impl Remaining {
+    async fn next(&mut self) -> Option<Result<Bytes, axum::Error>> {
+        let chunk = self.0.as_mut()?.next().await;
+        if !matches!(chunk, Some(Ok(_))) {
+            self.0 = None;
+        }
+        chunk
+    }
+}
+
+impl Drop for Remaining {
+    fn drop(&mut self) {
+        let (Some(mut unread), Ok(runtime)) = (self.0.take(), Handle::try_current()) else { return };
+        let read = async move {
+            let mut length = 0;
+            while let Some(Ok(chunk)) = unread.next().await {
+                length += chunk.len();
+                if length > UNREAD {
+                    break;
+                }
+            }
+        };
+        runtime.spawn(tokio::time::timeout(PATIENCE, read));
+    }
+}
+
 /// The body, which fails once it is longer than the limit (the real server's `MaxRequestBodyBytes`).
 pub(crate) fn limited(body: Body, limit: usize) -> Body {
-    let start = Some((body.into_data_stream(), 0_usize));
+    if body.is_end_stream() {
+        return Body::empty();
+    }
+    let start = Some((Remaining(Some(body.into_data_stream())), 0_usize));
     Body::from_stream(stream::unfold(start, move |state| async move {
         let (mut rest, length) = state?;
         let chunk = match rest.next().await? {
@@ -36,8 +74,9 @@ pub(crate) fn limited(body: Body, limit: usize) -> Body {
             return Some((Ok(chunk), Some((rest, length))));
         }
         // A client that still sends does not look for an answer, and loses it if the connection is closed meanwhile.
-        let sent = rest.take_while(|chunk| future::ready(chunk.is_ok())).for_each(|_| future::ready(()));
+        let sent = async { while let Some(Ok(_)) = rest.next().await {} };
         let _ = tokio::time::timeout(PATIENCE, sent).await;
+        rest.0 = None;
         Some((Err(axum::Error::new(TooLarge(limit))), None))
     }))
 }
@@ -273,6 +312,15 @@ mod tests {
         });
         assert_eq!(read(body).await.unwrap_err().code(), 413);
         drop(client.await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_body_that_nobody_reads_is_read_all_the_same() {
+        let (sender, receiver) = tokio::sync::mpsc::channel::<Result<Bytes, axum::Error>>(1);
+        drop(limited(Body::from_stream(tokio_stream::wrappers::ReceiverStream::new(receiver)), 1000));
+        for _ in 0..100 {
+            sender.send(Ok(Bytes::from_static(b"12345678"))).await.expect("nobody reads");
+        }
     }
 
     proptest! {
