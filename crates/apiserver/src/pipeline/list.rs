@@ -57,8 +57,8 @@ impl Page {
 
 /// Answers a list.
 pub(crate) async fn list(context: &RequestContext<'_>) -> Result<Response<Body>, ApiError> {
-    let options = list_options(context)?;
     let selection = Selection::parse(&context.query, &context.served.resource)?;
+    let options = list_options(context)?;
     if let Some(document) = whole_list(context, &options, &selection)? {
         return document_response(&context.answer, StatusCode::OK, document);
     }

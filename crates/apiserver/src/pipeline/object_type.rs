@@ -137,7 +137,12 @@ pub(super) fn check_unchanged_type(served: &ServedResource, old: &Value, new: &V
         }
     }
     check_type(served, new)?;
-    if resource.namespaced
+    check_place(served, old, new)
+}
+
+/// An object stays where it is, and keeps its name.
+pub(super) fn check_place(served: &ServedResource, old: &Value, new: &Value) -> Result<(), ApiError> {
+    if served.resource.namespaced
         && new["metadata"]["namespace"].as_str().is_some_and(|namespace| !namespace.is_empty())
         && new["metadata"]["namespace"] != old["metadata"]["namespace"]
     {

@@ -18,7 +18,7 @@ use super::{
     get::object_response,
     object_completion::unknown_fields,
     object_decoding::{has_null_version, typed_kind},
-    object_type::{check_name, nameless},
+    object_type::{check_name, check_place, nameless},
     object_write::{Merged, WriteScope, Writer, Written, modified, update_object},
     other_versions::ServedVersions,
     patched_object::Patch,
@@ -146,8 +146,7 @@ async fn merge(
         let patch = Patch { encoding, value, duplicates: &decoded.duplicates };
         let (mut new, found) = patch.decode_result(&served, new, validation, apply_patch)?;
         findings = found;
-        let given = new["metadata"]["name"].as_str().unwrap_or_default();
-        check_name(given, old["metadata"]["name"].as_str().unwrap_or_default())?;
+        check_place(&served, old, &new)?;
         findings.extend(dedup_owners(&mut new, " after mutating admission happens"));
         Ok(Merged::Untracked(new))
     })

@@ -63,7 +63,7 @@ fn without_subresource(context: &RequestContext<'_>) -> ApiError {
 pub(super) fn wrong_method(context: &RequestContext<'_>, verb: &str) -> ApiError {
     let resource = &context.served.resource;
     if resource.custom {
-        ApiError::method_not_supported(&resource.group_resource(), verb)
+        ApiError::method_not_supported(&resource.group_resource(), if verb == "unknown" { "" } else { verb })
     } else {
         ApiError::method_not_allowed()
     }

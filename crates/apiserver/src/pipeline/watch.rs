@@ -49,8 +49,8 @@ const INITIAL_PAGE: usize = 250;
 
 /// Starts a watch.
 pub(crate) async fn watch(context: &RequestContext<'_>) -> Result<Response<Body>, ApiError> {
-    let options = ListOptions::parse(&context.query, true)?;
     let selection = Selection::parse(&context.query, &context.served.resource)?;
+    let options = ListOptions::parse(&context.query, true)?;
     let include = include_object(&context.query, &context.answer)?;
     let store = context.plane.store();
     let scope = Scope::of(&context.served.stored_as, Some(&context.namespace));
