@@ -3,6 +3,8 @@
 //! The rules are those of the generic registry (`rest.BeforeDelete`, `Store.Delete`): finalizers and a grace period
 //! turn a delete into a mark, which the last finalizer or a delete with grace 0 completes.
 
+mod decision;
+
 use axum::body::Body;
 use futures::{StreamExt as _, TryStreamExt as _};
 use http::{Response, StatusCode};
@@ -17,17 +19,18 @@ use kogge_machinery::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use self::decision::{Decision, decide};
 use super::{
     RequestContext,
     admission::{self, Review},
     answer::{Document, document_response},
-    body, definition_write, dependents,
+    body, dependents,
     get::object_response,
     list::{list_document, list_options, read_page},
     list_options::{Selection, VersionMatch},
     node_restriction,
     object_decoding::named_type,
-    object_write::{WriteScope, timestamp, write_error},
+    object_write::{WriteScope, write_error},
     presentation::{convert_to_stored, present_shared, present_value},
     query::unsupported_dry_run,
     service_endpoints,
@@ -40,8 +43,6 @@ use crate::{
     store::{Change, Expected, ObjectKey, StoredObject, WriteError},
 };
 
-/// Grace of a pod that names none (`terminationGracePeriodSeconds`), in seconds.
-const DEFAULT_POD_GRACE: i64 = 30;
 /// So many objects of a collection are deleted at a time.
 const CONCURRENT_DELETES: usize = 64;
 
@@ -292,32 +293,49 @@ pub(crate) async fn delete_object(
         }
         if options.dry_run() {
             return Ok(match decision {
-                Decision::Remove(object) => Deleted::Removed(object),
+                Decision::Remove(object) | Decision::MarkAndRemove(object) => Deleted::Removed(object),
                 Decision::Keep => Deleted::Marked(object),
                 Decision::Mark(object) => Deleted::Marked(object),
             });
         }
-        let change = match decision {
+        let (new, marks, removes) = match decision {
             Decision::Keep => return Ok(Deleted::Marked(object)),
-            Decision::Mark(marked) => Change::Put(convert_to_stored(served, marked).await?),
-            Decision::Remove(last) => Change::Delete(convert_to_stored(served, last).await?),
+            Decision::Mark(new) => (new, true, false),
+            Decision::MarkAndRemove(new) => (new, true, true),
+            Decision::Remove(last) => (last, false, true),
         };
-        let removes = matches!(change, Change::Delete(_));
-        match plane.write(key.clone(), change, Expected::Revision(stored.revision)).await {
+        let new = convert_to_stored(served, new).await?;
+        let mut revision = stored.revision;
+        if marks {
+            match plane.write(key.clone(), Change::Put(new.clone()), Expected::Revision(revision)).await {
+                Ok(marked) if removes => revision = marked.revision,
+                Ok(StoredObject { json, revision, .. }) => {
+                    return Ok(Deleted::Marked(present_shared(served, &json, revision).await?.into_value()?));
+                }
+                Err(WriteError::Conflict { .. }) => continue,
+                Err(WriteError::Missing) => return Err(ApiError::not_found(&resource, &key.name)),
+                Err(error) => return Err(write_error(&error)),
+            }
+        }
+        match plane.write(key.clone(), Change::Delete(new), Expected::Revision(revision)).await {
             Ok(StoredObject { json, revision, .. }) => {
                 let object = present_shared(served, &json, revision).await?.into_value()?;
-                if removes {
-                    service_endpoints::follow(plane, served, key).await;
-                }
-                return Ok(if removes { Deleted::Removed(object) } else { Deleted::Marked(object) });
+                service_endpoints::follow(plane, served, key).await;
+                return Ok(Deleted::Removed(object));
             }
             Err(WriteError::Conflict { .. }) => {}
+            // Somebody else was faster with what was marked.
+            Err(WriteError::Missing) if marks => return Ok(Deleted::Removed(object)),
             Err(WriteError::Missing) => return Err(ApiError::not_found(&resource, &key.name)),
             Err(error) => return Err(write_error(&error)),
         }
     }
 }
 
+/// Refuses the delete of another object, or of another state of it, than was asked for.
+///
+/// # Errors
+/// 409 where a precondition does not hold.
 fn check_preconditions(served: &ServedResource, object: &Value, options: &DeleteOptions) -> Result<(), ApiError> {
     let Some(preconditions) = &options.preconditions else { return Ok(()) };
     let metadata = &object["metadata"];
@@ -341,90 +359,6 @@ fn check_preconditions(served: &ServedResource, object: &Value, options: &Delete
     Ok(())
 }
 
-/// What a delete does to an object.
-#[derive(Debug, PartialEq)]
-enum Decision {
-    /// It is being deleted already and nothing changes.
-    Keep,
-    Mark(Value),
-    Remove(Value),
-}
-
-fn decide(served: &ServedResource, object: &Value, options: &DeleteOptions, now: jiff::Timestamp) -> Decision {
-    let mut new = object.clone();
-    let is_marked = object["metadata"]["deletionTimestamp"].is_string();
-    if definition_write::is_definition(served) && !is_marked {
-        definition_write::mark_terminating(&mut new, &timestamp(now));
-    }
-    let finalizers = dependents::finalizers(served, &new, options);
-    let finalizers_changed = new["metadata"]["finalizers"].as_array().map_or(&[][..], Vec::as_slice) != finalizers;
-    if let Some(metadata) = new["metadata"].as_object_mut() {
-        if finalizers.is_empty() {
-            metadata.remove("finalizers");
-        } else {
-            metadata.insert("finalizers".to_owned(), finalizers.clone().into());
-        }
-    }
-    let namespace_content = served.is_core("namespaces")
-        && new["spec"]["finalizers"].as_array().is_some_and(|finalizers| !finalizers.is_empty());
-    let grace = grace_period(served, object, options);
-    let known_grace = object["metadata"]["deletionGracePeriodSeconds"].as_i64();
-    // A later delete may only shorten the grace of an earlier one.
-    let grace = if is_marked { grace.min(known_grace.unwrap_or(0)) } else { grace };
-    if finalizers.is_empty() && !namespace_content && grace == 0 {
-        return Decision::Remove(new);
-    }
-    if is_marked {
-        let shortened = grace < known_grace.unwrap_or(0);
-        if shortened {
-            mark(&mut new, served, grace, now, false);
-        }
-        return if shortened || finalizers_changed { Decision::Mark(new) } else { Decision::Keep };
-    }
-    mark(&mut new, served, grace, now, true);
-    Decision::Mark(new)
-}
-
-fn mark(object: &mut Value, served: &ServedResource, grace: i64, now: jiff::Timestamp, first: bool) {
-    let at = now.checked_add(jiff::SignedDuration::from_secs(grace)).unwrap_or(now);
-    object["metadata"]["deletionTimestamp"] = timestamp(at).into();
-    // Namespaces and definitions are marked by code of their own, which sets the time alone.
-    let alone = served.is_core("namespaces") || definition_write::is_definition(served);
-    if !alone {
-        object["metadata"]["deletionGracePeriodSeconds"] = grace.into();
-    }
-    if first
-        && !alone
-        && let Some(generation) = object["metadata"]["generation"].as_i64().filter(|generation| *generation > 0)
-    {
-        object["metadata"]["generation"] = (generation + 1).into();
-    }
-    if served.is_core("namespaces") {
-        match object["status"].as_object_mut() {
-            Some(status) => drop(status.insert("phase".to_owned(), "Terminating".into())),
-            None => object["status"] = json!({"phase": "Terminating"}),
-        }
-    }
-}
-
-/// Seconds the object may live on. Only pods that a kubelet may still run have any.
-fn grace_period(served: &ServedResource, object: &Value, options: &DeleteOptions) -> i64 {
-    if !served.is_core("pods") {
-        return 0;
-    }
-    let runs_nowhere = object["spec"]["nodeName"].as_str().is_none_or(str::is_empty);
-    let ended = matches!(object["status"]["phase"].as_str(), Some("Succeeded" | "Failed"));
-    if runs_nowhere || ended {
-        return 0;
-    }
-    let own = object["spec"]["terminationGracePeriodSeconds"].as_i64().unwrap_or(DEFAULT_POD_GRACE);
-    match options.grace_period_seconds.unwrap_or(own) {
-        // A negative period means one second, as the real server has it.
-        seconds if seconds < 0 => 1,
-        seconds => seconds,
-    }
-}
-
 /// Built-in kinds whose delete answers with the object and not with a `Status`.
 fn returns_deleted_object(served: &ServedResource) -> bool {
     matches!(
@@ -443,33 +377,4 @@ fn returns_deleted_object(served: &ServedResource) -> bool {
             "csidrivers" | "csinodes" | "storageclasses" | "volumeattachments" | "volumeattributesclasses"
         )
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn served(plural: &str) -> std::sync::Arc<ServedResource> {
-        crate::registry::Registry::default().find("", "v1", plural).unwrap()
-    }
-
-    fn options(value: Value) -> DeleteOptions {
-        serde_json::from_value(value).unwrap()
-    }
-
-    #[test]
-    fn a_pod_on_a_node_gets_its_grace_and_a_forced_delete_ends_it() {
-        let now = "2026-01-01T00:00:00Z".parse().unwrap();
-        let pod = json!({"metadata": {"name": "a"}, "spec": {"nodeName": "n", "terminationGracePeriodSeconds": 5}});
-        let Decision::Mark(marked) = decide(&served("pods"), &pod, &DeleteOptions::default(), now) else {
-            panic!("a pod with a node is marked")
-        };
-        assert_eq!(marked["metadata"]["deletionTimestamp"], "2026-01-01T00:00:05Z");
-        assert_eq!(marked["metadata"]["deletionGracePeriodSeconds"], 5);
-        assert_eq!(decide(&served("pods"), &marked, &DeleteOptions::default(), now), Decision::Keep);
-        let forced = decide(&served("pods"), &marked, &options(json!({"gracePeriodSeconds": 0})), now);
-        assert!(matches!(forced, Decision::Remove(_)));
-        let unscheduled = json!({"metadata": {"name": "a"}, "spec": {}});
-        assert!(matches!(decide(&served("pods"), &unscheduled, &DeleteOptions::default(), now), Decision::Remove(_)));
-    }
 }
