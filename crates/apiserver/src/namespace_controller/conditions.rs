@@ -9,18 +9,24 @@ use serde_json::{Value, json};
 /// What a pass over a namespace found and could not do.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Remains {
+    /// Whether there are Pods, before which nothing else is deleted or counted.
+    pub(super) waits_for_pods: bool,
     /// `RESOURCE.GROUP` (with the dot also in the core group) to how many objects are left.
     pub(super) resources: BTreeMap<String, u64>,
     /// Finalizer to how many objects have it.
     pub(super) finalizers: BTreeMap<String, u64>,
     /// What could not be deleted, and why.
     pub(super) failures: Vec<String>,
+    /// What should be gone by now and is not. Trying again does not help.
+    pub(super) overdue: Vec<String>,
+    /// Whether only time makes what is left overdue.
+    pub(super) in_time: bool,
 }
 
 impl Remains {
     /// Whether nothing is left and nothing went wrong.
     pub(super) fn are_none(&self) -> bool {
-        self.resources.is_empty() && self.failures.is_empty()
+        !self.waits_for_pods && self.resources.is_empty() && self.failures.is_empty()
     }
 
     /// The conditions: type, whether it holds (all are bad), reason, message.
@@ -42,11 +48,12 @@ impl Remains {
             "ParsedGroupVersions",
             "All legacy kube types successfully parsed".to_owned(),
         );
-        let content = if self.failures.is_empty() {
+        let failures: Vec<&str> = self.failures.iter().chain(&self.overdue).map(String::as_str).collect();
+        let content = if failures.is_empty() {
             (false, "ContentDeleted", "All content successfully deleted, may be waiting on finalization".to_owned())
         } else {
-            let count = self.failures.len();
-            let failures = self.failures.join(", ");
+            let count = failures.len();
+            let failures = failures.join(", ");
             (
                 true,
                 "ContentDeletionFailed",
@@ -113,7 +120,7 @@ mod tests {
         let remains = Remains {
             resources: BTreeMap::from([("pods.".to_owned(), 2), ("widgets.example.dev".to_owned(), 1)]),
             finalizers: BTreeMap::from([("example.dev/keep".to_owned(), 1)]),
-            failures: Vec::new(),
+            ..Remains::default()
         };
         assert!(remains.write_to(&mut namespace, "2026-01-01T00:00:00Z"));
         assert!(!remains.write_to(&mut namespace, "2026-01-01T00:00:01Z"));
