@@ -5,8 +5,8 @@
 
 mod decision;
 
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
 use kogge_machinery::status_error::ApiError;
@@ -21,6 +21,7 @@ use crate::{
     object_writer::ObjectWriter,
     pipeline::WriteScope,
     plane::{Plane, parse_stored, read_error},
+    registry::{ServedResource, is_established},
     store::{Event, EventKind, ObjectKey, PlaneName},
 };
 
@@ -34,6 +35,8 @@ pub(crate) enum Item {
     Object(ObjectKey),
     /// The dependents of an owner (uid) that is gone.
     Orphans(String),
+    /// A definition, by which the kind of owners may be known that was not.
+    Definition(ObjectKey),
 }
 
 /// The collector of all planes.
@@ -41,6 +44,8 @@ pub(crate) enum Item {
 pub(crate) struct GarbageCollector {
     /// Objects that wait for their dependents, by plane and uid: a change of a dependent concerns them.
     waiting: Mutex<HashMap<(PlaneName, String), ObjectKey>>,
+    /// Planes in which an owner is of a kind that is not served: once a kind is new, absent owners are looked up again.
+    unknown_kinds: Mutex<HashSet<PlaneName>>,
 }
 
 impl Controller for GarbageCollector {
@@ -63,6 +68,9 @@ impl Controller for GarbageCollector {
         } else if facts.terminating || (!facts.owners.is_empty() && facts.owners != event.previous_facts.owners) {
             items.push(Item::Object(event.key.clone()));
         }
+        if event.kind != EventKind::Deleted && is_definition(&event.key) {
+            items.push(Item::Definition(event.key.clone()));
+        }
         let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         if !waiting.is_empty() {
             let owners = facts.owners.iter().chain(&event.previous_facts.owners);
@@ -79,6 +87,7 @@ impl Controller for GarbageCollector {
                 Ok(dependents_of(plane, uid)?.into_iter().map(Item::Object).collect())
             }
             Item::Object(key) => self.process_object(plane, key).await,
+            Item::Definition(key) => self.process_definition(plane, key),
         }
     }
 }
@@ -96,7 +105,7 @@ impl GarbageCollector {
         }
         let mut states = Vec::with_capacity(subject.owners.len());
         for owner in &subject.owners {
-            let found = find_owner(plane, key, owner)?;
+            let found = self.find_owner(plane, key, owner)?;
             if found.elsewhere {
                 warn_of_invalid_namespace(plane, key, &subject, owner).await;
             }
@@ -135,6 +144,25 @@ impl GarbageCollector {
         Ok(Vec::new())
     }
 
+    /// Looks at the dependents of absent owners again where the kind of one was unknown and a definition is served now.
+    fn process_definition(&self, plane: &Plane, key: &ObjectKey) -> Result<Vec<Item>, ApiError> {
+        let unknown_kinds = || self.unknown_kinds.lock().unwrap_or_else(PoisonError::into_inner);
+        if !unknown_kinds().contains(plane.name()) {
+            return Ok(Vec::new());
+        }
+        let Some(stored) = plane.get(key)? else { return Ok(Vec::new()) };
+        if !is_established(&parse_stored(&stored.json)?) {
+            return Ok(Vec::new());
+        }
+        if !plane.registry().knows(&key.name, stored.revision) {
+            // It was written a moment ago and is served in the next.
+            return Err(ApiError::internal(format!("{} is not served yet", key.name)));
+        }
+        unknown_kinds().remove(plane.name());
+        let absent = plane.store().absent_owners().map_err(|error| read_error(&error))?;
+        Ok(absent.into_iter().map(Item::Orphans).collect())
+    }
+
     async fn process_terminating(
         &self,
         plane: &Plane,
@@ -171,6 +199,45 @@ impl GarbageCollector {
             }
         }
     }
+
+    /// Looks an owner up where a reference may point: in the dependent's namespace, or among cluster-scoped objects.
+    fn find_owner(&self, plane: &Plane, dependent: &ObjectKey, owner: &OwnerReference) -> Result<FoundOwner, ApiError> {
+        let group = owner.api_version.split_once('/').map_or("", |(group, _)| group);
+        let Some(served) = self.find_kind(plane, group, &owner.kind) else {
+            return Ok(FoundOwner { state: OwnerState::Unknown, elsewhere: false });
+        };
+        let namespaced = served.resource.namespaced;
+        if namespaced && dependent.namespace.is_empty() {
+            return Ok(FoundOwner { state: OwnerState::Unknown, elsewhere: true });
+        }
+        let namespace = if namespaced { dependent.namespace.clone() } else { String::new() };
+        let key = ObjectKey { resource: served.stored_as.clone(), namespace, name: owner.name.clone() };
+        if let Some(stored) = plane.get_value(&key)? {
+            let found = Subject::of(&stored);
+            if found.uid == owner.uid {
+                let waits = found.waits_for_dependents();
+                let state = if waits { OwnerState::WaitsForDependents } else { OwnerState::Present };
+                return Ok(FoundOwner { state, elsewhere: false });
+            }
+        }
+        let elsewhere = plane.store().get_by_uid(&owner.uid).map_err(|error| read_error(&error))?;
+        let elsewhere = elsewhere.is_some_and(|found| namespaced && found.key.namespace != dependent.namespace);
+        Ok(FoundOwner { state: OwnerState::Absent, elsewhere })
+    }
+
+    /// The type of an owner. That one is unknown is remembered, and it is looked up again after that: a definition that
+    /// came in between may have found nothing to do.
+    fn find_kind(&self, plane: &Plane, group: &str, kind: &str) -> Option<Arc<ServedResource>> {
+        let find = || plane.registry().find_kind(group, kind);
+        find().or_else(|| {
+            self.unknown_kinds.lock().unwrap_or_else(PoisonError::into_inner).insert(plane.name().clone());
+            find()
+        })
+    }
+}
+
+fn is_definition(key: &ObjectKey) -> bool {
+    key.resource.group == "apiextensions.k8s.io" && key.resource.resource == "customresourcedefinitions"
 }
 
 /// Whether an object still is the one that was looked at, not a new one under its name.
@@ -196,31 +263,6 @@ struct FoundOwner {
     state: OwnerState,
     /// An object has the uid, but in a namespace the dependent may not refer to.
     elsewhere: bool,
-}
-
-/// Looks an owner up where a reference may point: in the dependent's namespace, or among cluster-scoped objects.
-fn find_owner(plane: &Plane, dependent: &ObjectKey, owner: &OwnerReference) -> Result<FoundOwner, ApiError> {
-    let group = owner.api_version.split_once('/').map_or("", |(group, _)| group);
-    let Some(served) = plane.registry().find_kind(group, &owner.kind) else {
-        return Ok(FoundOwner { state: OwnerState::Unknown, elsewhere: false });
-    };
-    let namespaced = served.resource.namespaced;
-    if namespaced && dependent.namespace.is_empty() {
-        return Ok(FoundOwner { state: OwnerState::Unknown, elsewhere: true });
-    }
-    let namespace = if namespaced { dependent.namespace.clone() } else { String::new() };
-    let key = ObjectKey { resource: served.stored_as.clone(), namespace, name: owner.name.clone() };
-    if let Some(stored) = plane.get_value(&key)? {
-        let found = Subject::of(&stored);
-        if found.uid == owner.uid {
-            let waits = found.waits_for_dependents();
-            let state = if waits { OwnerState::WaitsForDependents } else { OwnerState::Present };
-            return Ok(FoundOwner { state, elsewhere: false });
-        }
-    }
-    let elsewhere = plane.store().get_by_uid(&owner.uid).map_err(|error| read_error(&error))?;
-    let elsewhere = elsewhere.is_some_and(|found| namespaced && found.key.namespace != dependent.namespace);
-    Ok(FoundOwner { state: OwnerState::Absent, elsewhere })
 }
 
 /// Tells the user, as the real collector does, that an owner reference crosses namespaces. Best effort.

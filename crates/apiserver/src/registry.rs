@@ -346,6 +346,11 @@ impl Registry {
         gave_up
     }
 
+    /// Whether it has taken over the state a definition had at a revision.
+    pub(crate) fn knows(&self, definition: &str, revision: u64) -> bool {
+        self.custom.load().definitions.get(definition).is_some_and(|known| known.revision >= revision)
+    }
+
     /// Stops serving a definition removed at a revision.
     pub(crate) fn remove(&self, name: &str, revision: u64) {
         let mut removed = self.changes.lock().unwrap_or_else(PoisonError::into_inner);

@@ -198,6 +198,26 @@ async fn owners_are_known_by_uid_kind_and_namespace() {
 }
 
 #[tokio::test]
+async fn dependents_of_an_unknown_kind_are_looked_at_again_once_it_is_served() {
+    let world = World::new().await;
+    let owner =
+        json!({"apiVersion": "late.example.com/v1", "kind": "Late", "metadata": {"name": "x", "uid": "no-such-uid"}});
+    let owner: DynamicObject = serde_json::from_value(owner).unwrap();
+    world.map("a", "dependent", &[(&owner, false)]).await;
+    world.settle().await;
+    world.maps("a").get("dependent").await.unwrap();
+    let definition = json!({
+        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": {"name": "lates.late.example.com"},
+        "spec": {"group": "late.example.com", "scope": "Namespaced",
+            "names": {"plural": "lates", "singular": "late", "kind": "Late", "listKind": "LateList"},
+            "versions": [{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": {"type": "object"}}}]},
+    });
+    world.plane.apply_all(vec![definition]).await.unwrap();
+    world.until_left(&[]).await;
+}
+
+#[tokio::test]
 async fn what_was_left_undone_is_done_after_a_restart() {
     let directory = tempfile::tempdir().unwrap();
     let options = ServerOptions { data: Storage::Directory(directory.path().to_owned()), ..ServerOptions::default() };
