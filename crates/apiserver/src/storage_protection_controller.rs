@@ -26,7 +26,7 @@ pub(crate) enum Item {
     Storage(ObjectKey),
     /// The classes, one of which something may have used.
     Classes,
-    /// The claims of a namespace, in which a pod has ended.
+    /// The claims of a namespace, in which a pod is ending.
     Claims(String),
 }
 
@@ -65,7 +65,7 @@ impl Controller for StorageProtectionController {
         if !key.resource.group.is_empty() {
             return Vec::new();
         }
-        let ended = event.kind == EventKind::Deleted || contains(json, "\"Succeeded\"") || contains(json, "\"Failed\"");
+        let ended = event.kind == EventKind::Deleted || event.facts.terminating;
         match key.resource.resource.as_str() {
             "persistentvolumeclaims" | "persistentvolumes" if contains(json, "\"deletionTimestamp\"") => {
                 vec![Item::Storage(key.clone())]
@@ -94,7 +94,7 @@ impl Controller for StorageProtectionController {
         };
         let Some(object) = plane.get_value(key)? else { return Ok(Vec::new()) };
         let (in_use, finalizer) = match key.resource.resource.as_str() {
-            "persistentvolumeclaims" => (is_claim_used(plane, key)?, CLAIM_PROTECTION),
+            "persistentvolumeclaims" => (is_claim_used(plane, key, &object)?, CLAIM_PROTECTION),
             "volumeattributesclasses" => (is_class_used(plane, &key.name)?, CLASS_PROTECTION),
             _ => (object["status"]["phase"] == "Bound", VOLUME_PROTECTION),
         };
@@ -144,20 +144,58 @@ fn is_class_used(plane: &Plane, name: &str) -> Result<bool, ApiError> {
     Ok(false)
 }
 
-/// Whether a pod that has not ended mounts the claim.
-fn is_claim_used(plane: &Plane, claim: &ObjectKey) -> Result<bool, ApiError> {
-    let scope = Scope::Namespace(core("pods"), claim.namespace.clone());
+/// Whether a pod that is on a node mounts the claim: a kubelet starts none whose claim is being deleted. How far the pod
+/// is does not matter, but for a claim that was made for it: that one goes as soon as the pod was shut down.
+fn is_claim_used(plane: &Plane, key: &ObjectKey, claim: &Value) -> Result<bool, ApiError> {
+    let scope = Scope::Namespace(core("pods"), key.namespace.clone());
     let page = plane.store().list(&scope, None, 0, None).map_err(|error| list_error(&error))?;
-    Ok(page.items.iter().any(|item| {
-        let pod: Value = serde_json::from_slice(&item.json).unwrap_or_default();
-        let ended = matches!(pod["status"]["phase"].as_str(), Some("Succeeded" | "Failed"));
-        let name = pod["metadata"]["name"].as_str().unwrap_or_default();
-        let mut volumes = pod["spec"]["volumes"].as_array().into_iter().flatten();
-        !ended
-            && volumes.any(|volume| {
-                let made = volume["ephemeral"].is_object()
-                    && format!("{name}-{}", volume["name"].as_str().unwrap_or_default()) == claim.name;
-                volume["persistentVolumeClaim"]["claimName"] == claim.name.as_str() || made
-            })
-    }))
+    let pods = page.items.iter().map(|item| serde_json::from_slice(&item.json).unwrap_or_default());
+    Ok(pods.into_iter().any(|pod: Value| uses_claim(&pod, &key.name, claim)))
+}
+
+fn uses_claim(pod: &Value, claim_name: &str, claim: &Value) -> bool {
+    let metadata = &pod["metadata"];
+    let shut_down = metadata["deletionTimestamp"].is_string() && metadata["deletionGracePeriodSeconds"] == 0;
+    let pod_name = metadata["name"].as_str().unwrap_or_default();
+    let mut owners = claim["metadata"]["ownerReferences"].as_array().into_iter().flatten();
+    let made_for_pod = owners.any(|owner| owner["controller"] == true && owner["uid"] == metadata["uid"]);
+    let mut volumes = pod["spec"]["volumes"].as_array().into_iter().flatten();
+    pod["spec"]["nodeName"].as_str().is_some_and(|node| !node.is_empty())
+        && volumes.any(|volume| {
+            let made = volume["ephemeral"].is_object()
+                && format!("{pod_name}-{}", volume["name"].as_str().unwrap_or_default()) == claim_name;
+            volume["persistentVolumeClaim"]["claimName"] == claim_name || (made && made_for_pod && !shut_down)
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_claim_is_used_by_pods_on_nodes_however_far_they_are() {
+        let claim = json!({"metadata": {"name": "c"}});
+        let pod = |node: &str, phase: &str| {
+            json!({"metadata": {"name": "p"}, "status": {"phase": phase}, "spec": {"nodeName": node,
+                "volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": "c"}}]}})
+        };
+        assert!(!uses_claim(&pod("", "Pending"), "c", &claim));
+        assert!(uses_claim(&pod("n", "Running"), "c", &claim));
+        assert!(uses_claim(&pod("n", "Succeeded"), "c", &claim));
+        assert!(!uses_claim(&pod("n", "Running"), "other", &claim));
+    }
+
+    #[test]
+    fn a_claim_made_for_a_pod_goes_when_it_was_shut_down() {
+        let claim = json!({"metadata": {"ownerReferences": [{"uid": "u", "controller": true}]}});
+        let mut pod = json!({"metadata": {"name": "p", "uid": "u"}, "spec": {"nodeName": "n",
+            "volumes": [{"name": "v", "ephemeral": {"volumeClaimTemplate": {}}}]}});
+        assert!(uses_claim(&pod, "p-v", &claim));
+        assert!(!uses_claim(&pod, "p-v", &json!({})), "a claim of this name that is another's");
+        pod["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z".into();
+        pod["metadata"]["deletionGracePeriodSeconds"] = 0.into();
+        assert!(!uses_claim(&pod, "p-v", &claim));
+    }
 }
