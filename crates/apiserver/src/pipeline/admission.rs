@@ -39,13 +39,18 @@ pub(crate) fn admit(
     object: &Value,
 ) -> Result<(), ApiError> {
     if old.is_none() && served.resource.namespaced {
-        require_active_namespace(plane, served, object)?;
+        let text = |field: &str| object["metadata"][field].as_str().unwrap_or_default();
+        require_active_namespace(plane, served, text("namespace"), text("name"))?;
     }
     Ok(())
 }
 
-fn require_active_namespace(plane: &Plane, served: &ServedResource, object: &Value) -> Result<(), ApiError> {
-    let namespace = object["metadata"]["namespace"].as_str().unwrap_or_default();
+fn require_active_namespace(
+    plane: &Plane,
+    served: &ServedResource,
+    namespace: &str,
+    name: &str,
+) -> Result<(), ApiError> {
     let namespaces =
         kogge_machinery::resource::GroupResource { group: String::new(), resource: "namespaces".to_owned() };
     let key = ObjectKey { resource: namespaces.clone(), namespace: String::new(), name: namespace.to_owned() };
@@ -59,7 +64,7 @@ fn require_active_namespace(plane: &Plane, served: &ServedResource, object: &Val
     }
     let mut error = ApiError::forbidden(
         &served.resource.group_resource(),
-        object["metadata"]["name"].as_str().unwrap_or_default(),
+        name,
         &format!("unable to create new content in namespace {namespace} because it is being terminated"),
     );
     if let Some(details) = &mut error.0.details {
@@ -220,23 +225,6 @@ fn decode_again(typed: TypedKind, object: &mut Value) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// Puts the create of something that is not stored itself (`pods/binding`, `pods/eviction`) before all webhooks.
-///
-/// # Errors
-/// Where one denies.
-pub(crate) async fn admit_subresource_create(
-    context: &RequestContext<'_>,
-    writer: &Writer,
-    subresource: &str,
-    body_kind: GroupVersionName,
-    body: Value,
-) -> Result<Value, ApiError> {
-    let create = SubresourceCreate { context, writer, subresource, body_kind };
-    let object = create.mutate(body).await?;
-    create.validate(&object).await?;
-    Ok(object)
-}
-
 /// The create of something that is not stored itself, before admission.
 pub(crate) struct SubresourceCreate<'a> {
     pub(crate) context: &'a RequestContext<'a>,
@@ -249,8 +237,10 @@ impl SubresourceCreate<'_> {
     /// What mutating admission makes of the body.
     ///
     /// # Errors
-    /// Where a node may not do this, or a webhook denies.
+    /// 404 without the namespace, 403 while it is being deleted, where a node may not do this, or a webhook denies.
     pub(crate) async fn mutate(&self, body: Value) -> Result<Value, ApiError> {
+        let RequestContext { plane, served, namespace, name, .. } = self.context;
+        require_active_namespace(plane, served, namespace, name)?;
         let Some(requester) = &self.writer.requester else { return Ok(body) };
         let written = node_restriction::Written {
             operation: Operation::Create,

@@ -14,12 +14,12 @@ use serde_json::{Value, json};
 
 use super::{
     RequestContext,
-    admission::{SubresourceCreate, admit, kind},
+    admission::{SubresourceCreate, kind},
     create::place,
     object_completion::canonicalize_stored,
     object_decoding::{BodyType, read_body},
     object_write::{ATTEMPTS, Writer, modified, timestamp, write_error},
-    pod_subresources::success,
+    pod_subresources::{set_condition, success},
     presentation::{convert_to_stored, present_value},
     strategy::made,
     topology_labels,
@@ -60,7 +60,6 @@ async fn read_binding(context: &mut RequestContext<'_>, request_body: Body) -> R
     context.query.check_write_options()?;
     let mut binding = read_body(context, BINDING, request_body).await?;
     place(&context.served, &context.namespace, &mut binding)?;
-    admit(context.plane, &context.served, None, &binding)?;
     Ok(binding)
 }
 
@@ -173,25 +172,10 @@ fn assign(pod: &mut Value, binding: &Value, now: &str) -> Result<(), ApiError> {
             own.extend(given.iter().map(|(name, value)| (name.clone(), value.clone())));
         }
     }
-    let Some(status) = made(pod, "status") else { return Ok(()) };
-    status.remove("nominatedNodeName");
-    let mut condition =
-        json!({"type": "PodScheduled", "status": "True", "lastProbeTime": null, "lastTransitionTime": now});
-    let conditions = status.entry("conditions").or_insert(Value::Null);
-    if conditions.is_null() {
-        *conditions = json!([]);
+    if let Some(status) = made(pod, "status") {
+        status.remove("nominatedNodeName");
     }
-    if let Some(conditions) = conditions.as_array_mut() {
-        match conditions.iter_mut().find(|known| known["type"] == "PodScheduled") {
-            Some(known) => {
-                if known["status"] == "True" {
-                    condition["lastTransitionTime"] = known["lastTransitionTime"].clone();
-                }
-                *known = condition;
-            }
-            None => conditions.push(condition),
-        }
-    }
+    set_condition(pod, &json!({"type": "PodScheduled", "status": "True"}), now);
     Ok(())
 }
 

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{
     RequestContext,
-    admission::{admit_subresource_create, kind},
+    admission::{SubresourceCreate, kind},
     answer::{Document, document_response},
     delete::{DeleteOptions, delete_object},
     get::load,
@@ -125,6 +125,27 @@ pub(super) fn success(context: &RequestContext<'_>) -> Result<Response<Body>, Ap
     Ok(response)
 }
 
+/// Brings a condition of a pod up to date. `condition` has everything but its times.
+pub(super) fn set_condition(pod: &mut Value, condition: &Value, now: &str) {
+    let conditions = &mut pod["status"]["conditions"];
+    if !conditions.is_array() {
+        *conditions = json!([]);
+    }
+    let Some(conditions) = conditions.as_array_mut() else { return };
+    let known = conditions.iter_mut().find(|known| known["type"] == condition["type"]);
+    let since = known
+        .as_ref()
+        .filter(|known| known["status"] == condition["status"])
+        .map(|known| known["lastTransitionTime"].clone());
+    let mut condition = condition.clone();
+    condition["lastProbeTime"] = Value::Null;
+    condition["lastTransitionTime"] = since.unwrap_or_else(|| now.into());
+    match known {
+        Some(known) => *known = condition,
+        None => conditions.push(condition),
+    }
+}
+
 /// Deletes a pod if its disruption budgets allow it, and counts it against them.
 async fn evict(context: &mut RequestContext<'_>, request_body: Body) -> Result<Response<Body>, ApiError> {
     let eviction = read_body(context, EVICTION, request_body).await?;
@@ -132,8 +153,10 @@ async fn evict(context: &mut RequestContext<'_>, request_body: Body) -> Result<R
         return Err(ApiError::bad_request("name in URL does not match name in Eviction object"));
     }
     let writer = Writer::of(context)?;
-    let eviction_kind = kind("policy", "v1", "Eviction");
-    let eviction = admit_subresource_create(context, &writer, "eviction", eviction_kind, eviction).await?;
+    let body_kind = kind("policy", "v1", "Eviction");
+    let create = SubresourceCreate { context, writer: &writer, subresource: "eviction", body_kind };
+    let eviction = create.mutate(eviction).await?;
+    create.validate(&eviction).await?;
     let stored = load(context)?;
     let pod = present_value(&context.served, &stored.json, stored.revision).await?;
     let options: DeleteOptions = match eviction.get("deleteOptions").filter(|options| options.is_object()) {

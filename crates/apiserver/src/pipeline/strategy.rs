@@ -7,7 +7,7 @@
 use kogge_machinery::{pod_resources, resource::ResourceType, status_error::ApiError};
 use serde_json::{Map, Value, json};
 
-use super::{claim_sources, disabled_features, service_allocation};
+use super::{claim_sources, disabled_features, pod_subresources::set_condition, service_allocation};
 use crate::{builtin, plane::Plane};
 
 /// Completes a new object of a built-in kind.
@@ -41,6 +41,13 @@ pub(crate) fn prepare_create(
             let class = pod_resources::quality_of_service(object);
             if let Some(status) = made(object, "status") {
                 status.insert("qosClass".to_owned(), class.into());
+            }
+            if object["spec"]["schedulingGates"].as_array().is_some_and(|gates| !gates.is_empty()) {
+                let condition = json!({
+                    "type": "PodScheduled", "status": "False", "reason": "SchedulingGated",
+                    "message": "Scheduling is blocked due to non-empty scheduling gates",
+                });
+                set_condition(object, &condition, now);
             }
         }
         ("", "services") => {
