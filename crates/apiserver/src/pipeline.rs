@@ -56,6 +56,7 @@ mod disabled_features;
 mod discovery;
 mod ephemeral_containers;
 mod escalation;
+mod eviction;
 mod flow_control;
 mod get;
 mod impersonation;

@@ -54,7 +54,7 @@ pub(crate) struct DeleteOptions {
     pub(crate) propagation_policy: Option<String>,
     pub(crate) orphan_dependents: Option<bool>,
     pub(crate) preconditions: Option<Preconditions>,
-    dry_run: Option<Vec<String>>,
+    pub(crate) dry_run: Option<Vec<String>>,
     /// Whether the object is deleted with its collection, by no name.
     #[serde(skip)]
     of_collection: bool,
@@ -71,8 +71,18 @@ pub(crate) struct Preconditions {
 }
 
 impl DeleteOptions {
-    fn dry_run(&self) -> bool {
+    pub(crate) fn dry_run(&self) -> bool {
         self.dry_run.as_ref().is_some_and(|stages| !stages.is_empty())
+    }
+
+    /// The revision that is a precondition.
+    pub(crate) fn revision(&self) -> Option<&str> {
+        self.preconditions.as_ref()?.resource_version.as_deref()
+    }
+
+    /// Makes a revision a precondition.
+    pub(crate) fn set_revision(&mut self, revision: u64) {
+        self.preconditions.get_or_insert_default().resource_version = Some(revision.to_string());
     }
 
     /// Who deletes, if admission has to be asked.
@@ -336,7 +346,11 @@ pub(crate) async fn delete_object(
 ///
 /// # Errors
 /// 409 where a precondition does not hold.
-fn check_preconditions(served: &ServedResource, object: &Value, options: &DeleteOptions) -> Result<(), ApiError> {
+pub(crate) fn check_preconditions(
+    served: &ServedResource,
+    object: &Value,
+    options: &DeleteOptions,
+) -> Result<(), ApiError> {
     let Some(preconditions) = &options.preconditions else { return Ok(()) };
     let metadata = &object["metadata"];
     for (wanted, field, label, happened) in [

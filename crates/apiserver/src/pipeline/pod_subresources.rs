@@ -1,29 +1,20 @@
-//! Subresources of pods: log and eviction here, binding in its own module.
+//! Subresources of pods: log here, binding and eviction in their own modules.
 
 use axum::body::Body;
 use http::{Response, StatusCode, header};
-use kogge_machinery::{resource::GroupResource, selector::LabelSelector, status_error::ApiError};
-use kube_core::response::StatusCause;
+use kogge_machinery::status_error::ApiError;
 use serde_json::{Value, json};
 
 use super::{
     RequestContext,
-    admission::{SubresourceCreate, kind},
     answer::{Document, document_response},
-    delete::{DeleteOptions, delete_object},
+    eviction,
     get::load,
-    object_decoding::{BodyType, read_body},
-    object_write::{Writer, timestamp, write_error},
     pod_binding,
     presentation::present_value,
     response,
 };
-use crate::{
-    audit::Succeeded,
-    plane::{list_error, parse_stored},
-    server::LogRequest,
-    store::{Change, Expected, ObjectKey, Scope, WriteError},
-};
+use crate::{audit::Succeeded, server::LogRequest};
 
 /// Answers a request for a subresource of a pod.
 pub(crate) async fn handle(
@@ -35,7 +26,7 @@ pub(crate) async fn handle(
     match (subresource, verb) {
         ("log", "get" | "watch") => log(context).await,
         ("binding", "create") => pod_binding::create(context, body).await,
-        ("eviction", "create") => evict(context, body).await,
+        ("eviction", "create") => eviction::evict(context, body).await,
         ("exec" | "attach" | "portforward", _) => Err(out_of_reach(context, subresource).await),
         _ => Err(ApiError::unknown_path()),
     }
@@ -115,8 +106,6 @@ async fn log(context: &RequestContext<'_>) -> Result<Response<Body>, ApiError> {
     Ok(response(StatusCode::OK, "text/plain", text))
 }
 
-const EVICTION: BodyType = BodyType { api_version: "policy/v1", kind: "Eviction", go_type: "policy.Eviction" };
-
 /// The answer to a create that leaves nothing to show.
 pub(super) fn success(context: &RequestContext<'_>) -> Result<Response<Body>, ApiError> {
     let status = json!({"apiVersion": "v1", "kind": "Status", "metadata": {}, "status": "Success", "code": 201});
@@ -143,95 +132,5 @@ pub(super) fn set_condition(pod: &mut Value, condition: &Value, now: &str) {
     match known {
         Some(known) => *known = condition,
         None => conditions.push(condition),
-    }
-}
-
-/// Deletes a pod if its disruption budgets allow it, and counts it against them.
-async fn evict(context: &mut RequestContext<'_>, request_body: Body) -> Result<Response<Body>, ApiError> {
-    let eviction = read_body(context, EVICTION, request_body).await?;
-    if eviction["metadata"]["name"].as_str().is_some_and(|name| !name.is_empty() && name != context.name) {
-        return Err(ApiError::bad_request("name in URL does not match name in Eviction object"));
-    }
-    let writer = Writer::of(context)?;
-    let body_kind = kind("policy", "v1", "Eviction");
-    let create = SubresourceCreate { context, writer: &writer, subresource: "eviction", body_kind };
-    let eviction = create.mutate(eviction).await?;
-    create.validate(&eviction).await?;
-    let stored = load(context)?;
-    let pod = present_value(&context.served, &stored.json, stored.revision).await?;
-    let options: DeleteOptions = match eviction.get("deleteOptions").filter(|options| options.is_object()) {
-        Some(options) => serde_json::from_value(options.clone())
-            .map_err(|error| ApiError::bad_request(format!("deleteOptions: {error}")))?,
-        None => DeleteOptions::default(),
-    };
-    let dry_run = context.query.dry_run()?;
-    let ended = matches!(pod["status"]["phase"].as_str(), Some("Succeeded" | "Failed"));
-    let is_leaving = pod["metadata"]["deletionTimestamp"].is_string();
-    if !ended && !is_leaving {
-        take_from_budget(context, &pod, dry_run).await?;
-    }
-    if !dry_run {
-        delete_object(context.plane, &context.served, &context.key(), &options, None).await?;
-    }
-    success(context)
-}
-
-async fn take_from_budget(context: &RequestContext<'_>, pod: &Value, dry_run: bool) -> Result<(), ApiError> {
-    let budgets = GroupResource { group: "policy".to_owned(), resource: "poddisruptionbudgets".to_owned() };
-    let store = context.plane.store();
-    let scope = Scope::Namespace(budgets, context.namespace.clone());
-    let page = store.list(&scope, None, 0, None).map_err(|error| list_error(&error))?;
-    let mut matching: Vec<ObjectKey> = Vec::new();
-    for item in page.items {
-        let budget: Value = parse_stored(&item.json)?;
-        // An absent selector covers no pod, an empty one all of them.
-        if budget["spec"]["selector"].is_object()
-            && LabelSelector::from_object(&budget["spec"]["selector"])?.matches(pod)
-        {
-            matching.push(item.key);
-        }
-    }
-    match matching.as_slice() {
-        [] => Ok(()),
-        [key] => take_from(context, key, dry_run).await,
-        _ => Err(ApiError::internal(
-            "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.",
-        )),
-    }
-}
-
-async fn take_from(context: &RequestContext<'_>, key: &ObjectKey, dry_run: bool) -> Result<(), ApiError> {
-    loop {
-        let Some(stored) = context.plane.get(key)? else { return Ok(()) };
-        let mut budget: Value = parse_stored(&stored.json)?;
-        let number = |field: &str| budget["status"][field].as_i64().unwrap_or(0);
-        let allowed = number("disruptionsAllowed");
-        if allowed <= 0 {
-            let mut error =
-                ApiError::too_many_requests("Cannot evict pod as it would violate the pod's disruption budget.", 0);
-            if let Some(details) = &mut error.0.details {
-                details.causes.push(StatusCause {
-                    reason: "DisruptionBudget".to_owned(),
-                    message: format!(
-                        "The disruption budget {} needs {} healthy pods and has {} currently",
-                        key.name,
-                        number("desiredHealthy"),
-                        number("currentHealthy")
-                    ),
-                    field: String::new(),
-                });
-            }
-            return Err(error);
-        }
-        if dry_run {
-            return Ok(());
-        }
-        budget["status"]["disruptionsAllowed"] = (allowed - 1).into();
-        budget["status"]["disruptedPods"][&context.name] = timestamp(context.now).into();
-        match context.plane.write(key.clone(), Change::Put(budget), Expected::Revision(stored.revision)).await {
-            Ok(_) => return Ok(()),
-            Err(WriteError::Conflict { .. } | WriteError::Missing) => {}
-            Err(error) => return Err(write_error(&error)),
-        }
     }
 }
