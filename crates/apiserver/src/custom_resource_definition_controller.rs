@@ -9,8 +9,12 @@ use kogge_machinery::{resource::GroupResource, status_error::ApiError};
 use serde_json::Value;
 
 use crate::{
-    pipeline::{CLEANUP_FINALIZER, DeleteOptions, delete_object, settle, stored_definitions},
+    pipeline::{
+        CLEANUP_FINALIZER, DEFINITION_MANAGER as MANAGER, DeleteOptions, WriteScope, change_object, delete_object,
+        set_terminating, settle, stored_definitions, timestamp,
+    },
     plane::{Plane, list_error, parse_stored},
+    registry::is_established,
     server::{Server, WeakServer},
     store::{Change, Expected, ObjectKey, PlaneName, Scope, Watch, WriteError},
 };
@@ -63,12 +67,10 @@ pub(crate) async fn clean_up(server: &WeakServer, plane: &PlaneName, definition:
 /// Deletes what is there. Returns what to wait for, or none when the definition is done with.
 async fn step(plane: &Plane, definition: &str) -> Result<Option<Watch>, ApiError> {
     let key = ObjectKey { resource: definitions(), namespace: String::new(), name: definition.to_owned() };
+    tell_beginning(plane, &key).await;
     let Some(stored) = plane.get(&key)? else { return Ok(None) };
     let mut object: Value = parse_stored(&stored.json)?;
-    let has_finalizer = object["metadata"]["finalizers"]
-        .as_array()
-        .is_some_and(|finalizers| finalizers.iter().any(|finalizer| finalizer == CLEANUP_FINALIZER));
-    if !has_finalizer || !object["metadata"]["deletionTimestamp"].is_string() {
+    if !is_ending(&object) {
         return Ok(None);
     }
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
@@ -89,14 +91,19 @@ async fn step(plane: &Plane, definition: &str) -> Result<Option<Watch>, ApiError
         let watch = plane.store().watch(scope, page.revision).map_err(|error| ApiError::internal(error.to_string()))?;
         return Ok(Some(watch));
     }
+    let last = object.clone();
     if let Some(finalizers) = object["metadata"]["finalizers"].as_array_mut() {
         finalizers.retain(|finalizer| finalizer != CLEANUP_FINALIZER);
     }
+    let (reason, message) = if is_established(&object) {
+        ("InstanceDeletionCompleted", "removed all instances")
+    } else {
+        ("NeverEstablished", "resource was never established")
+    };
+    set_terminating(&mut object, "False", reason, message, &timestamp(jiff::Timestamp::now()));
     let others = object["metadata"]["finalizers"].as_array().is_some_and(|finalizers| !finalizers.is_empty());
-    if !others && let Some(metadata) = object["metadata"].as_object_mut() {
-        metadata.remove("finalizers");
-    }
-    let change = if others { Change::Put(object) } else { Change::Delete(object) };
+    // What goes is what was stored, as watches show it.
+    let change = if others { Change::Put(object) } else { Change::Delete(last) };
     match plane.write(key.clone(), change, Expected::Revision(stored.revision)).await {
         Ok(_) | Err(WriteError::Missing | WriteError::PlaneGone) => Ok(None),
         Err(WriteError::Conflict { .. }) => {
@@ -105,6 +112,28 @@ async fn step(plane: &Plane, definition: &str) -> Result<Option<Watch>, ApiError
             watch.map(Some).map_err(|error| ApiError::internal(error.to_string()))
         }
         Err(error) => Err(ApiError::internal(error.to_string())),
+    }
+}
+
+/// Whether a definition waits for the end of its objects.
+fn is_ending(definition: &Value) -> bool {
+    let metadata = &definition["metadata"];
+    let mut finalizers = metadata["finalizers"].as_array().into_iter().flatten();
+    metadata["deletionTimestamp"].is_string() && finalizers.any(|finalizer| finalizer == CLEANUP_FINALIZER)
+}
+
+/// Says in a definition that its objects are being deleted.
+async fn tell_beginning(plane: &Plane, key: &ObjectKey) {
+    let Some(served) = plane.registry().find_stored(&key.resource) else { return };
+    let now = timestamp(jiff::Timestamp::now());
+    let (reason, message) = ("InstanceDeletionInProgress", "CustomResource deletion is in progress");
+    let change =
+        |definition: &mut Value| is_ending(definition) && set_terminating(definition, "True", reason, message, &now);
+    match change_object(plane, &served, key, WriteScope::Status("status"), MANAGER, change).await {
+        Err(error) if error.code() != 404 => {
+            tracing::warn!(definition = key.name, %error, "failed to tell that the objects of a definition are deleted");
+        }
+        _ => {}
     }
 }
 

@@ -104,13 +104,15 @@ pub(crate) use answer::Document;
 pub(crate) use builtin_admission::{CLAIM_PROTECTION, CLASS_PROTECTION, VOLUME_PROTECTION};
 pub(crate) use bulk_create::{create_all, create_all_as};
 pub(crate) use controller_write::change_object;
-pub(crate) use definition_write::{CLEANUP_FINALIZER, settle, stored_definitions};
+pub(crate) use definition_write::{
+    CLEANUP_FINALIZER, MANAGER as DEFINITION_MANAGER, set_terminating, settle, stored_definitions,
+};
 pub(crate) use delete::{DeleteOptions, Preconditions, delete_object};
 pub(crate) use flow_control::FlowControl;
 pub use flow_control::RequestLimits;
 pub(crate) use impersonation::service_account_groups;
 pub(crate) use non_resource::{Metrics, PUBLIC_PATHS};
-pub(crate) use object_write::WriteScope;
+pub(crate) use object_write::{WriteScope, timestamp};
 pub(crate) use presentation::present_all;
 pub(crate) use service_allocation::ServiceNetwork;
 

@@ -230,6 +230,20 @@ impl Registry {
             .collect()
     }
 
+    /// As [`Self::resource_types`], with what discovery tells of those that end: they are not written any more.
+    pub(crate) fn discovered_types(&self) -> Vec<SharedResourceType> {
+        let custom = self.custom.load();
+        let of_custom = custom.definitions.values().flat_map(|definition| &definition.types).map(|served| {
+            if !served.terminating {
+                return served.resource.clone();
+            }
+            let mut ending = (*served.resource).clone();
+            ending.verbs.retain(|verb| !matches!(verb.as_str(), "create" | "patch" | "update"));
+            Arc::new(ending)
+        });
+        builtin::resource_types().iter().cloned().chain(of_custom).collect()
+    }
+
     /// Types of one group and version.
     pub(crate) fn group_version(&self, group: &str, version: &str) -> Vec<SharedResourceType> {
         self.resource_types()

@@ -49,8 +49,12 @@ pub(crate) async fn change_object(
         if !removed && apply::equal_except_managed_time(&old, &new) {
             return Ok(());
         }
-        let new = convert_to_stored(served, new).await?;
-        let write = if removed { Change::Delete(new) } else { Change::Put(new) };
+        // What goes is what was stored, as watches show it.
+        let write = if removed {
+            Change::Delete(convert_to_stored(served, old).await?)
+        } else {
+            Change::Put(convert_to_stored(served, new).await?)
+        };
         match plane.write(key.clone(), write, Expected::Revision(stored.revision)).await {
             Ok(_) => return Ok(()),
             Err(WriteError::Conflict { .. }) => {}

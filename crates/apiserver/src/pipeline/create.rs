@@ -131,6 +131,11 @@ pub(crate) async fn create_object(
     let served = &*context.served;
     let resource = &served.resource;
     certificate_request::prepare_create(context, &mut merged)?;
+    if served.terminating {
+        let name = merged.object()["metadata"]["name"].as_str().unwrap_or_default();
+        let why = "create not allowed while custom resource definition is terminating";
+        return Err(ApiError::forbidden(&resource.group_resource(), name, why));
+    }
     let dry_run = context.query.dry_run()?;
     // Only the store minds a revision, so that a dry run gives it back.
     let revision =
@@ -138,9 +143,6 @@ pub(crate) async fn create_object(
     let revision = revision.filter(|revision| revision.as_str().is_some_and(|text| !text.is_empty()));
     if !dry_run && revision.as_ref().is_some_and(|revision| revision != "0") {
         return Err(ApiError::new(500, "", "resourceVersion should not be set on objects to be created"));
-    }
-    if served.terminating {
-        return Err(ApiError::method_not_supported(&resource.group_resource(), "create"));
     }
     let (mut object, empty) = begin_create(context.plane, served, merged, writer).await;
     admit(context.plane, served, None, &object)?;

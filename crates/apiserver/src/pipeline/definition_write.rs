@@ -31,7 +31,7 @@ pub(crate) fn is_definition(served: &ServedResource) -> bool {
 const GROUP: &str = "apiextensions.k8s.io";
 const PLURAL: &str = "customresourcedefinitions";
 /// Who writes the status in the real server.
-const MANAGER: &str = "kube-apiserver";
+pub(crate) const MANAGER: &str = "kube-apiserver";
 
 /// Gives a definition the status its `spec` asks for, short of what has to be settled with other definitions.
 pub(crate) fn prepare(definition: &mut Value, old: Option<&Value>) {
@@ -161,21 +161,37 @@ pub(crate) fn mark_terminating(definition: &mut Value, now: &str) {
             None => metadata["finalizers"] = json!([CLEANUP_FINALIZER]),
         }
     }
-    let condition = json!({
+    let message = "CustomResourceDefinition marked for deletion; CustomResource deletion will begin soon";
+    set_terminating(definition, "True", "InstanceDeletionPending", message, now);
+}
+
+/// Sets the condition Terminating, whose time moves with its status only. Says whether anything changed.
+pub(crate) fn set_terminating(definition: &mut Value, status: &str, reason: &str, message: &str, now: &str) -> bool {
+    let mut condition = json!({
         "type": "Terminating",
-        "status": "True",
+        "status": status,
         "lastTransitionTime": now,
-        "reason": "InstanceDeletionPending",
-        "message": "CustomResourceDefinition marked for deletion; CustomResource deletion will begin soon",
+        "reason": reason,
+        "message": message,
     });
-    if definition["status"].is_null() {
+    if !definition["status"].is_object() {
         definition["status"] = json!({});
     }
-    match definition["status"]["conditions"].as_array_mut() {
-        Some(conditions) => {
-            conditions.retain(|known| known["type"] != "Terminating");
-            conditions.push(condition);
-        }
-        None => definition["status"]["conditions"] = json!([condition]),
+    if !definition["status"]["conditions"].is_array() {
+        definition["status"]["conditions"] = json!([]);
     }
+    let Some(conditions) = definition["status"]["conditions"].as_array_mut() else { return false };
+    match conditions.iter_mut().find(|known| known["type"] == "Terminating") {
+        None => conditions.push(condition),
+        Some(known) => {
+            if known["status"] == condition["status"] {
+                condition["lastTransitionTime"] = known["lastTransitionTime"].clone();
+            }
+            if *known == condition {
+                return false;
+            }
+            *known = condition;
+        }
+    }
+    true
 }

@@ -18,7 +18,7 @@ use crate::{plane::Plane, registry::references};
 
 /// Answers `/api`, `/apis` and what is directly below them.
 pub(crate) fn document(plane: &Plane, path: &RequestPath, parts: &Parts) -> Result<Response<Body>, ApiError> {
-    let mut all = plane.registry().resource_types();
+    let mut all = plane.registry().discovered_types();
     all.extend(resource_metrics::resource_types(plane));
     let endpoint = match path {
         RequestPath::CoreVersions => Endpoint::Discovery,

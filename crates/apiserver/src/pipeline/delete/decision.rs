@@ -44,9 +44,11 @@ pub(super) fn decide(
 ) -> Decision {
     let mut new = object.clone();
     let is_marked = object["metadata"]["deletionTimestamp"].is_string();
-    let is_definition = definition_write::is_definition(served);
-    if is_definition && !is_marked {
+    if definition_write::is_definition(served) && !is_marked {
+        // The first delete of a definition heeds no options, so that nothing else keeps it.
         definition_write::mark_terminating(&mut new, &timestamp(now));
+        mark(&mut new, served, 0, now);
+        return Decision::Mark(new);
     }
     let finalizers = dependents::finalizers(served, &new, options);
     let finalizers_changed = new["metadata"]["finalizers"].as_array().map_or(&[][..], Vec::as_slice) != finalizers;
@@ -72,10 +74,18 @@ pub(super) fn decide(
         && new["spec"]["finalizers"].as_array().is_some_and(|finalizers| !finalizers.is_empty());
     if !remains && !namespace_content {
         // It goes as it was stored, with the finalizers this delete takes from it.
-        return Decision::Remove(if is_definition { new } else { object.clone() });
+        return Decision::Remove(object.clone());
     }
     if is_marked {
-        return if finalizers_changed { Decision::Mark(new) } else { Decision::Keep };
+        if namespace_content {
+            return Decision::Keep;
+        }
+        // What was marked by code of its own is told its grace by the next delete that finds finalizers.
+        let told = object["metadata"]["deletionGracePeriodSeconds"].is_null();
+        if told {
+            new["metadata"]["deletionGracePeriodSeconds"] = 0.into();
+        }
+        return if finalizers_changed || told { Decision::Mark(new) } else { Decision::Keep };
     }
     mark(&mut new, served, 0, now);
     Decision::Mark(new)
