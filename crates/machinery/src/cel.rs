@@ -32,6 +32,7 @@ mod cost_of_functions;
 pub(crate) mod declarations;
 mod estimate;
 pub(crate) mod expression_tree;
+pub(crate) mod formatting;
 mod literals;
 pub(crate) mod macros;
 pub(crate) mod metering;

@@ -53,6 +53,11 @@ pub(crate) fn within<T>(limit: u64, evaluate: impl FnOnce() -> T) -> (Option<T>,
     ((left > 0).then_some(outcome), limit - left)
 }
 
+/// Pays for so many characters that are about to be written.
+pub(crate) fn pay_for(characters: usize) -> Result<(), ExecutionError> {
+    spend(u64::try_from(characters.div_ceil(CHARACTERS)).unwrap_or(u64::MAX))
+}
+
 fn spend(units: u64) -> Result<(), ExecutionError> {
     let left = LEFT.get().saturating_sub(units);
     LEFT.set(left);

@@ -9,7 +9,7 @@ use kube_cel::{
 };
 
 use super::messages;
-use crate::cel::{authorizer, expression_tree::for_each_child_mut, macros, metering, optionals};
+use crate::cel::{authorizer, expression_tree::for_each_child_mut, formatting, macros, metering, optionals};
 
 /// Names of types, as `type(x)` gives them.
 const TYPE_NAMES: [&str; 9] = ["bool", "bytes", "double", "int", "list", "map", "null_type", "string", "uint"];
@@ -33,6 +33,7 @@ fn library() -> Context<'static> {
     context.add_function("type", |value: CelValue| -> String { type_name(&value) });
     context.add_function("string", to_text);
     authorizer::add_functions(&mut context);
+    formatting::add_functions(&mut context);
     macros::add_functions(&mut context);
     metering::add_functions(&mut context);
     optionals::add_functions(&mut context);
@@ -101,9 +102,12 @@ fn to_text(value: CelValue) -> Result<CelValue, ExecutionError> {
         CelValue::Float(value) => messages::float_text(value),
         CelValue::Timestamp(time) => {
             let nanoseconds = i32::try_from(time.timestamp_subsec_nanos()).unwrap_or(0);
-            jiff::Timestamp::new(time.timestamp(), nanoseconds)
-                .map_err(|error| ExecutionError::function_error("string", error))?
-                .to_string()
+            let at = jiff::Timestamp::new(time.timestamp(), nanoseconds)
+                .map_err(|error| ExecutionError::function_error("string", error))?;
+            match jiff::tz::Offset::from_seconds(time.offset().local_minus_utc()) {
+                Ok(offset) if offset != jiff::tz::Offset::UTC => at.display_with_offset(offset).to_string(),
+                _ => at.to_string(),
+            }
         }
         CelValue::Duration(duration) => {
             let (seconds, nanoseconds) = (duration.num_seconds(), duration.subsec_nanos().unsigned_abs());
@@ -112,6 +116,11 @@ fn to_text(value: CelValue) -> Result<CelValue, ExecutionError> {
             let fraction = fraction.trim_end_matches('0');
             let point = if fraction.is_empty() { "" } else { "." };
             format!("{sign}{}{point}{fraction}s", seconds.unsigned_abs())
+        }
+        CelValue::Bytes(bytes) => {
+            let invalid =
+                |_| ExecutionError::function_error("string", "invalid UTF-8 in bytes, cannot convert to string");
+            std::str::from_utf8(&bytes).map_err(invalid)?.to_owned()
         }
         other => {
             return base_outcome("string", None, vec![other]);
