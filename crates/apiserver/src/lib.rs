@@ -38,6 +38,7 @@ mod storage_protection_controller;
 pub mod store;
 pub mod tls;
 mod token;
+mod trust;
 mod webhook_client;
 mod work_queue;
 mod write_timeout;

@@ -163,6 +163,12 @@ pub fn established_status(definition: &Value, now: &str, taken: &dyn Fn(NamePool
     names::status(definition, now, taken)
 }
 
+/// Takes back in a new status that the definition is established, unless it was before: its conversion webhook has a
+/// `caBundle` that is none.
+pub fn withhold_establishment(definition: &Value, status: &mut Value, now: &str) {
+    names::withhold(definition, status, now);
+}
+
 /// Whether the condition Established of a definition is true: its resources are served.
 pub fn is_established(definition: &Value) -> bool {
     names::condition_status(definition, "Established") == Some("True")

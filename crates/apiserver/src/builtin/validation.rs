@@ -17,7 +17,7 @@ use serde_json::Value;
 
 use self::field::{Errors, Field};
 use super::{autoscaler_conversion, resource_type_of};
-use crate::certificate_signing;
+use crate::{certificate_signing, trust};
 
 mod admission;
 mod api_services;
@@ -264,7 +264,9 @@ fn own_errors(
                 return Some(Vec::new());
             }
             let restored = empty.restored("", object);
-            custom_resource_definition::validate(object, restored.as_ref().unwrap_or(object), old)
+            let mut errors = custom_resource_definition::validate(object, restored.as_ref().unwrap_or(object), old);
+            trust::add_conversion_error(object, old, &mut errors);
+            errors
         }
         (certificate_signing::GROUP, certificate_signing::RESOURCE) => {
             certificate_signing::validation::validate(object, old)

@@ -18,6 +18,7 @@ use crate::{
     plane::{Plane, list_error},
     registry::ServedResource,
     store::{Change, Expected, ObjectKey, Scope, StoredObject, Write, WriteError},
+    trust,
 };
 
 /// The finalizer that keeps a definition until its objects are gone.
@@ -48,7 +49,10 @@ fn settled_status(plane: &Plane, definition: &Value, now: &str) -> Option<Value>
     }
     let group = definition["spec"]["group"].as_str().unwrap_or_default();
     let taken = |pool: NamePool, name: &str| plane.registry().name_taken(group, pool, name);
-    let status = custom_resource_definition::established_status(definition, now, &taken);
+    let mut status = custom_resource_definition::established_status(definition, now, &taken);
+    if trust::conversion_problem(definition).is_some() {
+        custom_resource_definition::withhold_establishment(definition, &mut status, now);
+    }
     (status != definition["status"]).then_some(status)
 }
 

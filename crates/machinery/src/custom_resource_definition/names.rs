@@ -119,6 +119,20 @@ pub(super) fn status(definition: &Value, now: &str, taken: &dyn Fn(NamePool, &st
     Value::Object(status)
 }
 
+/// Keeps a definition from being established whose conversion webhook nobody can trust. `status` is what [`status`] gave.
+pub(super) fn withhold(definition: &Value, status: &mut Value, now: &str) {
+    let known = condition(definition, "Established");
+    if known.is_some_and(|known| known["status"] == "True") {
+        return;
+    }
+    let conditions = status["conditions"].as_array_mut().into_iter().flatten();
+    for established in conditions.filter(|one| one["type"] == "Established" && one["status"] == "True") {
+        let since = known.and_then(|known| known["lastTransitionTime"].as_str()).unwrap_or(now);
+        let message = "The conversion webhook CABundle is invalid";
+        *established = new_condition("Established", "False", "InvalidCABundle", message, since);
+    }
+}
+
 /// Whether these are the accepted names, where an empty list is none.
 fn is_accepted(requested: &Map<String, Value>, accepted: Option<&Value>) -> bool {
     let given = |names: &Map<String, Value>| {
