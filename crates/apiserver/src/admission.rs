@@ -179,6 +179,17 @@ impl Attributes<'_> {
         RequestedResource { operation, resource, subresource, namespace, name }
     }
 
+    /// What a policy's refusal calls the object: what has no name yet is called as its name will begin, and those of a
+    /// collection that is deleted have none.
+    fn called<'o>(&'o self, object: Option<&'o Value>) -> &'o str {
+        let given = |field: &str| object.and_then(|object| object["metadata"][field].as_str());
+        [Some(self.name), given("name"), given("generateName")]
+            .into_iter()
+            .flatten()
+            .find(|name| !name.is_empty())
+            .unwrap_or("Unknown")
+    }
+
     fn kind(&self) -> GroupVersionName {
         self.body_kind.clone().unwrap_or_else(|| kind_of(&self.served.resource))
     }

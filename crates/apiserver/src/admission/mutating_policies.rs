@@ -99,7 +99,7 @@ pub(super) async fn mutate(
         calls.require_all();
     }
     calls.end(&subject.current);
-    if failures.is_empty() { Ok(applied) } else { Err(denied(attributes, &failures)) }
+    if failures.is_empty() { Ok(applied) } else { Err(denied(subject, &failures)) }
 }
 
 /// The policies a request is to be put before, with their parameters.
@@ -194,9 +194,11 @@ fn decoded(
 }
 
 /// The answer to a request that policies could not be applied to.
-fn denied(attributes: &Attributes<'_>, failures: &[Failure]) -> ApiError {
+fn denied(subject: &Subject<'_>, failures: &[Failure]) -> ApiError {
+    let attributes = subject.attributes;
     let resource = attributes.served.resource.group_resource();
-    let mut error = ApiError::forbidden(&resource, attributes.name, "admission request denied by policy");
+    let name = attributes.called(Some(&subject.current));
+    let mut error = ApiError::forbidden(&resource, name, "admission request denied by policy");
     if let Some(first) = failures.first() {
         error.0.message.clone_from(&first.message);
         first.reason.clone_into(&mut error.0.reason);

@@ -60,7 +60,7 @@ pub(super) async fn validate(
         let mut deny = |decision: &Decision| {
             if denied.is_none() {
                 let resource = attributes.served.resource.group_resource();
-                denied = Some(denied_by_policy(&resource, attributes.name, binding, decision));
+                denied = Some(denied_by_policy(&resource, attributes.called(object), binding, decision));
             }
         };
         for judgement in judgements {

@@ -264,7 +264,7 @@ pub(super) async fn mutate(
     Ok(changed)
 }
 
-/// A patched object with unknown fields gone and defaults filled in.
+/// A patched object with defaults filled in, and of a built-in kind with unknown fields gone.
 pub(super) fn completed(
     attributes: &Attributes<'_>,
     served: &ServedResource,
@@ -275,7 +275,9 @@ pub(super) fn completed(
     }
     if attributes.body_kind.is_none() {
         if let Some(schema) = served.resource.schema.get() {
-            schema.prune(&mut object);
+            if !served.resource.custom {
+                schema.prune(&mut object);
+            }
             schema.apply_defaults(&mut object);
         }
         if !served.resource.custom {

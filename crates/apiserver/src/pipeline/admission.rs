@@ -203,12 +203,13 @@ impl<'a> Review<'a> {
         attributes.validate(old, Some(object)).await
     }
 
-    /// Puts a delete before all webhooks.
+    /// Puts a delete before all webhooks. With its collection an object is deleted without its name being requested.
     ///
     /// # Errors
     /// Where one denies.
-    pub(crate) async fn delete(&self, old: &Value) -> Result<(), ApiError> {
-        self.attributes.admit_delete(old).await
+    pub(crate) async fn delete(&self, old: &Value, of_collection: bool) -> Result<(), ApiError> {
+        let name = if of_collection { "" } else { self.attributes.name };
+        Attributes { name, body_kind: None, ..self.attributes }.admit_delete(old).await
     }
 }
 

@@ -7,7 +7,9 @@ use serde_json::Value;
 use super::{
     admission::Review,
     object_completion::complete_update,
-    object_write::{ATTEMPTS, Merged, WriteScope, Writer, is_last_finalizer_gone, modified, timestamp, write_error},
+    object_write::{
+        ATTEMPTS, Merged, WriteScope, Writer, is_last_finalizer_gone, modified, prune_admitted, timestamp, write_error,
+    },
     presentation::{convert_to_stored, present_value},
 };
 use crate::{
@@ -41,9 +43,11 @@ pub(crate) async fn change_object(
             return Ok(());
         }
         let writer = Writer::own(manager, timestamp(Timestamp::now()));
-        let new = complete_update(plane, served, &old, Merged::Untracked(new), scope, &writer, review.as_ref()).await?;
+        let mut new =
+            complete_update(plane, served, &old, Merged::Untracked(new), scope, &writer, review.as_ref()).await?;
         if let Some(review) = &review {
             review.validate(Some(&old), &new).await?;
+            prune_admitted(served, &mut new);
         }
         let removed = is_last_finalizer_gone(served, &old, &new);
         if !removed && apply::equal_except_managed_time(&old, &new) {

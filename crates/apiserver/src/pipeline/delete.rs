@@ -299,7 +299,7 @@ pub(crate) async fn delete_object(
         };
         node_restriction::check(plane, served, requester, written)?;
         if let Some(review) = &review {
-            review.delete(&object).await?;
+            review.delete(&object, options.of_collection).await?;
         }
         if options.dry_run() {
             return Ok(match decision {

@@ -237,7 +237,8 @@ fn canonicalize_completed(served: &ServedResource, object: &mut Value, empty: &E
     }
 }
 
-/// Completes a changed object, except for putting it before admission, validating and committing it.
+/// Completes a changed object as far as its sender is concerned: defaults and ownership. What the server restores and adds
+/// comes later ([`prepare_update`]), when mutating admission has seen the object.
 ///
 /// # Errors
 /// 409 for other identities, 403 for what a node may not change.
@@ -287,7 +288,6 @@ async fn begin_update(
             apply_defaults(served, &mut object, tracked);
         }
     }
-    prepare_update(plane, served, old, &mut object, scope, &writer.now)?;
     Ok((object, empty))
 }
 
@@ -302,8 +302,8 @@ fn keep_notes(served: &ServedResource, old: &Value, object: &mut Value, scope: W
     }
 }
 
-/// What the server adds to a changed object, and restores of what the endpoint does not change. May run again on an
-/// object that webhooks changed.
+/// What the server adds to a changed object, and restores of what the endpoint does not change. Mutating webhooks are asked
+/// before: they see what was sent.
 fn prepare_update(
     plane: &Plane,
     served: &ServedResource,
@@ -363,10 +363,10 @@ pub(crate) async fn complete_update(
         object = mutated.object;
         if mutated.patched {
             check_unchanged_type(served, old, &object)?;
-            prepare_update(plane, served, old, &mut object, scope, &writer.now)?;
             canonicalize(served, &mut object);
         }
     }
+    prepare_update(plane, served, old, &mut object, scope, &writer.now)?;
     canonicalize_stored(served, &mut object);
     if scope == WriteScope::Main && !served.resource.custom {
         object_meta::withdraw_generation(&served.resource, old, &mut object);

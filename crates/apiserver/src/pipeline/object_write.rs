@@ -172,7 +172,7 @@ pub(crate) async fn update_object(
         let old = old_document.clone().into_value()?;
         let versions = ServedVersions::of(context.plane, served);
         let mut merged = versions.run(|| merge(&old, &versions)).await?;
-        check_preconditions(served, &old, merged.object_mut())?;
+        check_preconditions(served, &old, merged.object_mut(), review.is_some())?;
         // What is stored went through everything below already, but for what webhooks think of it now: most writes of
         // controllers end here.
         let is_current = is_current_storage(served, &stored.json);
@@ -189,7 +189,7 @@ pub(crate) async fn update_object(
         }
         certificate_request::prepare_update(context, scope, &old, &mut merged)?;
         escalation::check(context, merged.object(), Some(&old))?;
-        let new = complete_update(context.plane, served, &old, merged, scope, writer, review.as_ref()).await?;
+        let mut new = complete_update(context.plane, served, &old, merged, scope, writer, review.as_ref()).await?;
         certificate_request::authorize(context, scope, &old, &new)?;
         if scope == WriteScope::Main {
             policy_access::check(context, &new, Some(&old))?;
@@ -201,6 +201,7 @@ pub(crate) async fn update_object(
         }
         if let Some(review) = &review {
             review.validate(Some(&old), &new).await?;
+            prune_admitted(served, &mut new);
         }
         let removed = is_last_finalizer_gone(served, &old, &new);
         let of_quotas = Charge::of(context.plane, served, scope, Some(&old), &new)?;
@@ -238,8 +239,17 @@ pub(crate) async fn update_object(
     Err(modified(&group_resource, &key.name))
 }
 
-/// The revision a body names is a precondition. Without one the change is based on what is there, where the kind allows it.
-fn check_preconditions(served: &ServedResource, old: &Value, new: &mut Value) -> Result<(), ApiError> {
+/// Takes out what webhooks gave a custom object that its schema does not know: validating ones still see it, and it counts as
+/// a change.
+pub(super) fn prune_admitted(served: &ServedResource, object: &mut Value) {
+    if let Some(schema) = served.resource.schema.get().filter(|_| served.resource.custom) {
+        schema.prune(object);
+    }
+}
+
+/// The revision a body names is a precondition. Without one the change is based on what is there, where the kind allows it;
+/// what is `reviewed` is told so only afterwards.
+fn check_preconditions(served: &ServedResource, old: &Value, new: &mut Value, reviewed: bool) -> Result<(), ApiError> {
     let resource = &served.resource;
     let Some(metadata) = new.get_mut("metadata").and_then(Value::as_object_mut) else { return Ok(()) };
     let current = &old["metadata"];
@@ -263,6 +273,7 @@ fn check_preconditions(served: &ServedResource, old: &Value, new: &mut Value) ->
             // The real server names the resource, not the kind, in this one message.
             return Err(ApiError::invalid(&resource.group, &resource.plural, name, &[error]));
         }
+        _ if reviewed => {}
         _ => {
             metadata.insert("resourceVersion".to_owned(), current["resourceVersion"].clone());
         }
