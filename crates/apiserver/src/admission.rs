@@ -13,11 +13,16 @@ use kogge_machinery::{
     admission::{GroupVersionName, Operation, RequestedResource},
     resource::{GroupResource, ResourceType},
     status_error::ApiError,
+    typed_object::TypedKind,
 };
 use serde_json::{Map, Value};
 
 use crate::{
-    audit::Annotations, authentication::User, builtin::autoscaler_conversion, plane::Plane, registry::ServedResource,
+    audit::Annotations,
+    authentication::User,
+    builtin::{autoscaler_conversion, event_conversion},
+    plane::Plane,
+    registry::ServedResource,
     store::ObjectKey,
 };
 
@@ -99,8 +104,16 @@ pub(crate) fn concerns(
     if is_configuration(&served.resource.group, &served.resource.plural) {
         return false;
     }
-    let resource = resource_of(&served.resource);
-    configured.may_concern(&RequestedResource { operation, resource: &resource, subresource, namespace, name: "" })
+    let concerned = |served: &ServedResource| {
+        let resource = resource_of(&served.resource);
+        configured.may_concern(&RequestedResource { operation, resource: &resource, subresource, namespace, name: "" })
+    };
+    concerned(served) || (is_event(served) && plane.registry().equivalents(served).iter().any(|other| concerned(other)))
+}
+
+/// Events are one resource in two groups.
+fn is_event(served: &ServedResource) -> bool {
+    served.stored_as.resource == "events" && !served.resource.custom
 }
 
 fn resource_of(resource: &ResourceType) -> GroupVersionName {
@@ -230,26 +243,37 @@ impl<'a> Versions<'a> {
 
     /// Makes the object known in the version of `target`.
     async fn prepare(&mut self, target: &ServedResource) -> Result<(), ApiError> {
-        let version = &target.resource.version;
-        if *version != self.served.resource.version && !self.converted.contains_key(version) {
+        let version = target.resource.api_version();
+        if version != self.served.resource.api_version() && !self.converted.contains_key(&version) {
             let object = convert(self.served, target, self.original.clone()).await?;
-            self.converted.insert(version.clone(), object);
+            self.converted.insert(version, object);
         }
         Ok(())
     }
 
     /// The object in a version that was prepared.
     fn in_version(&self, target: &ServedResource) -> &Value {
-        self.converted.get(&target.resource.version).unwrap_or(self.original)
+        self.converted.get(&target.resource.api_version()).unwrap_or(self.original)
     }
 }
 
 /// An object of a request in another served version of its kind.
 async fn convert(from: &ServedResource, to: &ServedResource, mut object: Value) -> Result<Value, ApiError> {
-    if from.resource.version == to.resource.version {
+    let api_version = to.resource.api_version();
+    if from.resource.api_version() == api_version {
         return Ok(object);
     }
-    let api_version = to.resource.api_version();
+    if is_event(from) {
+        let mut event = if to.resource.group.is_empty() {
+            event_conversion::to_core_group(object)
+        } else {
+            event_conversion::to_events_group(object)
+        };
+        if let Some(typed) = TypedKind::of(&api_version, &to.resource.kind) {
+            typed.canonicalize(&mut event);
+        }
+        return Ok(event);
+    }
     if from.is("autoscaling", "horizontalpodautoscalers") {
         return Ok(if autoscaler_conversion::is_older(&to.resource) {
             autoscaler_conversion::to_older(object)

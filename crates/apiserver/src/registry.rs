@@ -194,6 +194,18 @@ impl Registry {
         if built_in.is_empty() { same(&self.custom.load().types) } else { built_in }
     }
 
+    /// The same resource in other served versions, and events in their other group.
+    pub(crate) fn equivalents(&self, served: &ServedResource) -> Vec<Arc<ServedResource>> {
+        let same = |types: &Types| -> Vec<Arc<ServedResource>> {
+            let all = types.by_plural.get(&served.stored_as.resource).into_iter().flatten();
+            all.filter(|other| other.stored_as == served.stored_as).cloned().collect()
+        };
+        let mut all = if served.resource.custom { same(&self.custom.load().types) } else { same(&BUILT_IN) };
+        let ResourceType { group, version, .. } = &*served.resource;
+        all.retain(|other| (&other.resource.group, &other.resource.version) != (group, version));
+        all
+    }
+
     /// A type of this group and kind, of any version, for references that name kinds.
     pub(crate) fn find_kind(&self, group: &str, kind: &str) -> Option<Arc<ServedResource>> {
         let by_kind = |types: &Types| {

@@ -88,7 +88,7 @@ impl Subject<'_> {
         }
         let wanted = invocation.served(self.attributes);
         let has = self.version.as_deref().unwrap_or(self.attributes.served);
-        if has.resource.version != wanted.resource.version {
+        if has.resource.api_version() != wanted.resource.api_version() {
             self.current = convert(has, wanted, std::mem::take(&mut self.current)).await?;
             self.version.clone_from(&invocation.equivalent);
         }

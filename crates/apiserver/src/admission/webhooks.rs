@@ -31,15 +31,13 @@ enum CallError {
 pub(super) struct Surroundings {
     /// The labels of the namespace, or why there are none to look at. No namespace matches every selector.
     pub(super) namespace_labels: Result<Option<Map<String, Value>>, ApiError>,
-    /// Other served versions of the resource.
+    /// The resource in other served versions, or another group.
     equivalents: Vec<Arc<ServedResource>>,
 }
 
 impl Surroundings {
     pub(super) fn of(attributes: &Attributes<'_>, object: Option<&Value>) -> Self {
-        let resource = &attributes.served.resource;
-        let mut equivalents = attributes.plane.registry().versions(&resource.group_resource());
-        equivalents.retain(|served| served.resource.version != resource.version);
+        let equivalents = attributes.plane.registry().equivalents(attributes.served);
         Self { namespace_labels: attributes.namespace_labels(object), equivalents }
     }
 }
