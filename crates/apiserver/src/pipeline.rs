@@ -101,6 +101,7 @@ mod verb;
 mod watch;
 
 pub(crate) use answer::Document;
+pub(crate) use body::{read_json, read_yaml};
 pub(crate) use builtin_admission::{CLAIM_PROTECTION, CLASS_PROTECTION, VOLUME_PROTECTION};
 pub(crate) use bulk_create::{create_all, create_all_as};
 pub(crate) use controller_write::change_object;
@@ -112,6 +113,8 @@ pub(crate) use flow_control::FlowControl;
 pub use flow_control::RequestLimits;
 pub(crate) use impersonation::service_account_groups;
 pub(crate) use non_resource::{Metrics, PUBLIC_PATHS};
+pub(crate) use object_decoding::readable_type;
+pub(crate) use object_type::{conversion_problem, set_type};
 pub(crate) use object_write::{WriteScope, timestamp};
 pub(crate) use presentation::present_all;
 pub(crate) use service_allocation::ServiceNetwork;

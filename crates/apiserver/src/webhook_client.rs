@@ -18,8 +18,12 @@ use kogge_machinery::{
 use reqwest::{Certificate, Client, redirect::Policy};
 use serde_json::Value;
 
+mod answer;
+
 /// Clients that are kept at most; webhooks of many tenants must not fill the memory.
 const CLIENTS: usize = 256;
+/// So many redirects are followed, as Go's client does.
+const REDIRECTS: usize = 10;
 /// What a webhook may answer, in bytes.
 const ANSWER_LIMIT: usize = 16 << 20;
 
@@ -70,33 +74,22 @@ impl WebhookClients {
         let answered = tokio::time::timeout(timeout, async {
             let mut response = request.send().await?;
             let media_type = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-            let is_text = media_type.is_none_or(|media_type| media_type.starts_with("text/"));
+            let media_type = media_type.map(str::to_owned);
             let mut body = Vec::new();
             while let Some(chunk) = response.chunk().await? {
                 if body.len() + chunk.len() > ANSWER_LIMIT {
-                    return Ok((response.status(), is_text, None));
+                    return Ok(None);
                 }
                 body.extend_from_slice(&chunk);
             }
-            Ok::<_, reqwest::Error>((response.status(), is_text, Some(body)))
+            Ok::<_, reqwest::Error>(Some((response.status().as_u16(), media_type, body)))
         });
-        let (status, is_text, body) = match answered.await {
-            Err(_) => return Err(failed("context deadline exceeded".to_owned())),
-            Ok(Err(error)) => return Err(failed(reason_of(&error, &address.called))),
-            Ok(Ok(answer)) => answer,
-        };
-        let Some(body) = body else { return Err(failed("http: response body too large".to_owned())) };
-        let parsed: Option<Value> = serde_json::from_slice(&body).ok();
-        if status.is_success() {
-            return parsed.ok_or_else(|| {
-                let text = String::from_utf8_lossy(&body);
-                format!(
-                    "couldn't get version/kind; json parse error: {}",
-                    text.trim().chars().take(200).collect::<String>()
-                )
-            });
+        match answered.await {
+            Err(_) => Err(failed("context deadline exceeded".to_owned())),
+            Ok(Err(error)) => Err(failed(reason_of(&error, &address.called))),
+            Ok(Ok(None)) => Err(failed("http: response body too large".to_owned())),
+            Ok(Ok(Some((status, media_type, body)))) => answer::read(status, media_type.as_deref(), &body),
         }
-        Err(refusal(status.as_u16(), parsed.as_ref(), is_text.then_some(&body)))
     }
 
     async fn address(&self, target: &Target, timeout: Duration) -> Result<Address, String> {
@@ -132,8 +125,8 @@ impl WebhookClients {
         if let Some(client) = clients.get(&key) {
             return Ok(client.clone());
         }
-        // As the real server: HTTP/1.1, whose connections spread over the webhook's replicas, and no redirects.
-        let mut builder = Client::builder().no_proxy().http1_only().redirect(Policy::none());
+        // As the real server: HTTP/1.1, whose connections spread over the webhook's replicas, and ten redirects.
+        let mut builder = Client::builder().no_proxy().http1_only().redirect(Policy::limited(REDIRECTS));
         if !key.ca_bundle.is_empty() {
             let bundle = Certificate::from_pem_bundle(&key.ca_bundle)
                 .ok()
@@ -189,26 +182,5 @@ fn reason_of(error: &reqwest::Error, url: &str) -> String {
         format!("dial tcp: lookup {host}: no such host")
     } else {
         deepest
-    }
-}
-
-/// What an answer other than success means (client-go, `transformResponse`).
-fn refusal(status: u16, body: Option<&Value>, text: Option<&Vec<u8>>) -> String {
-    if let Some(message) = body.filter(|body| body["kind"] == "Status").and_then(|body| body["message"].as_str()) {
-        return message.to_owned();
-    }
-    let text: String = match text {
-        Some(bytes) => String::from_utf8_lossy(bytes).trim().chars().take(2048).collect(),
-        None => "unknown".to_owned(),
-    };
-    match status {
-        401 => "the server has asked for the client to provide credentials".to_owned(),
-        403 => "forbidden: unknown".to_owned(),
-        404 => "the server could not find the requested resource".to_owned(),
-        405 => "the server does not allow this method on the requested resource".to_owned(),
-        429 => "the server has received too many requests and has asked us to try again later".to_owned(),
-        503 => "the server is currently unable to handle the request".to_owned(),
-        500 => format!("an error on the server ({}) has prevented the request from succeeding", quote(&text)),
-        other => format!("the server responded with the status code {other} but did not return more information"),
     }
 }

@@ -6,8 +6,10 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     object_meta::{validate_annotations, validate_labels},
+    review_shape,
     schema::messages,
     status_error::quote,
+    typed_object::json_kind,
 };
 
 #[cfg(test)]
@@ -48,23 +50,18 @@ pub fn converted_objects(
         let (found, expected) = (converted.len(), originals.len());
         return Err(format!("conversion webhook for {type_name} returned {found} objects, expected {expected}"));
     }
-    let several = originals.len() > 1;
+    // The real server asks about one object after the other, and so tells of the first that is wrong.
     originals
         .iter()
         .zip(converted)
-        .enumerate()
-        .map(|(index, (original, converted))| {
+        .map(|(original, converted)| {
             checked(original, converted, desired_api_version).map_err(|problem| {
-                let place = match &problem {
-                    Problem::Type(_) | Problem::Identity(_) if several => {
-                        format!("invalid converted object at index {index}")
-                    }
-                    Problem::Type(_) => "invalid object at index 0".to_owned(),
-                    Problem::Identity(_) => "invalid object".to_owned(),
-                    Problem::Metadata(_) if several => format!("invalid metadata in object at index {index}"),
-                    Problem::Metadata(_) => "invalid metadata".to_owned(),
+                let (place, why) = match problem {
+                    Problem::Unreadable(why) => return why,
+                    Problem::Type(why) => ("invalid object at index 0", why),
+                    Problem::Identity(why) => ("invalid object", why),
+                    Problem::Metadata(why) => ("invalid metadata", why),
                 };
-                let (Problem::Type(why) | Problem::Identity(why) | Problem::Metadata(why)) = problem;
                 format!("conversion webhook for {type_name} returned {place}: {why}")
             })
         })
@@ -72,6 +69,7 @@ pub fn converted_objects(
 }
 
 fn raw_objects(version: &str, uid: &str, review: &mut Value) -> Result<Vec<Value>, String> {
+    review_shape::check(&review_shape::CONVERSION, version, review)?;
     if version == "v1" && (review["apiVersion"] != "apiextensions.k8s.io/v1" || review["kind"] != "ConversionReview") {
         return Err(format!(
             "expected webhook response of apiextensions.k8s.io/v1, Kind=ConversionReview, got {}",
@@ -101,6 +99,7 @@ fn raw_objects(version: &str, uid: &str, review: &mut Value) -> Result<Vec<Value
 }
 
 enum Problem {
+    Unreadable(String),
     Type(String),
     Identity(String),
     Metadata(String),
@@ -108,6 +107,7 @@ enum Problem {
 
 /// The converted object with the metadata of the original, but for labels and annotations.
 fn checked(original: &Value, mut converted: Value, desired: &str) -> Result<Value, Problem> {
+    readable(&converted).map_err(Problem::Unreadable)?;
     let found = converted["apiVersion"].as_str().unwrap_or_default();
     if found != desired {
         let why = format!("invalid groupVersion (expected {desired}, received {found})");
@@ -128,6 +128,20 @@ fn checked(original: &Value, mut converted: Value, desired: &str) -> Result<Valu
     }
     restore_metadata(original, &mut converted).map_err(Problem::Metadata)?;
     Ok(converted)
+}
+
+/// Whether a converted object is one at all.
+fn readable(converted: &Value) -> Result<(), String> {
+    let names_type = converted["kind"].as_str().is_some_and(|kind| !kind.is_empty())
+        && converted["apiVersion"].as_str().is_none_or(|version| version.matches('/').count() < 2);
+    match converted {
+        Value::Object(_) if names_type => Ok(()),
+        Value::Object(_) => Err(format!("Object 'Kind' is missing in '{converted}'")),
+        Value::Null => Err("unexpected end of JSON input".to_owned()),
+        other => {
+            Err(format!("json: cannot unmarshal {} into Go value of type map[string]interface {{}}", json_kind(other)))
+        }
+    }
 }
 
 fn restore_metadata(original: &Value, converted: &mut Value) -> Result<(), String> {

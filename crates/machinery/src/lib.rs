@@ -35,6 +35,7 @@ pub mod request_path;
 pub mod resource;
 pub mod resource_list;
 pub mod resource_quota;
+mod review_shape;
 pub mod schema;
 pub mod selector;
 pub mod status_error;

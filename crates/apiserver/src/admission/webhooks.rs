@@ -17,7 +17,10 @@ use super::{
     policies::with_authorizer,
     resource_of,
 };
-use crate::registry::ServedResource;
+use crate::{
+    pipeline::{conversion_problem, readable_type, set_type},
+    registry::ServedResource,
+};
 
 /// Why a webhook's answer ends the request, or would.
 enum CallError {
@@ -247,7 +250,7 @@ pub(super) async fn mutate(
                 JsonPatchError::Apply(why) => ApiError::internal(why),
                 JsonPatchError::Decode(error) => ApiError::internal(error.status().message.clone()),
             })?;
-            let new = completed(attributes, served, new)?;
+            let new = completed(attributes, served, retyped(attributes, served, new)?)?;
             if new != subject.current {
                 calls.require_all();
                 changed = true;
@@ -260,6 +263,21 @@ pub(super) async fn mutate(
     }
     calls.end(&subject.current);
     Ok(changed)
+}
+
+/// A patched object of a built-in kind, which still is of its type, or says none.
+fn retyped(attributes: &Attributes<'_>, served: &ServedResource, mut object: Value) -> Result<Value, ApiError> {
+    let resource = &served.resource;
+    if resource.custom || attributes.body_kind.is_some() {
+        return Ok(object);
+    }
+    readable_type(&object).map_err(ApiError::internal)?;
+    set_type(&mut object, &resource.api_version(), &resource.kind);
+    match conversion_problem(resource, &object) {
+        None => Ok(object),
+        Some(why) if why.starts_with("converting") => Err(ApiError::new(500, "", why)),
+        Some(why) => Err(ApiError::internal(why)),
+    }
 }
 
 /// A patched object with defaults filled in, and of a built-in kind with unknown fields gone.

@@ -114,6 +114,22 @@ pub(crate) fn decode(bytes: &[u8], encoding: BodyEncoding) -> Result<Decoded, Ap
     }
 }
 
+/// The value of JSON.
+///
+/// # Errors
+/// Go's text for what is wrong with it.
+pub(crate) fn read_json(bytes: &[u8]) -> Result<Value, String> {
+    decode_json(bytes).map(|decoded| decoded.value).map_err(|error| error.to_string())
+}
+
+/// The value of YAML.
+///
+/// # Errors
+/// Go's text for what is wrong with it.
+pub(crate) fn read_yaml(bytes: &[u8]) -> Result<Value, String> {
+    decode_yaml(bytes).map(|decoded| decoded.value).map_err(|error| error.to_string())
+}
+
 /// Decodes JSON: the strict and fast way first, then as leniently as the real server.
 fn decode_json(bytes: &[u8]) -> Result<Decoded, ApiError> {
     if let Some(decoded) = decode_strictly(bytes) {

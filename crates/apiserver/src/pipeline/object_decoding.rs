@@ -210,7 +210,7 @@ pub(super) fn named_type(value: &Value) -> Result<(String, String), String> {
 }
 
 /// As [`named_type`], of an object whose version has the form of one.
-pub(super) fn readable_type(value: &Value) -> Result<(String, String), String> {
+pub(crate) fn readable_type(value: &Value) -> Result<(String, String), String> {
     let named = named_type(value)?;
     if named.0.matches('/').count() > 1 {
         return Err(format!("unexpected GroupVersion string: {}", named.0));

@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::{builtin::autoscaler_conversion, registry::ServedResource};
 
 /// Writes the type of an object where it says none itself.
-pub(super) fn set_type(object: &mut Value, api_version: &str, kind: &str) {
+pub(crate) fn set_type(object: &mut Value, api_version: &str, kind: &str) {
     let Some(fields) = object.as_object_mut() else { return };
     for (field, value) in [("kind", kind), ("apiVersion", api_version)] {
         if fields.get(field).is_none_or(|given| given.is_null() || given == "") {
@@ -21,7 +21,7 @@ pub(super) fn set_type(object: &mut Value, api_version: &str, kind: &str) {
 
 /// Why an object of a built-in kind cannot be one of the path's type, in the words of the real server's decoder; none
 /// where it is.
-pub(super) fn conversion_problem(resource: &ResourceType, object: &Value) -> Option<String> {
+pub(crate) fn conversion_problem(resource: &ResourceType, object: &Value) -> Option<String> {
     let go_type = || format!("{}.{}", resource.go_package(), resource.kind);
     type_problem(&resource.api_version(), &resource.kind, go_type, object)
 }

@@ -14,7 +14,7 @@ pub struct Webhook {
     pub deny: Option<Value>,
     /// Admission: a JSON patch.
     pub patch: Option<Value>,
-    /// Admission: further fields of the response, such as `warnings`.
+    /// Further fields of the response, such as `warnings`.
     pub with: BTreeMap<String, Value>,
     /// Conversion: the place of a value in each version (JSON pointers by version); it moves between them.
     pub moves: BTreeMap<String, String>,
@@ -22,6 +22,10 @@ pub struct Webhook {
     pub fail: Option<String>,
     /// Answer this JSON, whatever was asked.
     pub answer: Option<Value>,
+    /// Answer this text, whatever was asked.
+    pub text: Option<String>,
+    /// Headers of the answer; a `Content-Type` replaces that of JSON.
+    pub headers: BTreeMap<String, String>,
     /// HTTP status of the answer.
     pub code: Option<u16>,
     /// Milliseconds to wait before it.
@@ -39,6 +43,9 @@ impl Webhook {
             _ => ("AdmissionReview", self.admission()),
         };
         let mut response = response;
+        for (name, value) in &self.with {
+            response[name.as_str()] = value.clone();
+        }
         response["uid"] = review["request"]["uid"].clone();
         json!({"apiVersion": review["apiVersion"], "kind": kind, "response": response})
     }
@@ -51,9 +58,6 @@ impl Webhook {
         if let Some(patch) = &self.patch {
             response["patchType"] = "JSONPatch".into();
             response["patch"] = STANDARD.encode(patch.to_string()).into();
-        }
-        for (name, value) in &self.with {
-            response[name.as_str()] = value.clone();
         }
         response
     }

@@ -12,7 +12,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use axum::{Json, Router};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use http::{StatusCode, Uri};
+use http::{HeaderName, HeaderValue, StatusCode, Uri, header::CONTENT_TYPE};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::service::TowerToHyperService;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
@@ -170,5 +170,14 @@ async fn review(State(shared): State<Arc<Shared>>, uri: Uri, body: Bytes) -> Res
         tokio::time::sleep(Duration::from_millis(delay)).await;
     }
     let code = webhook.code.and_then(|code| StatusCode::from_u16(code).ok()).unwrap_or(StatusCode::OK);
-    (code, Json(webhook.reply(&asked))).into_response()
+    let mut response = match &webhook.text {
+        Some(text) => (code, [(CONTENT_TYPE, "application/json")], text.clone()).into_response(),
+        None => (code, Json(webhook.reply(&asked))).into_response(),
+    };
+    for (name, value) in &webhook.headers {
+        if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_str(value)) {
+            response.headers_mut().insert(name, value);
+        }
+    }
+    response
 }

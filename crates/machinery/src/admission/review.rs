@@ -6,8 +6,9 @@ use serde_json::{Value, json};
 
 use super::{GroupVersionName, Operation, WebhookKind};
 use crate::{
+    review_shape,
     status_error::{ApiError, quote},
-    typed_object::json_kind,
+    typed_object::{self, json_kind},
 };
 
 /// What a review tells of a request.
@@ -106,6 +107,9 @@ pub enum ResponseError {
     /// Its patch is none.
     #[error("received undecodable patch in webhook response: {0}")]
     Patch(String),
+    /// Its patch is of another type than the one there is.
+    #[error("unsupported patch type {}", quote(.0))]
+    PatchType(String),
 }
 
 /// Reads the answer to the review `uid` of `version`.
@@ -113,33 +117,38 @@ pub enum ResponseError {
 /// # Errors
 /// What is wrong with the answer.
 pub fn response(kind: WebhookKind, version: &str, uid: &str, review: &Value) -> Result<Response, ResponseError> {
-    check_type(review)?;
+    review_shape::check(&review_shape::ADMISSION, version, review).map_err(ResponseError::Undecodable)?;
     let bytes = patch_bytes(&review["response"])?;
     let mut response = checked_response(kind, version, uid, review).map_err(ResponseError::Invalid)?;
-    if let (WebhookKind::Mutating, Some(bytes)) = (kind, bytes) {
-        let patch: Value = serde_json::from_slice(&bytes).map_err(|error| ResponseError::Patch(error.to_string()))?;
-        if !patch.is_array() {
-            let kind = json_kind(&patch);
-            let message = format!("json: cannot unmarshal {kind} into Go value of type jsonpatch.Patch");
-            return Err(ResponseError::Patch(message));
+    // Nobody looks at the patch of a request that is denied.
+    if let (WebhookKind::Mutating, true, Some(bytes)) = (kind, response.allowed, bytes) {
+        response.patch = decoded_patch(&bytes).map_err(ResponseError::Patch)?;
+        let patch_type = review["response"]["patchType"].as_str().unwrap_or_default();
+        if version == "v1" && response.patch.is_some() && patch_type != "JSONPatch" {
+            return Err(ResponseError::PatchType(patch_type.to_owned()));
         }
-        response.patch = Some(patch).filter(|patch| patch.as_array().is_some_and(|operations| !operations.is_empty()));
     }
     Ok(response)
 }
 
-/// The real server decodes what says its type by that type, and knows those of admission only.
-fn check_type(review: &Value) -> Result<(), ResponseError> {
-    let text = |name: &str| review[name].as_str().unwrap_or_default();
-    let (api_version, kind) = (text("apiVersion"), text("kind"));
-    let known = kind == "AdmissionReview" && matches!(api_version, "admission.k8s.io/v1" | "admission.k8s.io/v1beta1");
-    if known || api_version.is_empty() || kind.is_empty() {
-        return Ok(());
+/// The operations of a patch; none where it has none.
+fn decoded_patch(bytes: &[u8]) -> Result<Option<Value>, String> {
+    let patch = typed_object::read_anything(bytes)?.object;
+    let unfit = |value: &Value, go_type: &str| {
+        let kind = json_kind(value);
+        format!("json: cannot unmarshal {kind} into Go value of type jsonpatch.{go_type}")
+    };
+    match &patch {
+        Value::Null => return Ok(None),
+        Value::Array(operations) if operations.is_empty() => return Ok(None),
+        Value::Array(operations) => {
+            if let Some(other) = operations.iter().find(|operation| !operation.is_object() && !operation.is_null()) {
+                return Err(unfit(other, "Operation"));
+            }
+        }
+        other => return Err(unfit(other, "Patch")),
     }
-    let (kind, version) = (quote(kind), quote(api_version));
-    Err(ResponseError::Undecodable(format!(
-        "no kind {kind} is registered for version {version} in scheme \"pkg/runtime/scheme.go:111\""
-    )))
+    Ok(Some(patch))
 }
 
 /// The decoded patch, if there is one.
@@ -161,8 +170,6 @@ fn checked_response(kind: WebhookKind, version: &str, uid: &str, review: &Value)
         return Err("webhook response was absent".to_owned());
     }
     let text = |name: &str| response[name].as_str().unwrap_or_default();
-    let patch = text("patch");
-    let patch_type = response["patchType"].as_str();
     if version == "v1" {
         if text("uid") != uid {
             return Err(format!("expected response.uid={}, got {}", quote(uid), quote(text("uid"))));
@@ -176,13 +183,8 @@ fn checked_response(kind: WebhookKind, version: &str, uid: &str, review: &Value)
             ));
         }
     }
-    match kind_rules(kind, version, patch, patch_type) {
-        Some(error) => return Err(error),
-        None if patch.is_empty() || kind == WebhookKind::Validating => {}
-        None if version == "v1" && patch_type != Some("JSONPatch") => {
-            return Err(format!("unsupported patch type {}", quote(patch_type.unwrap_or_default())));
-        }
-        None => {}
+    if let Some(error) = kind_rules(kind, version, text("patch"), response["patchType"].as_str()) {
+        return Err(error);
     }
     Ok(Response {
         allowed: response["allowed"].as_bool().unwrap_or(false),
@@ -220,7 +222,13 @@ fn kind_rules(kind: WebhookKind, version: &str, patch: &str, patch_type: Option<
 
 /// The answer to a client whose request a webhook denied: the webhook's own status, at least 400.
 pub fn denied(webhook: &str, result: Option<&Value>) -> ApiError {
-    let mut status: Status = result.and_then(|result| serde_json::from_value(result.clone()).ok()).unwrap_or_default();
+    let readable = |result: &Value| {
+        let mut result = result.clone();
+        // Whatever it says there, the request failed.
+        result.as_object_mut()?.remove("status");
+        serde_json::from_value(result).ok()
+    };
+    let mut status: Status = result.and_then(readable).unwrap_or_default();
     if status.code < 400 {
         status.code = 400;
     }

@@ -82,9 +82,16 @@ fn malformed_answers_are_named() {
         review(json!({"uid": "other"})),
         review(json!({"uid": "u", "patch": "W10="})),
         review(json!({"uid": "u", "patchType": "JSONPatch"})),
-        review(json!({"uid": "u", "patch": "W10=", "patchType": "Merge"})),
+        review(json!({"uid": "u", "allowed": true, "patch": "W3t9XQ==", "patchType": "Merge"})),
         review(json!({"uid": "u", "patch": "?", "patchType": "JSONPatch"})),
-        review(json!({"uid": "u", "patch": "e30=", "patchType": "JSONPatch"})),
+        review(json!({"uid": "u", "allowed": true, "patch": "e30=", "patchType": "JSONPatch"})),
+        review(json!({"uid": "u", "allowed": true, "patch": "WzFd", "patchType": "JSONPatch"})),
+        review(json!({"uid": "u", "allowed": true, "patch": "eHg=", "patchType": "JSONPatch"})),
+        review(json!({"uid": "u", "allowed": "yes"})),
+        review(json!({"uid": "u", "warnings": [1]})),
+        review(json!({"uid": "u", "status": {"code": "x"}})),
+        review(json!([])),
+        json!({"apiVersion": "v1", "kind": "Status", "message": "no"}),
     ];
     let mut texts: Vec<String> = answers
         .iter()
@@ -92,7 +99,14 @@ fn malformed_answers_are_named() {
         .collect();
     texts.push(response(WebhookKind::Validating, "v1", "u", &answers[4]).unwrap_err().to_string());
     insta::assert_snapshot!(texts.join("\n"));
-    let empty = review(json!({"uid": "u", "allowed": true, "patch": "W10=", "patchType": "JSONPatch"}));
-    let response = response(WebhookKind::Mutating, "v1", "u", &empty).unwrap();
-    assert!(response.allowed && response.patch.is_none(), "an empty patch is none");
+    let refused = denied("w", Some(&json!({"status": "Other", "message": "m", "reason": "Own"})));
+    assert_eq!((refused.code(), refused.status().reason.as_str()), (400, "Own"));
+    for nothing in [
+        json!({"uid": "u", "allowed": true, "patch": "W10=", "patchType": "Merge"}),
+        json!({"uid": "u", "allowed": true, "patch": "bnVsbA==", "patchType": "JSONPatch"}),
+        json!({"uid": "u", "allowed": false, "patch": "eHg=", "patchType": "JSONPatch"}),
+    ] {
+        let response = response(WebhookKind::Mutating, "v1", "u", &review(nothing)).unwrap();
+        assert!(response.patch.is_none(), "an empty patch is none, and that of who denies is not looked at");
+    }
 }

@@ -42,7 +42,11 @@ fn only_labels_and_annotations_of_the_metadata_may_change() {
 
 #[test]
 fn other_changes_are_refused_in_the_words_of_the_real_server() {
-    let changes: [fn(&mut Value); 8] = [
+    let changes: [fn(&mut Value); 12] = [
+        |object| *object = Value::Null,
+        |object| *object = json!("text"),
+        |object| *object = json!({}),
+        |object| object["kind"] = Value::Null,
         |object| object["apiVersion"] = "example.com/v3".into(),
         |object| object["kind"] = "Gadget".into(),
         |object| object["metadata"]["name"] = "b".into(),

@@ -86,15 +86,24 @@ pub(super) fn unknown_members(patch: &Value) -> Vec<String> {
 
 /// Applies an operation; `copied` counts the bytes all of them copy.
 fn apply_one(document: &mut Value, operation: &Value, copied: &mut usize) -> Result<(), JsonPatchError> {
-    let text = |key: &str| {
-        let found = operation.get(key).and_then(Value::as_str);
-        found.ok_or_else(|| JsonPatchError::Apply(format!("operation, missing {key} field")))
-    };
+    let text = |key: &str| operation.get(key).and_then(Value::as_str);
     // One that is not there is null.
     let value = || Ok::<_, JsonPatchError>(operation.get("value").cloned().unwrap_or_default());
-    let name = text("op")?;
-    let shown = text("path")?;
-    let path = pointer(shown)?;
+    let name = text("op").unwrap_or("unknown");
+    if !matches!(name, "add" | "remove" | "replace" | "test" | "copy" | "move") {
+        return Err(JsonPatchError::Apply(format!("Unexpected kind: {name}")));
+    }
+    let undecoded = |key: &str| {
+        // Some operations tell what is missed, some do not.
+        let why = match key {
+            "from" => "operation, missing from field: ",
+            _ if matches!(name, "add" | "remove" | "copy") => "",
+            _ => "operation missing path field: ",
+        };
+        JsonPatchError::Apply(format!("{name} operation failed to decode {key}: {why}missing value"))
+    };
+    let shown = text("path").ok_or_else(|| undecoded("path"))?;
+    let path = pointer(shown);
     let missing = |what: &str, path: &str| {
         format!("{name} operation does not apply: doc is missing {what}: {path}: missing value")
     };
@@ -121,19 +130,20 @@ fn apply_one(document: &mut Value, operation: &Value, copied: &mut usize) -> Res
         "replace" => match container(document, &path) {
             Some((into, key)) => replace(into, key, value()?).map_err(|()| missing("key", shown)),
             // The one operation that may change all of it, as the real server's library has it.
-            None if path.is_empty() => match value()? {
+            None if shown.is_empty() => match value()? {
                 whole @ (Value::Object(_) | Value::Array(_)) => {
                     *document = whole;
                     Ok(())
                 }
-                _ => Err("replace operation value must be object or array".to_owned()),
+                // With the trace of a mistake in that library.
+                _ => Err("replace operation value must be object or array: %!w(<nil>)".to_owned()),
             },
             None => Err(missing("path", shown)),
         },
         "test" => test(document, &path, shown, &value()?),
         "copy" => {
-            let source = text("from")?;
-            let from = pointer(source)?;
+            let source = text("from").ok_or_else(|| undecoded("from"))?;
+            let from = pointer(source);
             // The document as a whole is not copied.
             match if from.is_empty() { None } else { get_or_null(document, &from) } {
                 Some(Ok(found)) => {
@@ -157,10 +167,11 @@ fn apply_one(document: &mut Value, operation: &Value, copied: &mut usize) -> Res
                 None => Err(missing("from path", source)),
             }
         }
-        "move" => {
-            let source = text("from")?;
-            let from = pointer(source)?;
-            if path.len() > from.len() && path.starts_with(&from) {
+        // `move`, as all others were refused.
+        _ => {
+            let source = text("from").ok_or_else(|| undecoded("from"))?;
+            let from = pointer(source);
+            if !from.is_empty() && path.len() > from.len() && path.starts_with(&from) {
                 Err("a value cannot be moved into itself".to_owned())
             } else {
                 let taken = match container(document, &from) {
@@ -178,20 +189,14 @@ fn apply_one(document: &mut Value, operation: &Value, copied: &mut usize) -> Res
                 })
             }
         }
-        other => Err(format!("Unexpected kind: {other}")),
     };
     outcome.map_err(JsonPatchError::Apply)
 }
 
-/// The decoded tokens of a JSON pointer (RFC 6901).
-fn pointer(text: &str) -> Result<Vec<String>, JsonPatchError> {
-    if text.is_empty() {
-        return Ok(Vec::new());
-    }
-    let tokens = text
-        .strip_prefix('/')
-        .ok_or_else(|| JsonPatchError::Apply(format!("doc is missing path: {}: missing value", quote(text))))?;
-    Ok(tokens.split('/').map(|token| token.replace("~1", "/").replace("~0", "~")).collect())
+/// The decoded tokens of a JSON pointer (RFC 6901); none for what has no slash, which leads nowhere.
+fn pointer(text: &str) -> Vec<String> {
+    let Some((_, tokens)) = text.split_once('/') else { return Vec::new() };
+    tokens.split('/').map(|token| token.replace("~1", "/").replace("~0", "~")).collect()
 }
 
 /// An index into `length` items, negative ones from the end.
@@ -284,7 +289,9 @@ fn get_or_null<'a>(document: &'a mut Value, path: &[String]) -> Option<Result<&'
 }
 
 fn test(document: &mut Value, path: &[String], shown: &str, expected: &Value) -> Result<(), String> {
-    match get_or_null(document, path) {
+    // What has no slash leads nowhere.
+    let found = if path.is_empty() && !shown.is_empty() { None } else { get_or_null(document, path) };
+    match found {
         Some(Ok(found)) if json_equal(found, expected) => Ok(()),
         Some(Ok(_)) => Err(format!("testing value {shown} failed: test failed")),
         Some(Err(why)) => Err(format!("error in test for path: '{shown}': {why}")),
