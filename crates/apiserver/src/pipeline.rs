@@ -14,7 +14,7 @@ use kogge_machinery::{
     object_meta::path_segment_messages,
     request_path::{self, RequestPath},
     selector::FieldRequirement,
-    status_error::ApiError,
+    status_error::{ApiError, quote},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -338,14 +338,17 @@ async fn route(
     }
 }
 
-/// Whether a path that names no resource takes the method. HEAD is for those the real server does not route by method.
+/// Whether a path that names no resource takes the method. Routes are for GET; what is no route answers any method alike.
 fn is_allowed(method: &Method, path: &RequestPath) -> bool {
-    let for_get_alone = match path {
+    let is_route = match path {
         RequestPath::CoreVersions | RequestPath::GroupVersion { .. } => true,
-        RequestPath::NonResource(path) => path == "/version",
+        RequestPath::NonResource(path) => {
+            let path = path.strip_suffix('/').unwrap_or(path);
+            matches!(path, "/version" | "/openid/v1/jwks" | "/.well-known/openid-configuration")
+        }
         _ => false,
     };
-    method == Method::GET || (method == Method::HEAD && !for_get_alone)
+    method == Method::GET || !is_route
 }
 
 /// The user a request is made as, if that user may make it.
@@ -423,6 +426,13 @@ async fn resource_request(
     if proxy::is_meant(&served, subresource.as_deref()) {
         let (namespace, id) = (namespace.unwrap_or_default(), name.unwrap_or_default());
         return Err(proxy::refusal(plane, &served, &namespace, &id));
+    }
+    if let Some(name) = name.as_deref().filter(|_| verb != "create") {
+        let messages = path_segment_messages(name, false);
+        if !messages.is_empty() {
+            let message = format!("Name parameter invalid: {}: {}", quote(name), messages.join(";"));
+            return Err(ApiError::bad_request(message));
+        }
     }
     let endpoint = match verb {
         _ if resource.custom => Endpoint::Custom,

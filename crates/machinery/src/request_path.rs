@@ -66,11 +66,20 @@ const NAMESPACE_SUBRESOURCES: [&str; 2] = ["status", "finalize"];
 /// `/api/v1/namespaces/x` is the namespace object itself.
 pub fn parse(path: &str) -> RequestPath {
     let path = path.split(['?', '#']).next().unwrap_or_default();
-    let trimmed = path.trim_matches('/');
-    let non_resource = || RequestPath::NonResource(format!("/{trimmed}"));
-    let Some(decoded) = percent_decode(trimmed) else { return non_resource() };
-    let words: Vec<&str> = decoded.split('/').filter(|word| !word.is_empty()).collect();
+    let non_resource = || RequestPath::NonResource(path.to_owned());
+    let inner = path.strip_prefix('/').unwrap_or(path);
+    let Some(decoded) = percent_decode(inner.strip_suffix('/').unwrap_or(inner)) else { return non_resource() };
+    let words: Vec<&str> = decoded.split('/').collect();
+    if words.contains(&"") {
+        // Nothing is served where a word is missing; whose 404 it is depends on the group.
+        return match words.as_slice() {
+            ["api", ..] => resource("", "", &[]),
+            ["apis", group, ..] if !group.is_empty() => resource(group, "", &[]),
+            _ => non_resource(),
+        };
+    }
     match words.as_slice() {
+        ["openapi", ..] if inner.ends_with('/') => non_resource(),
         ["api"] => RequestPath::CoreVersions,
         ["apis"] => RequestPath::Groups,
         ["apis", group] => RequestPath::Group { group: (*group).to_owned() },

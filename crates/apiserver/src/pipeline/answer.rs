@@ -66,7 +66,9 @@ pub(crate) fn document_response(
 pub(crate) fn error_response(error: &ApiError, encoding: ErrorEncoding) -> Response<Body> {
     let code = StatusCode::from_u16(error.code()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     if let Some(text) = error.plain_text() {
-        return response(code, "text/plain; charset=utf-8", text.to_owned());
+        let mut answer = response(code, "text/plain; charset=utf-8", text.to_owned());
+        answer.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        return answer;
     }
     let body = match encoding {
         ErrorEncoding::Json => serialize(&status_document(error)),

@@ -6,7 +6,7 @@ use std::{
 };
 
 use axum::body::Body;
-use http::{Method, Response, StatusCode, header, request::Parts};
+use http::{HeaderValue, Method, Response, StatusCode, header, request::Parts};
 use kogge_machinery::{
     negotiation::{self, ErrorEncoding},
     status_error::ApiError,
@@ -29,13 +29,9 @@ pub(crate) const PUBLIC_PATHS: [&str; 4] = ["/livez", "/readyz", "/healthz", "/v
 
 /// Answers the paths everybody may see, also without credentials; none for other paths.
 pub(crate) fn public(plane: &Plane, path: &str, parts: &Parts) -> Option<Response<Body>> {
-    if parts.method != Method::GET && parts.method != Method::HEAD {
-        return None;
-    }
-    let path = path.strip_suffix('/').unwrap_or(path);
-    if path == "/version" {
+    if matches!(path, "/version" | "/version/") {
         const AVAILABLE: [&str; 1] = ["application/json"];
-        if parts.method == Method::HEAD {
+        if parts.method != Method::GET {
             return None;
         }
         let accept = header_text(parts, &header::ACCEPT).unwrap_or("*/*");
@@ -116,6 +112,12 @@ fn go_architecture() -> &'static str {
     }
 }
 
+/// What others need to verify tokens may be kept for an hour.
+fn cacheable(mut answer: Response<Body>) -> Response<Body> {
+    answer.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=3600"));
+    answer
+}
+
 /// Answers the other paths, for authorized users.
 pub(crate) fn private(plane: &Plane, path: &str, parts: &Parts) -> Result<Response<Body>, ApiError> {
     let accepts = |available: &str| {
@@ -148,12 +150,12 @@ pub(crate) fn private(plane: &Plane, path: &str, parts: &Parts) -> Result<Respon
             paths.dedup();
             Ok(response(StatusCode::OK, "application/json", serialize(&json!({"paths": paths}))))
         }
-        "/openid/v1/jwks" => {
+        "/openid/v1/jwks" | "/openid/v1/jwks/" => {
             accepts("application/jwk-set+json")?;
             let keys = plane.server.service_account_tokens().key_set();
-            Ok(response(StatusCode::OK, "application/jwk-set+json", serialize(&keys)))
+            Ok(cacheable(response(StatusCode::OK, "application/jwk-set+json", serialize(&keys))))
         }
-        "/.well-known/openid-configuration" => {
+        "/.well-known/openid-configuration" | "/.well-known/openid-configuration/" => {
             accepts("application/json")?;
             let host = parts.uri.authority().map(http::uri::Authority::as_str);
             let host = host.or_else(|| header_text(parts, &header::HOST)).unwrap_or("kubernetes.default.svc");
@@ -161,7 +163,7 @@ pub(crate) fn private(plane: &Plane, path: &str, parts: &Parts) -> Result<Respon
                 if plane.name().0.is_empty() { String::new() } else { format!("/clusters/{}", plane.name().0) };
             let base = format!("https://{host}{prefix}");
             let document = ServiceAccountTokens::discovery(plane.name(), &base);
-            Ok(response(StatusCode::OK, "application/json", serialize(&document)))
+            Ok(cacheable(response(StatusCode::OK, "application/json", serialize(&document))))
         }
         "/metrics" => {
             let text = plane.server.metrics().text(plane.store().revision());

@@ -26,7 +26,11 @@ impl Query {
         if uri.query().is_none_or(str::is_empty) {
             return Ok(Self::default());
         }
-        axum::extract::Query::<Vec<(String, String)>>::try_from_uri(uri)
+        // What has a semicolon is no parameter to Go.
+        let without = |query: &str| query.split('&').filter(|part| !part.contains(';')).collect::<Vec<_>>().join("&");
+        let cleaned = uri.query().filter(|query| query.contains(';')).map(without);
+        let cleaned = cleaned.and_then(|query| format!("/?{query}").parse().ok());
+        axum::extract::Query::<Vec<(String, String)>>::try_from_uri(cleaned.as_ref().unwrap_or(uri))
             .map(|query| Self(query.0, ""))
             .map_err(|error| ApiError::bad_request(format!("invalid query: {error}")))
     }

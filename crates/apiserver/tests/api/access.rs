@@ -219,7 +219,7 @@ async fn a_token_is_good_on_its_own_plane_while_what_it_is_bound_to_exists() {
     assert_eq!(review(&tokens[2], json!(["vault", "other"])).await["audiences"], json!(["vault"]));
     assert_eq!(
         review(&tokens[2], json!(["other"])).await,
-        json!({"user": {}, "error": "token audiences [\"vault\"] is invalid for the target audiences [\"other\"]"})
+        json!({"user": {}, "error": "[invalid bearer token, token audiences [\"vault\"] is invalid for the target audiences [\"other\"]]"})
     );
     assert_eq!(review("x", json!([])).await, json!({"user": {}, "error": "invalid bearer token"}));
     let refusals = [
@@ -246,7 +246,10 @@ async fn a_token_is_good_on_its_own_plane_while_what_it_is_bound_to_exists() {
     ];
     insta::assert_snapshot!(refusals.join("\n"));
     client.delete("/api/v1/namespaces/default/secrets/s", &json!({})).await.ok();
-    assert_eq!(review(&tokens[1], json!([])).await["error"], "service account token has been invalidated");
+    assert_eq!(
+        review(&tokens[1], json!([])).await["error"],
+        "[invalid bearer token, service account token has been invalidated]"
+    );
     assert_eq!(codes(management).await[..2], [200, 401]);
     client.delete(&format!("{accounts}/robot"), &json!({})).await.ok();
     assert_eq!(codes(management).await[..2], [401, 401]);
@@ -388,7 +391,7 @@ async fn a_secret_for_a_token_is_filled_and_revokes_it_when_deleted() {
     assert_eq!(ask(&server, &first, &[], "/api").await, "401 Unauthorized");
     assert_eq!(
         review().await.ok()["status"]["error"],
-        "the token in secret default/a for service account default/robot has been marked invalid. Use tokens from the TokenRequest API or manually created secret-based tokens, or remove the 'kubernetes.io/legacy-token-invalid-since' label from the secret to temporarily allow use of this token"
+        "[invalid bearer token, the token in secret default/a for service account default/robot has been marked invalid. Use tokens from the TokenRequest API or manually created secret-based tokens, or remove the 'kubernetes.io/legacy-token-invalid-since' label from the secret to temporarily allow use of this token]"
     );
     patch(format!("{secrets}/a"), invalid(Value::Null)).await;
     assert_eq!(ask(&server, &first, &[], "/api").await, "200 ");

@@ -120,7 +120,7 @@ async fn deleting_a_definition_deletes_its_objects_first() {
     client.post(WIDGETS, &held).await.ok();
     let marked = client.delete(DEFINITION, &json!({})).await.ok();
     assert_eq!(condition(&marked, "Terminating"), "True");
-    assert_eq!(client.post(WIDGETS, &widget("late", &json!({}))).await.code, 405);
+    assert_eq!(client.post(WIDGETS, &widget("late", &json!({}))).await.code, 403);
     while client.get(&format!("{WIDGETS}/free")).await.code != 404 {
         tokio::task::yield_now().await;
     }
