@@ -152,6 +152,7 @@ impl Run<'_> {
             ..Step::default()
         };
         self.prepare(&namespaced).await?;
+        self.wait_for_authority(namespace).await?;
         let fixtures = fixtures();
         for step in scenario.with.iter().filter_map(|name| fixtures.get(name)).flatten() {
             self.prepare(step).await?;
@@ -165,6 +166,21 @@ impl Run<'_> {
             }
         }
         Ok(exchanges)
+    }
+
+    /// Where a controller puts the server's authority into every namespace, it does so a moment later: into the middle of
+    /// what a scenario counts and watches.
+    async fn wait_for_authority(&mut self, namespace: &str) -> Result<(), RunError> {
+        let authority = |namespace: &str, until| Step {
+            request: Some(format!("GET /api/v1/namespaces/{namespace}/configmaps/kube-root-ca.crt")),
+            until,
+            ..Step::default()
+        };
+        let is_published = self.step(&authority("default", None)).await?.is_some_and(|exchange| exchange.code == 200);
+        if is_published {
+            self.prepare(&authority(namespace, Some(Until::Code(200)))).await?;
+        }
+        Ok(())
     }
 
     async fn prepare(&mut self, step: &Step) -> Result<(), RunError> {
