@@ -5,11 +5,14 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use kogge_apiserver::server::{Server, ServerOptions};
 use kogge_conformance::api::{self, Clients, RunOptions, scenario, transcript};
 use kogge_testkit::real::RealApiServer;
 use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
+use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -28,12 +31,41 @@ async fn the_recorded_answers_are_those_of_the_real_server() {
     let Some(server) = RealApiServer::start("the API suite was not compared with a real kube-apiserver").await else {
         return;
     };
-    let clients = clients(Kubeconfig::read_from(server.kubeconfig()).unwrap()).await;
+    let kubeconfig = Kubeconfig::read_from(server.kubeconfig()).unwrap();
+    keep_parameters(&kubeconfig).await;
+    let clients = clients(kubeconfig).await;
     if std::env::var("KOGGE_UPDATE").is_ok() {
         return update(&clients).await;
     }
     let report = api::judge(&clients, &options("qkreal")).await;
     assert!(report.passed(), "{}", report.table());
+}
+
+/// kube-apiserver watches the ConfigMaps that policies are configured by for as long as the policy lives that asked for
+/// them first, and never again: later policies find none. So one that is never asked asks first, and stays.
+async fn keep_parameters(kubeconfig: &Kubeconfig) {
+    let config = Config::from_custom_kubeconfig(kubeconfig.clone(), &KubeConfigOptions::default()).await.unwrap();
+    let client = Client::try_from(config).unwrap();
+    let rule =
+        json!({"apiGroups": ["none.example.com"], "apiVersions": ["*"], "operations": ["*"], "resources": ["*"]});
+    let policy = json!({
+        "paramKind": {"apiVersion": "v1", "kind": "ConfigMap"},
+        "matchConstraints": {"resourceRules": [rule]},
+        "validations": [{"expression": "true"}],
+    });
+    let binding = json!({
+        "policyName": "keeps-parameters",
+        "paramRef": {"selector": {}, "parameterNotFoundAction": "Allow"},
+        "validationActions": ["Deny"],
+    });
+    for (resource, spec) in [("validatingadmissionpolicies", policy), ("validatingadmissionpolicybindings", binding)] {
+        let path = format!("/apis/admissionregistration.k8s.io/v1/{resource}");
+        let body = json!({"metadata": {"name": "keeps-parameters"}, "spec": spec}).to_string();
+        let request = http::Request::post(path).header("Content-Type", "application/json").body(body.into_bytes());
+        client.request::<Value>(request.unwrap()).await.unwrap();
+    }
+    // The real server looks at its policies once a second.
+    tokio::time::sleep(Duration::from_secs(3)).await;
 }
 
 /// Records the reference again, area by area; with `KOGGE_SCENARIO` only the selected scenarios change.
