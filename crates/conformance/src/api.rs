@@ -21,6 +21,7 @@ pub mod difference;
 pub mod documentation;
 pub mod item;
 pub mod normalization;
+mod open_watch;
 pub mod report;
 pub mod runner;
 pub mod scenario;

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use kogge_apiserver::server::{Server, ServerOptions};
+use kogge_conformance::api::report::Report;
 use kogge_conformance::api::{self, Clients, RunOptions, scenario, transcript};
 use kogge_testkit::real::RealApiServer;
 use kube::config::{KubeConfigOptions, Kubeconfig};
@@ -37,8 +38,32 @@ async fn the_recorded_answers_are_those_of_the_real_server() {
     if std::env::var("KOGGE_UPDATE").is_ok() {
         return update(&clients).await;
     }
-    let report = api::judge(&clients, &options("qkreal")).await;
+    let report = judge_again(&clients, api::judge(&clients, &options("qkreal")).await).await;
     assert!(report.passed(), "{}", report.table());
+}
+
+/// Judges what did not pass twice more, by itself. The real server races with its own caches and the order of its maps:
+/// what it answered once, and will answer again, is right, and a record that it does not give three times is wrong. The
+/// embedded server has no such excuse.
+#[expect(clippy::print_stderr, reason = "a test has nobody else to tell")]
+async fn judge_again(clients: &Clients, mut report: Report) -> Report {
+    for id in ["qkrea2", "qkrea3"] {
+        let names: Vec<&str> =
+            report.scenarios.iter().filter(|result| !result.passed()).map(|result| result.name.as_str()).collect();
+        if names.is_empty() {
+            break;
+        }
+        eprintln!("the real server answered otherwise than recorded, and is asked again:\n{}", report.table());
+        let escaped: Vec<String> = names.into_iter().map(regex::escape).collect();
+        let pattern = regex::Regex::new(&format!("^(?:{})$", escaped.join("|"))).unwrap();
+        let again = api::judge(clients, &RunOptions { parallel: 1, pattern: Some(pattern), ..options(id) }).await;
+        for result in again.scenarios {
+            if let Some(place) = report.scenarios.iter_mut().find(|former| former.name == result.name) {
+                *place = result;
+            }
+        }
+    }
+    report
 }
 
 /// kube-apiserver watches the ConfigMaps that policies are configured by for as long as the policy lives that asked for

@@ -11,11 +11,11 @@ use http::{HeaderMap, Request};
 use http_body_util::BodyExt as _;
 use kube::client::Body;
 use serde_json::{Value, json};
-use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep};
 
 use super::Clients;
 use super::normalization::normalize;
+use super::open_watch::OpenWatch;
 use super::scenario::{Scenario, Step, Until, fixtures};
 use super::substitution::{Variables, substitute, substitute_value};
 use super::transcript::Transcript;
@@ -23,8 +23,7 @@ use super::webhook_server::WebhookServer;
 
 /// How long a single request may take before the server counts as dead.
 const REQUEST_TIMEOUT: Duration = Duration::from_mins(1);
-const UNTIL_SECONDS: u64 = 90;
-const EVENT_SECONDS: u64 = 5;
+const UNTIL_SECONDS: u64 = 180;
 
 /// Why a scenario has no transcript.
 #[derive(Debug, thiserror::Error)]
@@ -91,19 +90,16 @@ pub struct Exchange {
     pub step: Step,
 }
 
-/// A watch that is being read in the background.
-struct Watch {
-    lines: mpsc::UnboundedReceiver<Value>,
-}
-
 struct Run<'a> {
     clients: &'a Clients,
     variables: Variables,
-    watches: BTreeMap<String, Watch>,
+    watches: BTreeMap<String, OpenWatch>,
     /// The server of the scenario's webhooks, and their name there.
     webhooks: Option<(&'a WebhookServer, &'a str)>,
     /// Paths of what was created, in order.
     created: Vec<String>,
+    /// Paths of what was written, and the last resourceVersion of each.
+    written: BTreeMap<String, String>,
 }
 
 struct Answer {
@@ -135,7 +131,8 @@ pub async fn run_scenario(
         }
     }
     let webhooks = webhooks.map(|server| (server, id));
-    let mut run = Run { clients, variables, watches: BTreeMap::new(), webhooks, created: Vec::new() };
+    let (watches, written) = (BTreeMap::new(), BTreeMap::new());
+    let mut run = Run { clients, variables, watches, webhooks, created: Vec::new(), written };
     let exchanges = run.all_steps(scenario, &namespace).await;
     run.clean_up().await;
     if let Some((server, id)) = webhooks {
@@ -209,7 +206,7 @@ impl Run<'_> {
         };
         if let Some(name) = &step.read {
             let events = match self.watches.get_mut(name) {
-                Some(watch) => read_events(watch, step).await,
+                Some(watch) => watch.events(step).await,
                 None => json!("no such watch"),
             };
             return Ok(Some(exchange(0, BTreeMap::new(), events)));
@@ -218,19 +215,30 @@ impl Run<'_> {
             return Ok(Some(exchange(0, BTreeMap::new(), server.take_reviews(id, name).into())));
         }
         let Some(request) = &step.request else { return Ok(None) };
+        if self.webhooks.is_some() {
+            self.wait_for_caches(request).await?;
+        }
         if step.events.is_some() || step.background.is_some() {
-            let answer = self.send(request, step).await?;
-            let (code, headers) = (answer.code, answer.headers.clone());
-            if code != 200 {
-                return Ok(Some(exchange(code, headers, whole(answer, request).await?)));
-            }
-            let mut watch = Watch { lines: read_lines(answer.body) };
+            let deadline = Instant::now() + Duration::from_secs(UNTIL_SECONDS);
+            let (answer, code, headers) = loop {
+                let answer = self.send(request, step).await?;
+                let (code, headers) = (answer.code, answer.headers.clone());
+                if code == 200 {
+                    break (answer, code, headers);
+                }
+                let body = whole(answer, request).await?;
+                if !is_starting(code, &body) || Instant::now() > deadline {
+                    return Ok(Some(exchange(code, headers, body)));
+                }
+                sleep(Duration::from_millis(50)).await;
+            };
+            let mut watch = OpenWatch::read(answer.body);
             let body = match &step.background {
                 Some(name) => {
                     self.watches.insert(name.clone(), watch);
                     Value::Null
                 }
-                None => read_events(&mut watch, step).await,
+                None => watch.events(step).await,
             };
             return Ok(Some(exchange(code, headers, body)));
         }
@@ -240,8 +248,7 @@ impl Run<'_> {
             let answer = self.send(request, step).await?;
             let (code, headers) = (answer.code, answer.headers.clone());
             let body = whole(answer, request).await?;
-            let starting = code == 429 && body.to_string().contains("storage is (re)initializing");
-            let done = !starting && step.until.as_ref().is_none_or(|until| is_met(until, code, &body));
+            let done = !is_starting(code, &body) && step.until.as_ref().is_none_or(|until| is_met(until, code, &body));
             if !done && Instant::now() < deadline {
                 sleep(Duration::from_millis(50)).await;
                 continue;
@@ -329,19 +336,49 @@ impl Run<'_> {
             };
             self.variables.insert(name.clone(), text);
         }
-        if code != 201 || request.contains("dryRun") {
+        if code >= 300 || request.contains("dryRun") {
             return;
         }
         let concrete = substitute(request, &self.variables);
         let Some((method, path)) = concrete.split_once(' ') else { return };
         let path = path.split('?').next().unwrap_or(path);
-        match (method, body.pointer("/metadata/name").and_then(Value::as_str)) {
+        if method != "GET"
+            && let (Some(name), Some(version)) =
+                (text_at(body, "/metadata/name"), text_at(body, "/metadata/resourceVersion"))
+        {
+            let object = if method == "POST" { format!("{path}/{name}") } else { path.to_owned() };
+            self.written.insert(object, version.to_owned());
+        }
+        if code != 201 {
+            return;
+        }
+        match (method, text_at(body, "/metadata/name")) {
             ("POST", Some(name)) if body.pointer("/metadata/uid").is_some() => {
                 self.created.push(format!("{path}/{name}"));
             }
             ("PATCH" | "PUT", Some(_)) => self.created.push(path.to_owned()),
             _ => {}
         }
+    }
+
+    /// kube-apiserver changes what its cache holds, and starts again where the cache was late: webhooks are then asked
+    /// twice. So its cache has to hold what was written before it is changed again.
+    async fn wait_for_caches(&self, request: &str) -> Result<(), RunError> {
+        let concrete = substitute(request, &self.variables);
+        let Some(("PUT" | "PATCH" | "DELETE", path)) = concrete.split_once(' ') else { return Ok(()) };
+        let path = path.split('?').next().unwrap_or(path);
+        let parent = path.rsplit_once('/').map_or(path, |(parent, _)| parent);
+        let written = self.written.iter().filter(|(object, _)| {
+            object.as_str() == parent
+                || object.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        });
+        let reads: Vec<String> =
+            written.map(|(object, version)| format!("GET {object}?resourceVersion={version}")).collect();
+        for read in reads {
+            // Gone meanwhile, or refused to whom the scenario has become: nothing to wait for.
+            whole(self.send(&read, &Step::default()).await?, &read).await?;
+        }
+        Ok(())
     }
 
     /// Deletes what was created, last first; finalizers are taken away, since nobody else would.
@@ -359,6 +396,10 @@ impl Run<'_> {
             }
         }
     }
+}
+
+fn text_at<'a>(body: &'a Value, pointer: &str) -> Option<&'a str> {
+    body.pointer(pointer).and_then(Value::as_str)
 }
 
 /// An error and what caused it, in one line.
@@ -414,7 +455,7 @@ async fn whole(answer: Answer, request: &str) -> Result<Value, RunError> {
 }
 
 /// JSON, or else the text; bytes that are neither only say so.
-fn parse(bytes: &Bytes) -> Value {
+pub(super) fn parse(bytes: &Bytes) -> Value {
     if bytes.is_empty() {
         return Value::Null;
     }
@@ -424,51 +465,6 @@ fn parse(bytes: &Bytes) -> Value {
     })
 }
 
-/// Reads the lines of a watch until it ends or nobody listens any more.
-fn read_lines(mut body: Body) -> mpsc::UnboundedReceiver<Value> {
-    let (sender, receiver) = mpsc::unbounded_channel();
-    tokio::spawn(async move {
-        let mut buffered: Vec<u8> = Vec::new();
-        loop {
-            let frame = tokio::select! {
-                frame = body.frame() => frame,
-                () = sender.closed() => return,
-            };
-            let Some(Ok(frame)) = frame else { break };
-            let Ok(data) = frame.into_data() else { continue };
-            buffered.extend_from_slice(&data);
-            while let Some(end) = buffered.iter().position(|byte| *byte == b'\n') {
-                let line: Vec<u8> = buffered.drain(..=end).collect();
-                if sender.send(parse(&Bytes::from(line))).is_err() {
-                    return;
-                }
-            }
-        }
-        if !buffered.is_empty() {
-            let _ = sender.send(parse(&Bytes::from(buffered)));
-        }
-    });
-    receiver
-}
-
-/// `{"events": [...], "end": "open" | "closed" | "silent"}`: so many events as the step wants, or fewer.
-async fn read_events(watch: &mut Watch, step: &Step) -> Value {
-    let wanted = step.events.unwrap_or(usize::MAX);
-    let deadline = Instant::now() + Duration::from_secs(step.seconds.unwrap_or(EVENT_SECONDS));
-    let mut events = Vec::new();
-    let end = loop {
-        if events.len() == wanted {
-            break "open";
-        }
-        match timeout_at(deadline, watch.lines.recv()).await {
-            Ok(Some(event)) => events.push(event),
-            Ok(None) => break "closed",
-            Err(_) => break "silent",
-        }
-    };
-    json!({"events": events, "end": end})
-}
-
 fn is_met(until: &Until, code: u16, body: &Value) -> bool {
     match until {
         Until::Code(wanted) => *wanted == code,
@@ -476,6 +472,11 @@ fn is_met(until: &Until, code: u16, body: &Value) -> bool {
             values.iter().all(|(pointer, wanted)| body.pointer(pointer).unwrap_or(&Value::Null) == wanted)
         }
     }
+}
+
+/// Whether the real server has not yet read a collection that it serves anew, and will in a moment.
+fn is_starting(code: u16, body: &Value) -> bool {
+    code == 429 && body.to_string().contains("storage is (re)initializing")
 }
 
 fn short(code: u16, body: &Value) -> String {
