@@ -22,6 +22,7 @@ pub mod autoscaler_conversion;
 mod columns;
 pub mod defaults;
 pub mod event_conversion;
+pub(crate) mod published;
 pub mod schemas;
 pub mod validation;
 

@@ -109,6 +109,7 @@ pub(crate) use definition_write::{
     CLEANUP_FINALIZER, MANAGER as DEFINITION_MANAGER, set_terminating, settle, stored_definitions,
 };
 pub(crate) use delete::{DeleteOptions, Preconditions, delete_object};
+pub(crate) use discovery::hex_digest;
 pub(crate) use flow_control::FlowControl;
 pub use flow_control::RequestLimits;
 pub(crate) use impersonation::service_account_groups;
@@ -378,7 +379,7 @@ fn document(plane: &Plane, path: &RequestPath, parts: &Parts) -> Result<Response
         | RequestPath::Group { .. }
         | RequestPath::GroupVersion { .. } => discovery::document(plane, path, parts),
         RequestPath::OpenApiV3Index => Ok(openapi::index(plane, parts)),
-        RequestPath::OpenApiV3 { group, version } => openapi::document(plane, group, version, parts),
+        RequestPath::OpenApiV3 { path } => openapi::document(plane, path, parts),
         RequestPath::OpenApiV2 => Ok(openapi::version_two(plane, parts)),
         RequestPath::NonResource(path) => non_resource::private(plane, path, parts),
         RequestPath::Resource { .. } => Err(ApiError::unknown_path()),

@@ -26,12 +26,10 @@ pub enum RequestPath {
     },
     /// `/openapi/v3`
     OpenApiV3Index,
-    /// `/openapi/v3/api/v1` (empty group) or `/openapi/v3/apis/GROUP/VERSION`
+    /// `/openapi/v3/PATH`
     OpenApiV3 {
-        /// API group, empty for the core group.
-        group: String,
-        /// Version.
-        version: String,
+        /// What is described: `api/v1`, `apis/GROUP/VERSION`, `version`, ...
+        path: String,
     },
     /// `/openapi/v2`
     OpenApiV2,
@@ -89,12 +87,7 @@ pub fn parse(path: &str) -> RequestPath {
         }
         ["openapi", "v2"] => RequestPath::OpenApiV2,
         ["openapi", "v3"] => RequestPath::OpenApiV3Index,
-        ["openapi", "v3", "api", version] => {
-            RequestPath::OpenApiV3 { group: String::new(), version: (*version).to_owned() }
-        }
-        ["openapi", "v3", "apis", group, version] => {
-            RequestPath::OpenApiV3 { group: (*group).to_owned(), version: (*version).to_owned() }
-        }
+        ["openapi", "v3", path @ ..] => RequestPath::OpenApiV3 { path: path.join("/") },
         ["api", version, rest @ ..] => resource("", version, rest),
         ["apis", group, version, rest @ ..] => resource(group, version, rest),
         _ => non_resource(),

@@ -1,7 +1,7 @@
-// Command schemas-generator writes the built-in kinds' names and schemas from the API description that the pinned
+// Command schemas-generator writes the built-in kinds' names from the API description that the pinned
 // k8s.io/kubernetes module publishes (api/discovery and api/openapi-spec/v3): resources.json with names, verbs and
-// subresources as discovery shows them, one zlib file of OpenAPI definitions for each group version, and the roles and
-// bindings every cluster starts with (access-policy.json.zz).
+// subresources as discovery shows them, and the roles and bindings every cluster starts with (access-policy.json.zz).
+// The definitions beside them are those of a running server: the test published_api of crates/conformance writes them.
 //
 // Nothing of Kubernetes is compiled; only the module archive is downloaded. Run it in this folder:
 //
@@ -10,12 +10,10 @@ package main
 
 import (
 	"encoding/json"
-	"fmt"
 	"log"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"sort"
 	"strings"
 )
 
@@ -45,9 +43,6 @@ var groupVersions = []string{
 	"scheduling.k8s.io/v1",
 	"storage.k8s.io/v1",
 }
-
-// autoscaling/v1 describes the body of the scale subresource.
-const scaleVersion = "autoscaling/v1"
 
 type resource struct {
 	Name         string        `json:"name"`
@@ -85,7 +80,7 @@ func main() {
 	for _, name := range groupVersions {
 		entry := readDiscovery(source, name)
 		catalogue = append(catalogue, entry)
-		writeDefinitions(source, output, name, entry)
+		nameDefinitions(source, name, entry)
 	}
 	encoded, err := json.MarshalIndent(catalogue, "", " ")
 	check(err)
@@ -131,38 +126,10 @@ func readDiscovery(source, name string) groupVersion {
 	return entry
 }
 
-// writeDefinitions also notes in entry which definition describes which kind.
-func writeDefinitions(source, output, name string, entry groupVersion) {
-	schemas := readSchemas(source, name)
-	// Bodies of subresources may come from another group version: Scale, Eviction, TokenRequest.
-	for _, item := range entry.Resources {
-		for _, sub := range item.Subresources {
-			if sub.Version != "" {
-				other := sub.Version
-				if sub.Group != "" {
-					other = sub.Group + "/" + sub.Version
-				}
-				for key, value := range readSchemas(source, other) {
-					if _, there := schemas[key]; !there {
-						schemas[key] = value
-					}
-				}
-			}
-		}
-	}
-	roots := map[string]bool{}
-	for _, item := range entry.Resources {
-		roots[item.Kind], roots[item.Kind+"List"] = true, true
-		for _, sub := range item.Subresources {
-			roots[sub.Kind] = true
-		}
-	}
-	kept := map[string]any{}
-	for key, value := range schemas {
+// nameDefinitions notes in entry which definition describes which kind.
+func nameDefinitions(source, name string, entry groupVersion) {
+	for key, value := range readSchemas(source, name) {
 		for _, gvk := range gvksOf(value) {
-			if roots[gvk.Kind] && (gvk.join() == name || gvk.join() == scaleVersion || gvk.Kind == "Eviction" || gvk.Kind == "TokenRequest") {
-				keep(key, schemas, kept)
-			}
 			for index := range entry.Resources {
 				if item := &entry.Resources[index]; gvk.Kind == item.Kind && gvk.join() == name {
 					item.Definition = key
@@ -170,20 +137,6 @@ func writeDefinitions(source, output, name string, entry groupVersion) {
 			}
 		}
 	}
-	raw, err := json.Marshal(kept)
-	check(err)
-	packed := pack(raw)
-	file := strings.ReplaceAll(name, "/", "_")
-	if !strings.Contains(name, "/") {
-		file = "core_" + name
-	}
-	check(os.WriteFile(filepath.Join(output, file+".json.zz"), packed, 0o644))
-	keys := make([]string, 0, len(kept))
-	for key := range kept {
-		keys = append(keys, key)
-	}
-	sort.Strings(keys)
-	fmt.Printf("%-40s %4d definitions %8d bytes, %7d packed\n", name, len(keys), len(raw), len(packed))
 }
 
 type gvk struct {
@@ -213,35 +166,6 @@ func readSchemas(source, name string) map[string]map[string]any {
 	}
 	readJSON(filepath.Join(source, "api", "openapi-spec", "v3", pathName(name)+"_openapi.json"), &document)
 	return document.Components.Schemas
-}
-
-// keep copies a definition and all it refers to.
-func keep(key string, schemas map[string]map[string]any, kept map[string]any) {
-	if _, done := kept[key]; done {
-		return
-	}
-	schema := schemas[key]
-	if schema == nil {
-		log.Fatalf("no definition %s", key)
-	}
-	kept[key] = schema
-	follow(schema, schemas, kept)
-}
-
-func follow(value any, schemas map[string]map[string]any, kept map[string]any) {
-	switch value := value.(type) {
-	case map[string]any:
-		if reference, ok := value["$ref"].(string); ok {
-			keep(strings.TrimPrefix(reference, "#/components/schemas/"), schemas, kept)
-		}
-		for _, member := range value {
-			follow(member, schemas, kept)
-		}
-	case []any:
-		for _, item := range value {
-			follow(item, schemas, kept)
-		}
-	}
 }
 
 func readJSON(path string, into any) {

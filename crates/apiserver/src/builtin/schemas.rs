@@ -1,7 +1,7 @@
 //! The OpenAPI definitions of the built-in kinds, embedded compressed, one file for each group version.
 //!
-//! Nothing parsed is kept: a kind's schema is compiled at its first use and its document is made for each OpenAPI
-//! request, which clients cache.
+//! They are those that kube-apiserver publishes, as `conformance`'s test `published_api` writes them. Nothing parsed is
+//! kept: a kind's schema is compiled at its first use.
 
 use std::{collections::BTreeSet, io::Read as _, sync::Arc};
 
@@ -13,15 +13,19 @@ const REFERENCE_PREFIX: &str = "#/components/schemas/";
 
 macro_rules! embedded {
     ($($group_version:literal => $file:literal,)*) => {
-        fn packed(group_version: &str) -> Option<&'static [u8]> {
+        /// The definitions and the paths of a group version.
+        pub(super) fn packed(group_version: &str) -> Option<[&'static [u8]; 2]> {
             match group_version {
-                $($group_version => Some(include_bytes!(concat!("../../schemas/", $file, ".json.zz"))),)*
+                $($group_version => Some([
+                    include_bytes!(concat!("../../schemas/", $file, ".json.zz")),
+                    include_bytes!(concat!("../../schemas/", $file, ".paths.json.zz")),
+                ]),)*
                 _ => None,
             }
         }
 
-        #[cfg(test)]
-        const GROUP_VERSIONS: &[&str] = &[$($group_version),*];
+        /// The group versions that are built in.
+        pub(super) const GROUP_VERSIONS: &[&str] = &[$($group_version),*];
     };
 }
 
@@ -49,10 +53,10 @@ embedded! {
     "storage.k8s.io/v1" => "storage.k8s.io_v1",
 }
 
-/// The contents of an embedded file of the generator.
+/// The contents of an embedded file.
 ///
 /// # Errors
-/// If it is not what the generator writes: zlib's format.
+/// If it is not in zlib's format.
 pub(crate) fn unpack(packed: &[u8]) -> std::io::Result<Vec<u8>> {
     let mut raw = Vec::new();
     ZlibDecoder::new(packed).read_to_end(&mut raw)?;
@@ -62,8 +66,8 @@ pub(crate) fn unpack(packed: &[u8]) -> std::io::Result<Vec<u8>> {
 /// All definitions of a group version (`v1`, `apps/v1`), by name; they refer to each other by
 /// `#/components/schemas/NAME`. `None` for a group version that is not built in.
 pub fn definitions(group_version: &str) -> Option<Map<String, Value>> {
-    let raw = unpack(packed(group_version)?)
-        .expect("the embedded definitions are written by the generator and unpacked by a test");
+    let [definitions, _] = packed(group_version)?;
+    let raw = unpack(definitions).expect("the embedded definitions are written by a test and unpacked by another");
     Some(serde_json::from_slice(&raw).expect("the embedded definitions are JSON, as a test shows"))
 }
 
@@ -140,6 +144,8 @@ fn reached_from(all: &Map<String, Value>, wanted: impl Fn(&str) -> bool) -> BTre
 fn normalise(schema: &mut Value, lenient: bool) {
     let Value::Object(members) = schema else { return };
     members.remove("description");
+    // Which words are allowed is checked by hand, in the words of the real server.
+    members.remove("enum");
     if let Some(Value::Array(all_of)) = members.get_mut("allOf")
         && all_of.len() == 1
         && let Value::Object(reference) = all_of.remove(0)

@@ -1,26 +1,21 @@
 //! OpenAPI v3: an index with a hash for each group version, and the documents.
 //!
-//! Documents of built-in groups are the same for every plane and version of the program, so they are made once for the
-//! process; those of custom groups are made when asked for, which is rare, as clients cache them by their hash.
-
-use std::{
-    collections::HashMap,
-    sync::{LazyLock, Mutex, PoisonError},
-};
+//! Documents are made when asked for, which is rare, as clients keep them by their hash. Those of built-in groups are the
+//! published ones; those of custom groups are made from their definitions.
 
 use axum::body::Body;
-use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header, request::Parts};
 use kogge_machinery::{openapi, resource::SharedResourceType, status_error::ApiError};
 
 use serde_json::json;
 
-use super::{answer::serialize, header_text, query::Query, resource_metrics, response};
-use crate::{plane::Plane, registry::references};
+use super::{answer::serialize, discovery::hex_digest, header_text, query::Query, resource_metrics, response};
+use crate::{builtin::published, plane::Plane, registry::references};
 
 /// Answers `/openapi/v3`.
 pub(crate) fn index(plane: &Plane, parts: &Parts) -> Response<Body> {
-    let mut entries: Vec<(String, String)> = Vec::new();
+    let mut entries: Vec<(String, String)> =
+        published::digests().iter().map(|(path, digest)| (path.clone(), hash_published(plane, digest))).collect();
     // Seen from the client the paths are below the plane's prefix.
     let own = parts.uri.path();
     let prefix = own.strip_suffix('/').unwrap_or(own).strip_suffix("/openapi/v3").unwrap_or_default();
@@ -28,7 +23,7 @@ pub(crate) fn index(plane: &Plane, parts: &Parts) -> Response<Body> {
     for resource in plane.registry().resource_types().into_iter().chain(of_metrics) {
         let path = path_of(&resource.group, &resource.version);
         if !entries.iter().any(|(known, _)| *known == path) {
-            let hash = hash(plane, &resource.group, &resource.version);
+            let hash = hash_custom(plane, &resource.group, &resource.version);
             entries.push((path, hash));
         }
     }
@@ -102,14 +97,15 @@ fn push_field(message: &mut Vec<u8>, tag: u8, bytes: &[u8]) {
     message.extend_from_slice(&bytes[..usize::from(length)]);
 }
 
-/// Answers the document of one group version.
-pub(crate) fn document(plane: &Plane, group: &str, version: &str, parts: &Parts) -> Result<Response<Body>, ApiError> {
-    let mut resources = plane.registry().group_version(group, version);
-    let of_metrics = resource_metrics::resource_types(plane).into_iter();
-    resources.extend(of_metrics.filter(|resource| resource.group == group && resource.version == version));
-    if resources.is_empty() {
-        return Ok(without_type(StatusCode::NOT_FOUND));
-    }
+/// Answers the document that describes `path`: a group version, a group, or something else that is published.
+pub(crate) fn document(plane: &Plane, path: &str, parts: &Parts) -> Result<Response<Body>, ApiError> {
+    let digest = published::digests().get(path);
+    let custom = if digest.is_none() { custom_version(plane, path) } else { None };
+    let hash = match (digest, &custom) {
+        (Some(digest), _) => hash_published(plane, digest),
+        (None, Some((group, version, _))) => hash_custom(plane, group, version),
+        (None, None) => return Ok(without_type(StatusCode::NOT_FOUND)),
+    };
     // Who asks for the protobuf of the real server alone gets JSON all the same, which its clients can read.
     let accept = header_text(parts, &header::ACCEPT).unwrap_or("*/*");
     let media_types = || accept.split(',').map(|part| part.split(';').next().unwrap_or_default().trim());
@@ -118,47 +114,69 @@ pub(crate) fn document(plane: &Plane, group: &str, version: &str, parts: &Parts)
         answer.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept"));
         return Ok(answer);
     }
-    let hash = hash(plane, group, version);
-    let bytes = if resources.iter().any(|resource| resource.custom) {
-        render(group, version, &resources)
+    let tag = format!("{hash:?}");
+    let known = header_text(parts, &header::IF_NONE_MATCH).unwrap_or_default();
+    let query = Query::parse(&parts.uri)?;
+    let asked = query.get("hash").filter(|asked| !asked.is_empty());
+    let mut answer = if asked.is_some_and(|asked| *asked != hash) {
+        let mut answer = response(StatusCode::MOVED_PERMANENTLY, "application/json", Body::empty());
+        if let Ok(location) = HeaderValue::from_str(&format!("{}?hash={hash}", parts.uri.path())) {
+            answer.headers_mut().insert(header::LOCATION, location);
+        }
+        answer
+    } else if known.split(',').any(|known| [tag.as_str(), "*"].contains(&known.trim().trim_start_matches("W/"))) {
+        without_type(StatusCode::NOT_MODIFIED)
     } else {
-        built_in(group, version, &resources)
+        let bytes = match custom {
+            Some((group, version, resources)) => {
+                serialize(&openapi::group_version_document(group, version, &references(&resources)))
+            }
+            None => published::document(path, &minor(plane)).unwrap_or_default(),
+        };
+        response(StatusCode::OK, "application/json", bytes)
     };
-    let mut answer = response(StatusCode::OK, "application/json", bytes);
     let headers = answer.headers_mut();
-    if let Ok(tag) = HeaderValue::from_str(&format!("{hash:?}")) {
+    if let Ok(tag) = HeaderValue::from_str(&tag) {
         headers.insert(header::ETAG, tag);
     }
     headers.insert(header::VARY, HeaderValue::from_static("Accept"));
     // With the hash in the address the document never changes.
-    if Query::parse(&parts.uri)?.get("hash") == Some(&hash) {
+    if asked.is_some_and(|asked| *asked == hash) {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public, immutable"));
+        let in_a_year = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(365 * 24);
+        if let Ok(expires) = HeaderValue::from_str(&in_a_year.strftime("%a, %d %b %Y %H:%M:%S UTC").to_string()) {
+            headers.insert(header::EXPIRES, expires);
+        }
     }
     Ok(answer)
+}
+
+/// The group, version and kinds that are not built in and that `path` names.
+fn custom_version<'a>(plane: &Plane, path: &'a str) -> Option<(&'a str, &'a str, Vec<SharedResourceType>)> {
+    let (group, version) = path.strip_prefix("apis/")?.split_once('/')?;
+    let mut resources = plane.registry().group_version(group, version);
+    let of_metrics = resource_metrics::resource_types(plane).into_iter();
+    resources.extend(of_metrics.filter(|resource| resource.group == group && resource.version == version));
+    if resources.is_empty() { None } else { Some((group, version, resources)) }
 }
 
 fn path_of(group: &str, version: &str) -> String {
     if group.is_empty() { format!("api/{version}") } else { format!("apis/{group}/{version}") }
 }
 
-fn hash(plane: &Plane, group: &str, version: &str) -> String {
+/// `1.36` of `v1.36.3`.
+fn minor(plane: &Plane) -> String {
+    let version = plane.kubernetes_version();
+    version.trim_start_matches('v').split('.').take(2).collect::<Vec<_>>().join(".")
+}
+
+fn hash_published(plane: &Plane, digest: &str) -> String {
+    hex_digest(format!("{digest}/{}", minor(plane)).as_bytes())
+}
+
+fn hash_custom(plane: &Plane, group: &str, version: &str) -> String {
     let revision = plane.registry().group_version_revision(group, version);
     let uid = if revision == 0 { "" } else { plane.name().0.as_str() };
     let text = format!("{}/{group}/{version}/{uid}/{revision}", env!("CARGO_PKG_VERSION"));
-    super::discovery::hex_digest(text.as_bytes())
-}
-
-fn render(group: &str, version: &str, resources: &[SharedResourceType]) -> Bytes {
-    serialize(&openapi::group_version_document(group, version, &references(resources)))
-}
-
-fn built_in(group: &str, version: &str, resources: &[SharedResourceType]) -> Bytes {
-    static DOCUMENTS: LazyLock<Mutex<HashMap<(String, String), Bytes>>> = LazyLock::new(Mutex::default);
-    let key = (group.to_owned(), version.to_owned());
-    let known = DOCUMENTS.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
-    known.unwrap_or_else(|| {
-        let bytes = render(group, version, resources);
-        DOCUMENTS.lock().unwrap_or_else(PoisonError::into_inner).insert(key, bytes.clone());
-        bytes
-    })
+    hex_digest(text.as_bytes())
 }

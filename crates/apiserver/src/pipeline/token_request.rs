@@ -129,7 +129,8 @@ pub(crate) async fn create(context: &mut RequestContext<'_>, body: Body) -> Resu
 /// Records who asked, as for any object that is written.
 async fn own(context: &RequestContext<'_>, writer: &Writer, request: &mut Value) -> Result<(), ApiError> {
     const DEFINITION: &str = "io.k8s.api.authentication.v1.TokenRequest";
-    let schema = builtin::schemas::compile(API_VERSION, DEFINITION);
+    // It is published where it is served, below a ServiceAccount.
+    let schema = builtin::schemas::compile("v1", DEFINITION);
     let versions = ServedVersions::of(context.plane, &context.served);
     let empty = TypedKind::of(API_VERSION, KIND).map(TypedKind::empty);
     let manager = FieldManager {
