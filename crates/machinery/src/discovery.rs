@@ -152,7 +152,16 @@ fn subresources(resource: &ResourceType) -> Vec<SubresourceKind<'_>> {
 /// Changes when objects of this kind come to be stored in another version (`StorageVersionHash`).
 fn storage_version_hash(resource: &ResourceType) -> String {
     let stored = resource.storage_version.rsplit('/').next().unwrap_or_default();
-    let digest = Sha256::digest(format!("{}/{stored}/{}", resource.group, resource.kind));
+    // What the real server stores some kinds as, which is not what their group says.
+    let (group, stored) = match (resource.group.as_str(), resource.kind.as_str()) {
+        ("events.k8s.io", _) => ("", "v1"),
+        ("apiextensions.k8s.io", "CustomResourceDefinition")
+        | ("admissionregistration.k8s.io", "MutatingAdmissionPolicy" | "MutatingAdmissionPolicyBinding") => {
+            (resource.group.as_str(), "v1beta1")
+        }
+        (group, _) => (group, stored),
+    };
+    let digest = Sha256::digest(format!("{group}/{stored}/{}", resource.kind));
     STANDARD.encode(&digest[..8])
 }
 
