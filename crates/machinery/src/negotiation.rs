@@ -34,12 +34,16 @@ pub enum Endpoint {
     Collection,
     /// Objects and collections of custom resources.
     Custom,
-    /// `/api` and the versions of built-in groups: APIGroupDiscoveryList.
+    /// `/api`: APIGroupDiscoveryList.
     Discovery,
+    /// The versions of built-in groups: nothing but the document.
+    Version,
     /// The log of a pod, a text; what is wrong is said as objects are.
     Log,
-    /// `/apis`, a group, and the versions of custom resources: APIGroupDiscoveryList, and no router looks.
+    /// `/apis`: APIGroupDiscoveryList, and no router looks.
     Groups,
+    /// A group and the versions of custom resources: nothing but the document, and no router looks.
+    Group,
     /// Any transformation is read; for callers that do not know yet.
     Any,
 }
@@ -48,7 +52,7 @@ impl Endpoint {
     /// The media types the router knows for paths of this kind; none where no router looks.
     fn routed(self) -> &'static [&'static str] {
         match self {
-            Self::Object | Self::Discovery => &[JSON, YAML, PROTOBUF],
+            Self::Object | Self::Discovery | Self::Version => &[JSON, YAML, PROTOBUF],
             Self::Collection => &[
                 JSON,
                 YAML,
@@ -57,7 +61,7 @@ impl Endpoint {
                 "application/vnd.kubernetes.protobuf;stream=watch",
             ],
             Self::Log => &["text/plain", JSON, YAML, PROTOBUF],
-            Self::Groups | Self::Custom | Self::Any => &[],
+            Self::Groups | Self::Group | Self::Custom | Self::Any => &[],
         }
     }
 }
@@ -130,8 +134,8 @@ fn parse_media_type(text: &str) -> Clause<'_> {
     for part in parts {
         let (key, value) = part.split_once('=').unwrap_or((part, ""));
         let (key, value) = (key.trim(), value.trim().trim_matches('"'));
-        if key == "q" {
-            clause.quality = value.parse().unwrap_or(1.0);
+        if key == "q" && !value.is_empty() {
+            clause.quality = value.parse().unwrap_or(0.0);
         } else if !key.is_empty() {
             clause.parameters.push((key, value));
         }
@@ -139,7 +143,8 @@ fn parse_media_type(text: &str) -> Clause<'_> {
     clause
 }
 
-/// The clauses, best first: by q-value, then by how exact they are, then as sent.
+/// The clauses, best first: by q-value, then by how exact they are, then as sent. A weight of 0 refuses nothing, in the real
+/// server neither: it only makes a clause the last.
 fn parse_accept(header: &str) -> Vec<Clause<'_>> {
     let mut clauses: Vec<Clause<'_>> =
         header.split(',').filter(|text| !text.trim().is_empty()).map(parse_media_type).collect();
@@ -180,6 +185,8 @@ fn transformation(clause: &Clause<'_>, endpoint: Endpoint) -> Option<(Representa
     match endpoint {
         Endpoint::Object | Endpoint::Collection | Endpoint::Custom | Endpoint::Log if discovery => None,
         Endpoint::Discovery | Endpoint::Groups if !discovery => None,
+        Endpoint::Version | Endpoint::Group => None,
+        Endpoint::Log if representation == Representation::Table => None,
         _ => Some((representation, version.to_owned())),
     }
 }
@@ -226,7 +233,7 @@ pub fn negotiate_answer_at(
     if !routed.is_empty() {
         check_routed(accept, routed)?;
     }
-    for clause in parse_accept(accept).iter().filter(|clause| clause.quality > 0.0) {
+    for clause in &parse_accept(accept) {
         let yaml = match (clause.main_type, clause.sub_type) {
             ("application", "json" | "*") | ("*", "*") => false,
             ("application", "yaml") => true,
@@ -262,7 +269,7 @@ impl ErrorEncoding {
     /// The encoding for a client that sent this `Accept` header.
     pub fn of(accept: Option<&str>) -> Self {
         let mut protobuf = false;
-        for clause in parse_accept(accept.unwrap_or_default()).iter().filter(|clause| clause.quality > 0.0) {
+        for clause in &parse_accept(accept.unwrap_or_default()) {
             match (clause.main_type, clause.sub_type) {
                 ("application", "json" | "*") | ("*", "*") => return Self::Json,
                 ("application", "yaml") => return Self::Yaml,

@@ -25,11 +25,12 @@ pub(crate) fn document(plane: &Plane, path: &RequestPath, parts: &Parts) -> Resu
         RequestPath::GroupVersion { group, version } => {
             let found = all.iter().find(|resource| resource.group == *group && resource.version == *version);
             let found = found.ok_or_else(|| crate::registry::Registry::unknown_path(group))?;
-            if found.custom { Endpoint::Groups } else { Endpoint::Discovery }
+            if found.custom { Endpoint::Group } else { Endpoint::Version }
         }
         RequestPath::Group { group } if !all.iter().any(|resource| resource.group == *group) => {
             return Err(ApiError::page_not_found());
         }
+        RequestPath::Group { .. } => Endpoint::Group,
         _ => Endpoint::Groups,
     };
     let answer = negotiation::negotiate_answer_at(
