@@ -62,6 +62,9 @@ pub struct FieldManager<'a> {
     pub versions: &'a dyn OtherVersions,
 }
 
+/// Subresources of pods that reset nothing: what is sent there and dropped is owned all the same.
+const UNRESET: [&str; 2] = ["ephemeralcontainers", "resize"];
+
 impl FieldManager<'_> {
     fn key(&self, applied: bool) -> ManagerKey {
         ManagerKey {
@@ -98,7 +101,7 @@ impl FieldManager<'_> {
             set.remove_recursively(&spec);
         } else if matches!(self.subresource, "status" | "approval") {
             set.retain_field("status");
-        } else if self.status_subresource {
+        } else if self.status_subresource && !UNRESET.contains(&self.subresource) {
             let mut status = FieldSet::default();
             status.insert(&[PathElement::field("status")]);
             set.remove_recursively(&status);
