@@ -54,14 +54,19 @@ pub(crate) async fn handle(
             let validation = context.query.field_validation()?;
             let change = Patch { encoding, value: &decoded.value, duplicates: &decoded.duplicates };
             let mut findings = Vec::new();
+            if encoding == BodyEncoding::MergePatch && decoded.value.is_null() {
+                return Err(ApiError::bad_request("Invalid JSON Patch"));
+            }
             let scale = write(context, paths, |current| {
                 let apply_patch = || match encoding {
                     BodyEncoding::JsonPatch => patch::json_patch(current, &decoded.value),
+                    _ if decoded.value.is_null() => Ok(current.clone()),
                     // A Scale has no lists, so a strategic patch and an apply of it are merges.
                     _ => Ok(patch::merge_patch(current, &decoded.value)),
                 };
                 let (scale, found) = change.decode_body(SCALE, apply_patch()?, validation, apply_patch)?;
                 findings = found;
+                check_place(context, &scale)?;
                 Ok(scale)
             })
             .await;
@@ -91,7 +96,14 @@ fn answer(context: &RequestContext<'_>, scale: Value) -> Result<Response<Body>, 
             let shown = ResourceType { columns: table::scale_columns(), cells: None, ..ResourceType::clone(resource) };
             let metadata = json!({"resourceVersion": scale["metadata"]["resourceVersion"]});
             let include = include_object(&context.query, &context.answer)?;
-            table::table(&shown, &[scale], metadata, include, true, &context.answer.version, context.now.as_second())
+            let (version, now) = (&context.answer.version, context.now.as_second());
+            let mut table = table::table(&shown, &[scale], metadata, include, true, version, now);
+            if !resource.custom {
+                // The columns of built-in kinds are declared elsewhere, more simply.
+                table["columnDefinitions"][0]["format"] = "".into();
+                table["columnDefinitions"][3]["type"] = "string".into();
+            }
+            table
         }
         Representation::Object | Representation::AggregatedDiscovery => scale,
     };
@@ -152,8 +164,10 @@ fn owners_of_replicas(paths: &ScalePaths, object: &Value) -> Vec<Value> {
     let entries = object["metadata"]["managedFields"].as_array();
     let owners = entries.into_iter().flatten().filter(owns).cloned().map(|mut entry| {
         entry["apiVersion"] = SCALE.api_version.into();
-        // The real server loses the time on the way.
-        if let Some(members) = entry.as_object_mut() {
+        // The real server has lost the time of who came to own them by way of a Scale.
+        if entry["subresource"] == "scale"
+            && let Some(members) = entry.as_object_mut()
+        {
             members.remove("time");
         }
         entry["fieldsV1"] = json!({"f:spec": {"f:replicas": {}}});
