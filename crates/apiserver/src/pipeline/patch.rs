@@ -183,6 +183,8 @@ async fn server_side_apply(
         // Applied it is, and with that something has changed, though nothing comes of it.
         applied["metadata"]["namespace"] = namespace.into();
     }
+    // What conflicts is said first.
+    let mut named_right = Ok(());
     let says_name = match applied["metadata"].get("name") {
         // What is there already has its name; only what is created must be told.
         None => {
@@ -190,7 +192,7 @@ async fn server_side_apply(
             false
         }
         Some(Value::String(name)) => {
-            check_name(name, &context.name)?;
+            named_right = check_name(name, &context.name);
             true
         }
         Some(_) => return Err(nameless(&context.name)),
@@ -210,7 +212,8 @@ async fn server_side_apply(
         let updated = update_object(context, context.key(), scope, &writer, dry_run, |old, versions| {
             let manager = writer.field_manager(&served, &api_version, scope, versions);
             let merged = apply::apply(Some(old), &applied, root, &manager, force).map_err(named)?;
-            converted(&served, merged, &applied).map(Merged::Applied).map_err(named)
+            let merged = converted(&served, merged, &applied).map_err(named)?;
+            named_right.clone().map(|()| Merged::Applied(merged))
         })
         .await;
         match updated {
@@ -229,6 +232,7 @@ async fn server_side_apply(
         if !says_name {
             return Err(nameless(&context.name));
         }
+        named_right.clone()?;
         if let Some(metadata) = created["metadata"].as_object_mut() {
             // There is nothing yet that could have another revision.
             metadata.remove("resourceVersion");
