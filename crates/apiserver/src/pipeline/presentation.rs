@@ -204,7 +204,11 @@ pub(crate) fn represent(
     match answer.representation {
         Representation::Table => {
             let object = object.into_value()?;
-            let metadata = serde_json::json!({"resourceVersion": object["metadata"]["resourceVersion"]});
+            // What a dry run creates has no revision.
+            let metadata = match &object["metadata"]["resourceVersion"] {
+                Value::Null => serde_json::json!({}),
+                revision => serde_json::json!({"resourceVersion": revision}),
+            };
             Ok(Document::Value(table::table(
                 &served.resource,
                 &[object],
