@@ -84,7 +84,8 @@ pub(crate) async fn watch(context: &RequestContext<'_>) -> Result<Response<Body>
             scope: scope.clone(),
             revision,
             after: None,
-            bookmark: options.send_initial_events == Some(true) && options.bookmarks,
+            // Also where nothing is said of initial events: who names no revision gets them.
+            bookmark: options.bookmarks,
         };
         ready.extend(renderer.initial_page(&page, &list).await?);
         list.after = page.next;
@@ -167,7 +168,9 @@ fn lines(
     shutdown: Option<CancellationToken>,
 ) -> impl futures::Stream<Item = Result<Bytes, std::convert::Infallible>> + Send {
     let now = Instant::now();
-    let first_bookmark = BOOKMARK_INTERVAL.min(timeout.saturating_sub(BOOKMARK_BEFORE_TIMEOUT));
+    // None at all, where the watch ends sooner.
+    let last_bookmark = timeout.checked_sub(BOOKMARK_BEFORE_TIMEOUT).unwrap_or(BOOKMARK_INTERVAL);
+    let first_bookmark = BOOKMARK_INTERVAL.min(last_bookmark);
     let served_until = renderer.served.ended.clone();
     let running = Running {
         torn_down: Box::pin(async move {

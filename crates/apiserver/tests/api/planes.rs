@@ -139,7 +139,7 @@ async fn shutting_down_ends_watches() {
     let listener = listen(&server).await;
     let client = client_of(&server, &listener.url, Some(&server.certificates().admin)).await;
     let maps: Api<ConfigMap> = Api::namespaced(client, "default");
-    let watch = maps.watch(&WatchParams::default(), "0").await.unwrap();
+    let watch = maps.watch(&WatchParams::default().disable_bookmarks(), "0").await.unwrap();
     let (events, ()) = tokio::join!(watch.count(), listener.stop());
     assert_eq!(events, 0, "the stream ends without an event");
 }

@@ -143,8 +143,10 @@ async fn a_revision_that_is_forgotten_is_an_error_event_with_code_410() {
 async fn a_watch_ends_at_its_timeout_with_a_bookmark_before() {
     let client = open().await;
     let last = revision(&client.post(CONFIG_MAPS, &config_map("a")).await.ok());
-    let query = format!("resourceVersion={last}&timeoutSeconds=1&allowWatchBookmarks=true");
-    let mut lines = Lines::open(&client, &query, "application/json").await;
+    let query = |seconds: u8| format!("resourceVersion={last}&timeoutSeconds={seconds}&allowWatchBookmarks=true");
+    let mut lines = Lines::open(&client, &query(1), "application/json").await;
+    assert_eq!(lines.next().await, None, "too short for one");
+    let mut lines = Lines::open(&client, &query(3), "application/json").await;
     assert_eq!(lines.short().await, format!("BOOKMARK @{last}"));
     assert_eq!(lines.next().await, None, "closed cleanly");
 }
