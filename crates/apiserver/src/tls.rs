@@ -3,8 +3,8 @@
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use axum::body::Body;
-use futures::FutureExt as _;
-use http::{Method, Request, Response, header};
+use futures::{FutureExt as _, future};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use hyper::body::Body as _;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -105,6 +105,42 @@ fn without_body(mut response: Response<Body>) -> Response<Body> {
     response.map(|_| Body::empty())
 }
 
+/// Whether a client waits for what no server says: `100-continue` is the only expectation there is, and of HTTP/1 only.
+fn expects_unknown<B>(request: &Request<B>) -> bool {
+    let expected = request.headers().get(header::EXPECT).filter(|_| request.version() < Version::HTTP_2);
+    expected.is_some_and(|expected| {
+        let known = |token: &str| token.trim().eq_ignore_ascii_case("100-continue");
+        !expected.is_empty() && !expected.to_str().is_ok_and(|expected| expected.split(',').any(known))
+    })
+}
+
+/// Whether a path has a percent sign without two hexadecimal digits.
+fn is_malformed(path: &str) -> bool {
+    let digits = |text: &str| text.bytes().take(2).filter(u8::is_ascii_hexdigit).count() == 2;
+    path.split('%').skip(1).any(|rest| !digits(rest))
+}
+
+/// What Go's library of HTTP answers before a handler sees the request.
+fn refused<B>(request: &Request<B>) -> Option<Response<Body>> {
+    let (code, text) = if is_malformed(request.uri().path()) {
+        (StatusCode::BAD_REQUEST, "400 Bad Request")
+    } else if expects_unknown(request) {
+        (StatusCode::EXPECTATION_FAILED, "")
+    } else {
+        return None;
+    };
+    let mut response = Response::new(Body::from(text));
+    *response.status_mut() = code;
+    if !text.is_empty() {
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    }
+    // Over HTTP/2 no single request ends its connection.
+    if request.version() < Version::HTTP_2 {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    Some(response)
+}
+
 /// The TLS configuration for a serving certificate.
 pub(crate) fn server_config(serving: &CertificateAndKey) -> Result<ServerConfig, ServeError> {
     let unusable = |error: &dyn std::fmt::Display| ServeError::Certificate(error.to_string());
@@ -183,6 +219,9 @@ async fn serve_connection<A, F>(
         Caller::Certificate(Arc::new(PresentedChain::new(chain)))
     });
     let service = hyper::service::service_fn(move |request: Request<hyper::body::Incoming>| {
+        if let Some(refused) = refused(&request) {
+            return future::ready(Ok(refused)).left_future();
+        }
         let mut request = request.map(Body::new);
         let extensions = request.extensions_mut();
         extensions.insert(peer);
@@ -195,6 +234,7 @@ async fn serve_connection<A, F>(
             answer(request)
                 .map(move |response| Ok::<_, Infallible>(if is_head { without_body(response) } else { response })),
         )
+        .right_future()
     });
     let mut builder = auto::Builder::new(TokioExecutor::new());
     // No header timeout: it would also close connections kept alive, which clients can notice too late.
