@@ -169,7 +169,7 @@ pub struct ApiServerArguments {
     #[arg(long, value_name = "BYTES", default_value_t = 3 << 20, value_parser = RangedU64ValueParser::<usize>::new().range(1 << 20..))]
     pub max_request_bytes: usize,
     /// Longest path and header fields of a request in bytes, at least 16 KiB
-    #[arg(long, value_name = "BYTES", default_value_t = 128 << 10, value_parser = clap::value_parser!(u32).range(16 << 10..))]
+    #[arg(long, value_name = "BYTES", default_value_t = 1 << 20, value_parser = clap::value_parser!(u32).range(16 << 10..))]
     pub max_header_bytes: u32,
     /// How long changes are kept for watches that resume and for lists in pages, such as 5m; at
     /// least 10s

@@ -33,7 +33,7 @@ pub struct RequestLimits {
     pub watches_per_user: usize,
     /// Longest body of a request in bytes. Default 3 MiB, as in the real server.
     pub body_bytes: usize,
-    /// Longest head of a request in bytes: path and all header fields. Default 128 KiB.
+    /// Longest head of a request in bytes: path and all header fields. Default 1 MiB, as in the real server.
     pub header_bytes: u32,
     /// The longest a request may take, watches and the like not counted. Default 60 s, as in the real server.
     pub time: Duration,
@@ -48,7 +48,7 @@ impl Default for RequestLimits {
             wait: Duration::from_secs(15),
             watches_per_user: 5000,
             body_bytes: 3 << 20,
-            header_bytes: 128 << 10,
+            header_bytes: 1 << 20,
             time: Duration::from_mins(1),
         }
     }
