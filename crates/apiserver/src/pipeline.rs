@@ -412,21 +412,28 @@ async fn resource_request(
 ) -> Result<Response<Body>, ApiError> {
     let Resolved { served, namespace, name, subresource, rest, verb, by_path } = resolved;
     let resource = &served.resource;
-    routes::check(
-        resource,
-        &routes::Route {
-            verb,
-            method: &parts.method,
-            watch: by_path,
-            namespace: namespace.as_deref(),
-            name: name.as_deref(),
-            subresource: subresource.as_deref(),
-            rest: &rest,
-        },
-    )?;
-    if proxy::is_meant(&served, subresource.as_deref()) {
+    let route = routes::Route {
+        verb,
+        method: &parts.method,
+        watch: by_path,
+        namespace: namespace.as_deref(),
+        name: name.as_deref(),
+        subresource: subresource.as_deref(),
+        rest: &rest,
+    };
+    let routed = routes::check(resource, &route);
+    let is_proxy = proxy::is_meant(&served, subresource.as_deref());
+    // The type of a patch is looked at before anything else, and by the handler of custom resources before their name.
+    if parts.method == Method::PATCH && !is_proxy && routed.as_ref().err().is_none_or(|error| error.code() == 400) {
+        negotiation::body_encoding(header_text(parts, &header::CONTENT_TYPE), true, resource.custom)?;
+    }
+    if resource.custom && routed.as_ref().is_err_and(|error| error.code() != 404) {
+        warnings.extend(resource.deprecation_warning.iter().cloned());
+    }
+    routed?;
+    if is_proxy {
         let (namespace, id) = (namespace.unwrap_or_default(), name.unwrap_or_default());
-        return Err(proxy::refusal(plane, &served, &namespace, &id));
+        return proxy::answer(plane, &served, &namespace, &id, proxy::with_slash(parts, &rest));
     }
     if let Some(name) = name.as_deref().filter(|_| verb != "create") {
         let messages = path_segment_messages(name, false);

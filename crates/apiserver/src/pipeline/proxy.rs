@@ -3,6 +3,8 @@
 
 use std::net::IpAddr;
 
+use axum::body::Body;
+use http::{HeaderValue, Method, Response, StatusCode, header, request::Parts};
 use kogge_machinery::{
     resource::GroupResource,
     status_error::{ApiError, quote},
@@ -20,8 +22,25 @@ pub(super) fn is_meant(served: &ServedResource, subresource: Option<&str>) -> bo
     subresource == Some(SUBRESOURCE) && ["pods", "services", "nodes"].iter().any(|plural| served.is_core(plural))
 }
 
-/// Why a request gets nowhere. `id` is `NAME`, `NAME:PORT` or `SCHEME:NAME:PORT`.
-pub(super) fn refusal(plane: &Plane, served: &ServedResource, namespace: &str, id: &str) -> ApiError {
+/// The address of what a request without a path of its own means, with the slash that belongs behind it.
+pub(super) fn with_slash(parts: &Parts, rest: &[String]) -> Option<String> {
+    let (path, query) = (parts.uri.path(), parts.uri.query());
+    let is_read = matches!(parts.method, Method::GET | Method::HEAD) && !parts.headers.contains_key(header::UPGRADE);
+    let location = || format!("{path}/{}", query.map(|query| format!("?{query}")).unwrap_or_default());
+    (is_read && rest.is_empty() && !path.ends_with('/')).then(location)
+}
+
+/// Where a request has to go first, or why it gets nowhere. `id` is `NAME`, `NAME:PORT` or `SCHEME:NAME:PORT`.
+///
+/// # Errors
+/// The reason, where `redirection` is none.
+pub(super) fn answer(
+    plane: &Plane,
+    served: &ServedResource,
+    namespace: &str,
+    id: &str,
+    redirection: Option<String>,
+) -> Result<Response<Body>, ApiError> {
     let plural = served.resource.plural.as_str();
     let parts: Vec<&str> = id.split(':').collect();
     let (scheme, name, port) = match parts.as_slice() {
@@ -32,27 +51,30 @@ pub(super) fn refusal(plane: &Plane, served: &ServedResource, namespace: &str, i
     };
     if name.is_empty() || !matches!(scheme, "" | "http" | "https") {
         let kind = plural.trim_end_matches('s');
-        return ApiError::bad_request(format!("invalid {kind} request {}", quote(id)));
+        return Err(ApiError::bad_request(format!("invalid {kind} request {}", quote(id))));
     }
     let target = Target { plane, namespace, name, port, id };
-    let found = match plural {
+    let (address, port) = match plural {
         "pods" => target.of_pod(),
         "services" => target.of_service(),
         _ => target.of_node(),
-    };
-    match found {
-        Ok((address, port)) => {
-            let port = match (port.as_str(), scheme) {
-                ("", "https") => "443",
-                ("", _) => "80",
-                (port, _) => port,
-            };
-            let host = if address.contains(':') { format!("[{address}]") } else { address };
-            let why = format!("error trying to reach service: dial tcp {host}:{port}: connect: connection refused");
-            ApiError::service_unavailable(why)
-        }
-        Err(error) => error,
+    }?;
+    if let Some(location) = redirection.and_then(|location| HeaderValue::from_str(&location).ok()) {
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = StatusCode::MOVED_PERMANENTLY;
+        let headers = response.headers_mut();
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
+        headers.insert(header::LOCATION, location);
+        return Ok(response);
     }
+    let port = match (port.as_str(), scheme) {
+        ("", "https") => "443",
+        ("", _) => "80",
+        (port, _) => port,
+    };
+    let host = if address.contains(':') { format!("[{address}]") } else { address };
+    let why = format!("error trying to reach service: dial tcp {host}:{port}: connect: connection refused");
+    Err(ApiError::service_unavailable(why))
 }
 
 /// What a request is for.
