@@ -224,11 +224,13 @@ impl PresentedChain {
 pub(crate) async fn authenticate(plane: &Plane, parts: &Parts, now: SystemTime, remarks: &mut Remarks) -> Option<User> {
     let caller = parts.extensions.get::<Caller>();
     let authorities = plane.client_authorities();
+    let authorization = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    // What is wrong with a token is said even to those whose certificate counts.
+    let token = authorization.and_then(|authorization| bearer_token(authorization, remarks));
     if let Some(user) = of_connection(caller, authorities.as_ref(), now) {
         return Some(user);
     }
-    let authorization = parts.headers.get(header::AUTHORIZATION)?.to_str().ok()?;
-    let token = bearer_token(authorization, remarks)?;
+    let token = token?;
     match of_token(plane, token, &[], now, remarks).await {
         Ok(authenticated) => Some(authenticated.user),
         Err(reason) => {
@@ -236,6 +238,12 @@ pub(crate) async fn authenticate(plane: &Plane, parts: &Parts, now: SystemTime, 
             None
         }
     }
+}
+
+/// Whether a request has a token, whoever's it is.
+pub(crate) fn presents_token(parts: &Parts) -> bool {
+    let authorization = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    authorization.is_some_and(|text| bearer_token(text, &mut Remarks::default()).is_some())
 }
 
 /// What credentials give rise to say besides whose they are.

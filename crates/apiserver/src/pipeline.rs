@@ -27,7 +27,7 @@ use self::{
 use crate::{
     admission::Warnings,
     audit::{self, Annotations, Trail},
-    authentication::{Caller, Remarks, User, authenticate},
+    authentication::{self, Caller, Remarks, User, authenticate},
     plane::Plane,
     rbac,
     registry::{Registry, ServedResource},
@@ -255,13 +255,23 @@ async fn route(
     warnings: &mut Vec<String>,
     trail: &mut Trail,
 ) -> (&'static str, Result<Response<Body>, ApiError>) {
-    if let Some(response) = non_resource::public(plane, path, parts) {
+    let requested = request_path::parse(path);
+    if let RequestPath::VerbAlone = requested {
         trail.forget();
-        return ("get", Ok(response));
+        return ("get", Ok(non_resource::verb_alone(path, parts)));
+    }
+    let public = non_resource::is_public(path, &parts.method);
+    // Who says nothing of who it is needs no looking for.
+    if public && !says_who(parts) {
+        trail.forget();
+        return ("get", Ok(non_resource::public(plane, path, parts)));
     }
     let now = Timestamp::now();
     let mut remarks = Remarks::default();
-    let user = authenticate(plane, parts, now.into(), &mut remarks).await;
+    let mut user = authenticate(plane, parts, now.into(), &mut remarks).await;
+    if public && user.is_none() && !authentication::presents_token(parts) {
+        user = Some(User::anonymous());
+    }
     warnings.append(&mut remarks.warnings);
     trail.annotate(remarks.audit_annotations);
     let Some(user) = user else {
@@ -269,7 +279,7 @@ async fn route(
         return ("get", Err(ApiError::unauthorized()));
     };
     trail.user(&user);
-    match request_path::parse(path) {
+    match requested {
         RequestPath::Resource { group, version, namespace, resource, name, subresource, rest, watch } => {
             let query = match Query::parse(&parts.uri) {
                 Ok(query) => query.of_method(&parts.method),
@@ -331,7 +341,11 @@ async fn route(
             trail.attributes(&attributes, "");
             let result = match admit_user(plane, user, parts, &attributes, trail).await {
                 Err(error) => Err(error),
-                Ok(_) if !is_allowed(&parts.method, &document_path) => Err(ApiError::method_not_allowed()),
+                Ok(_) if public => {
+                    trail.forget();
+                    Ok(non_resource::public(plane, path, parts))
+                }
+                Ok(_) if !is_allowed(plane, &parts.method, &document_path) => Err(ApiError::method_not_allowed()),
                 Ok(_) => document(plane, &document_path, parts),
             };
             ("get", result)
@@ -339,10 +353,20 @@ async fn route(
     }
 }
 
+/// Whether a request says in whose name it is, besides the certificate of its connection.
+fn says_who(parts: &Parts) -> bool {
+    parts.headers.contains_key(header::AUTHORIZATION)
+        || parts.headers.keys().any(|name| name.as_str().starts_with("impersonate-"))
+}
+
 /// Whether a path that names no resource takes the method. Routes are for GET; what is no route answers any method alike.
-fn is_allowed(method: &Method, path: &RequestPath) -> bool {
+fn is_allowed(plane: &Plane, method: &Method, path: &RequestPath) -> bool {
     let is_route = match path {
-        RequestPath::CoreVersions | RequestPath::GroupVersion { .. } => true,
+        RequestPath::CoreVersions => true,
+        // Versions of custom resources share a handler that looks at no method.
+        RequestPath::GroupVersion { group, version } => {
+            !plane.registry().group_version(group, version).iter().any(|resource| resource.custom)
+        }
         RequestPath::NonResource(path) => {
             let path = path.strip_suffix('/').unwrap_or(path);
             matches!(path, "/version" | "/openid/v1/jwks" | "/.well-known/openid-configuration")
@@ -381,8 +405,9 @@ fn document(plane: &Plane, path: &RequestPath, parts: &Parts) -> Result<Response
         RequestPath::OpenApiV3Index => Ok(openapi::index(plane, parts)),
         RequestPath::OpenApiV3 { path } => openapi::document(plane, path, parts),
         RequestPath::OpenApiV2 => Ok(openapi::version_two(plane, parts)),
+        RequestPath::NonResource(path) if path.starts_with("/openapi/v3/") => Ok(openapi::no_document()),
         RequestPath::NonResource(path) => non_resource::private(plane, path, parts),
-        RequestPath::Resource { .. } => Err(ApiError::unknown_path()),
+        RequestPath::Resource { .. } | RequestPath::VerbAlone => Err(ApiError::unknown_path()),
     }
 }
 

@@ -52,6 +52,8 @@ pub enum RequestPath {
         /// Whether it is the old address of a watch, `/api/v1/watch/...`.
         watch: bool,
     },
+    /// `/api/v1/watch`: a verb, and nothing it is for.
+    VerbAlone,
     /// `/version`, `/livez`, `/metrics`, ...: the path without a trailing slash.
     NonResource(String),
 }
@@ -59,14 +61,17 @@ pub enum RequestPath {
 /// Subresources of the Namespace object: any other word after a namespace's name is a resource inside it.
 const NAMESPACE_SUBRESOURCES: [&str; 2] = ["status", "finalize"];
 
+/// Verbs that a path can begin with instead of a resource.
+const VERBS: [&str; 2] = ["proxy", "watch"];
+
 /// Parses the path of a request, still percent-encoded. It is decoded as a whole, so that an encoded slash splits like any
-/// other; one that is not UTF-8 is a [`RequestPath::NonResource`].
+/// other; bytes that are no UTF-8 become U+FFFD, one for each.
 /// `/api/v1/namespaces/x` is the namespace object itself.
 pub fn parse(path: &str) -> RequestPath {
     let path = path.split(['?', '#']).next().unwrap_or_default();
     let non_resource = || RequestPath::NonResource(path.to_owned());
     let inner = path.strip_prefix('/').unwrap_or(path);
-    let Some(decoded) = percent_decode(inner.strip_suffix('/').unwrap_or(inner)) else { return non_resource() };
+    let decoded = percent_decode(inner.strip_suffix('/').unwrap_or(inner));
     let words: Vec<&str> = decoded.split('/').collect();
     if words.contains(&"") {
         // Nothing is served where a word is missing; whose 404 it is depends on the group.
@@ -88,6 +93,7 @@ pub fn parse(path: &str) -> RequestPath {
         ["openapi", "v2"] => RequestPath::OpenApiV2,
         ["openapi", "v3"] => RequestPath::OpenApiV3Index,
         ["openapi", "v3", path @ ..] => RequestPath::OpenApiV3 { path: path.join("/") },
+        ["api", _, verb] | ["apis", _, _, verb] if VERBS.contains(verb) => RequestPath::VerbAlone,
         ["api", version, rest @ ..] => resource("", version, rest),
         ["apis", group, version, rest @ ..] => resource(group, version, rest),
         _ => non_resource(),
@@ -119,27 +125,28 @@ fn resource(group: &str, version: &str, parts: &[&str]) -> RequestPath {
 }
 
 /// Decodes `%XX`; a percent sign without two hexadecimal digits stays as it is, as the result is only looked up.
-fn percent_decode(text: &str) -> Option<Cow<'_, str>> {
+fn percent_decode(text: &str) -> Cow<'_, str> {
     if !text.contains('%') {
-        return Some(Cow::Borrowed(text));
+        return Cow::Borrowed(text);
     }
     let bytes = text.as_bytes();
     let mut decoded = Vec::with_capacity(bytes.len());
     let mut index = 0;
     while index < bytes.len() {
         let hex = |offset: usize| bytes.get(index + offset).and_then(|byte| char::from(*byte).to_digit(16));
-        match (bytes[index], hex(1), hex(2)) {
-            (b'%', Some(high), Some(low)) => {
-                decoded.push(u8::try_from(high * 16 + low).ok()?);
-                index += 3;
-            }
-            (byte, ..) => {
-                decoded.push(byte);
-                index += 1;
-            }
-        }
+        let byte = match (bytes[index], hex(1), hex(2)) {
+            (b'%', Some(high), Some(low)) => u8::try_from(high * 16 + low).ok(),
+            _ => None,
+        };
+        decoded.push(byte.unwrap_or(bytes[index]));
+        index += if byte.is_some() { 3 } else { 1 };
     }
-    String::from_utf8(decoded).ok().map(Cow::Owned)
+    let mut text = String::with_capacity(decoded.len());
+    for chunk in decoded.utf8_chunks() {
+        text.push_str(chunk.valid());
+        text.extend(chunk.invalid().iter().map(|_| char::REPLACEMENT_CHARACTER));
+    }
+    Cow::Owned(text)
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use axum::body::Body;
 use http::{HeaderValue, Method, Response, StatusCode, header, request::Parts};
 use kogge_machinery::{
     negotiation::{self, ErrorEncoding},
-    status_error::ApiError,
+    status_error::{ApiError, quote},
 };
 use serde_json::json;
 
@@ -27,28 +27,62 @@ const CHECKS: [&str; 2] = ["ping", "store"];
 /// Paths that are answered without credentials, those of the checks below them too.
 pub(crate) const PUBLIC_PATHS: [&str; 4] = ["/livez", "/readyz", "/healthz", "/version"];
 
-/// Answers the paths everybody may see, also without credentials; none for other paths.
-pub(crate) fn public(plane: &Plane, path: &str, parts: &Parts) -> Option<Response<Body>> {
-    if matches!(path, "/version" | "/version/") {
-        const AVAILABLE: [&str; 1] = ["application/json"];
-        if parts.method != Method::GET {
-            return None;
+/// What everybody may see.
+enum Public<'a> {
+    Version,
+    /// The endpoint, and the one check of it that is asked for.
+    Health(&'a str, Option<&'a str>),
+}
+
+impl<'a> Public<'a> {
+    fn of(path: &'a str, method: &Method) -> Option<Self> {
+        if matches!(path, "/version" | "/version/") {
+            return (method == Method::GET).then_some(Self::Version);
         }
-        let accept = header_text(parts, &header::ACCEPT).unwrap_or("*/*");
-        return Some(match negotiation::check_routed(accept, &AVAILABLE) {
-            Ok(()) => version(plane),
-            Err(error) => error_response(&error, ErrorEncoding::of(Some(accept))),
-        });
+        let (endpoint, check) = match path.trim_start_matches('/').split_once('/') {
+            Some((endpoint, check)) => (endpoint, Some(check)),
+            None => (path.trim_start_matches('/'), None),
+        };
+        let known =
+            matches!(endpoint, "livez" | "readyz" | "healthz") && check.is_none_or(|check| CHECKS.contains(&check));
+        known.then_some(Self::Health(endpoint, check))
     }
-    let (endpoint, check) = match path.trim_start_matches('/').split_once('/') {
-        Some((endpoint, check)) => (endpoint, Some(check)),
-        None => (path.trim_start_matches('/'), None),
-    };
-    if !matches!(endpoint, "livez" | "readyz" | "healthz") || check.is_some_and(|check| !CHECKS.contains(&check)) {
-        return None;
+}
+
+/// Whether everybody may see a path, also without credentials.
+pub(crate) fn is_public(path: &str, method: &Method) -> bool {
+    Public::of(path, method).is_some()
+}
+
+/// Answers the paths everybody may see; 404 for others.
+pub(crate) fn public(plane: &Plane, path: &str, parts: &Parts) -> Response<Body> {
+    match Public::of(path, &parts.method) {
+        Some(Public::Version) => {
+            let accept = header_text(parts, &header::ACCEPT).unwrap_or("*/*");
+            match negotiation::check_routed(accept, &["application/json"]) {
+                Ok(()) => version(plane),
+                Err(error) => error_response(&error, ErrorEncoding::of(Some(accept))),
+            }
+        }
+        Some(Public::Health(endpoint, check)) => {
+            let verbose = Query::parse(&parts.uri).is_ok_and(|query| query.has("verbose"));
+            health(plane, endpoint, check, verbose)
+        }
+        None => error_response(&ApiError::page_not_found(), ErrorEncoding::Json),
     }
-    let verbose = Query::parse(&parts.uri).is_ok_and(|query| query.has("verbose"));
-    Some(health(plane, endpoint, check, verbose))
+}
+
+/// What a path is answered with that has a verb where a resource belongs: it is read before anybody is asked for.
+pub(crate) fn verb_alone(path: &str, parts: &Parts) -> Response<Body> {
+    let asked = parts.uri.query().map_or_else(|| path.to_owned(), |query| format!("{path}?{query}"));
+    let why = format!(
+        "Internal Server Error: {}: failed to create RequestInfo: unable to determine kind and namespace from url, {asked}\n",
+        quote(&asked)
+    );
+    let why = why.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    let mut answer = response(StatusCode::INTERNAL_SERVER_ERROR, "text/plain; charset=utf-8", why);
+    answer.headers_mut().remove(header::CACHE_CONTROL);
+    answer
 }
 
 fn health(plane: &Plane, endpoint: &str, only: Option<&str>, verbose: bool) -> Response<Body> {

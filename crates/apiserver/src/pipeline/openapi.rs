@@ -97,6 +97,11 @@ fn push_field(message: &mut Vec<u8>, tag: u8, bytes: &[u8]) {
     message.extend_from_slice(&bytes[..usize::from(length)]);
 }
 
+/// What there is below `/openapi/v3/` where no document is.
+pub(crate) fn no_document() -> Response<Body> {
+    without_type(StatusCode::NOT_FOUND)
+}
+
 /// Answers the document that describes `path`: a group version, a group, or something else that is published.
 pub(crate) fn document(plane: &Plane, path: &str, parts: &Parts) -> Result<Response<Body>, ApiError> {
     let digest = published::digests().get(path);
@@ -104,7 +109,7 @@ pub(crate) fn document(plane: &Plane, path: &str, parts: &Parts) -> Result<Respo
     let hash = match (digest, &custom) {
         (Some(digest), _) => hash_published(plane, digest),
         (None, Some((group, version, _))) => hash_custom(plane, group, version),
-        (None, None) => return Ok(without_type(StatusCode::NOT_FOUND)),
+        (None, None) => return Ok(no_document()),
     };
     // Who asks for the protobuf of the real server alone gets JSON all the same, which its clients can read.
     let accept = header_text(parts, &header::ACCEPT).unwrap_or("*/*");
