@@ -3,9 +3,12 @@
 //!
 //! A scenario tries what its author thought of. Here the requests are made by rules: every place of a valid object
 //! (`wrong_objects/seeds.yaml`) with every kind of fault, as create, update and each kind of patch, and bodies, types, paths
-//! and queries that are wrong whatever they are about. A run sends a part of them, chosen by the hash of their names:
+//! and queries that are wrong whatever they are about. Matrices (`wrong_objects/matrix`) add every combination of what a
+//! request can be: each path of discovery with each method, each parameter with each odd value, each odd body, type and path
+//! at each endpoint. A run sends a part of all of them, chosen by the hash of their names:
 //!
-//! - `WRONG_OBJECTS_CASES`: about how many of mutated objects (default below); `all` for every one;
+//! - `WRONG_OBJECTS_CASES`: about how many of mutated objects (default below), and so many combinations of the matrices; `all`
+//!   for every one;
 //! - `WRONG_OBJECTS_SEED`: a number; another one makes another choice (default 1);
 //! - `WRONG_OBJECTS_ONLY`: only those whose name matches this regular expression, from all of them.
 //!
@@ -23,12 +26,16 @@ use regex::Regex;
 mod case;
 #[path = "wrong_objects/malformed.rs"]
 mod malformed;
+#[path = "wrong_objects/matrix.rs"]
+mod matrix;
 #[path = "wrong_objects/mutation.rs"]
 mod mutation;
 #[path = "wrong_objects/seed.rs"]
 mod seed;
 #[path = "wrong_objects/servers.rs"]
 mod servers;
+#[path = "wrong_objects/wire.rs"]
+mod wire;
 
 use case::{Case, Choice};
 use mutation::shortened;
@@ -143,6 +150,7 @@ fn valid(seed: &Seed, method: &'static str, path: String, body: &serde_json::Val
         path,
         headers,
         body: body.to_string().into_bytes(),
+        ..Case::default()
     }
 }
 
@@ -154,6 +162,7 @@ async fn prepare(servers: &Servers) {
         path: path.to_owned(),
         headers: vec![("content-type", "application/json".to_owned())],
         body: body.to_string().into_bytes(),
+        ..Case::default()
     };
     servers.ask_until(&post("the namespace of seeds", "/api/v1/namespaces", &seed::namespace()), 201).await;
     servers
@@ -217,6 +226,10 @@ async fn wrong_requests_are_answered_as_by_the_real_server() {
     store(&mut servers, &run, &mut findings, &seeds).await;
     findings.compare(&servers, &run, case::changes(&seeds, run.choice)).await;
     findings.compare(&servers, &run, malformed::all(&seeds, run.choice)).await;
+    // The matrices last: their definition is one more that documents list.
+    matrix::prepare(&servers).await;
+    let resources = matrix::discover(&servers).await;
+    findings.compare(&servers, &run, matrix::all(&resources, run.choice)).await;
 
     let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("wrong-objects.txt");
     std::fs::write(&path, findings.report()).unwrap();
@@ -231,9 +244,16 @@ async fn wrong_requests_are_answered_as_by_the_real_server() {
 #[test]
 fn a_run_has_the_same_cases_each_time_and_their_names_are_unique() {
     let seeds = seed::all();
+    let list = serde_json::json!({"resources": [{"name": "pods", "namespaced": true}, {"name": "pods/status", "namespaced": true}]});
+    let resources = matrix::resources("/api/v1", &list);
     let names = |seed: u64| {
         let choice = Choice { seed, count: 500 };
-        let all = [case::creates(&seeds, choice), case::changes(&seeds, choice), malformed::all(&seeds, choice)];
+        let all = [
+            case::creates(&seeds, choice),
+            case::changes(&seeds, choice),
+            malformed::all(&seeds, choice),
+            matrix::all(&resources, Choice { seed, count: usize::MAX / 4 }),
+        ];
         all.concat().into_iter().map(|case| case.name).collect::<Vec<_>>()
     };
     assert_eq!(names(1), names(1));

@@ -8,8 +8,20 @@ use serde_json::Value;
 use super::mutation::{self, Mutation};
 use super::seed::Seed;
 
+/// What sends a request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Sender {
+    /// A client as anybody uses it, an administrator's.
+    #[default]
+    Client,
+    /// Nothing that looks at it: an administrator's connection.
+    Wire,
+    /// The same, without credentials.
+    WireWithoutCredentials,
+}
+
 /// A request that both servers get.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Case {
     /// What is wrong, as reports show it. Unique.
     pub(crate) name: String,
@@ -19,6 +31,9 @@ pub(crate) struct Case {
     /// Names in lower case.
     pub(crate) headers: Vec<(&'static str, String)>,
     pub(crate) body: Vec<u8>,
+    pub(crate) sender: Sender,
+    /// Whether the body of a success is about the server itself, so that only its code and headers are compared.
+    pub(crate) without_body: bool,
 }
 
 /// How a mutation reaches the server.
@@ -174,6 +189,7 @@ impl Plan<'_> {
             path.push_str(levels[usize::try_from(choice.number(&self.name) % 4).unwrap_or_default()]);
         }
         let headers = vec![("content-type", content_type.to_owned())];
-        Case { name: self.name.clone(), method, path, headers, body: body.to_string().into_bytes() }
+        let body = body.to_string().into_bytes();
+        Case { name: self.name.clone(), method, path, headers, body, ..Case::default() }
     }
 }

@@ -70,7 +70,7 @@ impl Requests<'_> {
         let name = format!("{}: {method} {what}", self.seed.title());
         let headers =
             if content_type.is_empty() { Vec::new() } else { vec![("content-type", content_type.to_owned())] };
-        self.cases.push(Case { name, method, path, headers, body: body.into() });
+        self.cases.push(Case { name, method, path, headers, body: body.into(), ..Case::default() });
     }
 
     /// A create of this body.
