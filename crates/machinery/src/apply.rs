@@ -175,6 +175,11 @@ pub fn check(applied: &Value, schema: Option<&SchemaNode>) -> Result<(), ApiErro
     Err(failure(format!("failed to create typed patch object ({object}): {errors}")))
 }
 
+/// Whether all values of an object are of their types. Only of such an object the real server can say who owns what.
+pub fn fits(object: &Value, schema: Option<&SchemaNode>) -> bool {
+    typed::fits(Type::root(schema), object)
+}
+
 /// Records ownership of an Update (create, put, patch): sets the managedFields of `new`, computed from `live` and `new`.
 ///
 /// `new` may carry managedFields itself, to edit ownership or, as `[]` or `[{}]`, to reset it; a subresource write may

@@ -229,10 +229,25 @@ pub fn canonicalize_metadata(metadata: &mut Value) -> Result<(), String> {
     let mut walk = canonical::Walk { keeps_empty: true, ..canonical::Walk::default() };
     match metadata {
         Value::Null => {}
-        Value::Object(members) => walk.fields(id, members),
+        Value::Object(members) => {
+            write_out_whole_numbers(members);
+            walk.fields(id, members);
+        }
         _ => walk.wrong = true,
     }
     if walk.wrong { decode::read(id, metadata.to_string().as_bytes()).map(drop) } else { Ok(()) }
+}
+
+/// Metadata of objects that Go has no type for is written out before it is read, and so is `1e3` as `1000`.
+fn write_out_whole_numbers(members: &mut serde_json::Map<String, Value>) {
+    for value in members.values_mut() {
+        if let Some(number) = value.as_f64().filter(|_| value.is_f64())
+            && let Ok(whole) = format!("{number:.0}").parse::<i64>()
+            && number.fract() == 0.0
+        {
+            *value = whole.into();
+        }
+    }
 }
 
 /// Reads valid JSON of no known type as leniently as Go: what is no UTF-8 in texts becomes U+FFFD, of numbers only the value

@@ -24,7 +24,7 @@ use crate::{
     store::{Change, Expected, ObjectKey, Scope, StoredObject, WriteError},
 };
 
-const EVICTION: BodyType = BodyType { api_version: "policy/v1", kind: "Eviction", go_type: "policy.Eviction" };
+const EVICTION: BodyType = BodyType { api_version: "policy/v1", kind: "Eviction", go_type: Some("policy.Eviction") };
 /// Field manager of what a budget is told, as of the real server.
 const MANAGER: &str = "kube-apiserver";
 /// A budget that knows of more evicted pods that are still there allows no other.

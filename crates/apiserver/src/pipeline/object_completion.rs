@@ -46,11 +46,34 @@ pub(crate) async fn track_update(
     let mut manager = writer.field_manager(served, &api_version, scope, &versions);
     manager.empty = empty.as_ref();
     let tracked = versions.run(|| apply::track_update(old, object, root, &manager)).await;
-    if let Err(error) = tracked {
+    if let Err(error) = &tracked {
         tracing::warn!(%error, "an object is stored without managedFields");
-        if let Some(metadata) = object["metadata"].as_object_mut() {
-            metadata.remove("managedFields");
+    }
+    let differs = |field: &&str| object.get(*field) != old.and_then(|old| old.get(*field));
+    if tracked.is_err()
+        || fields_left_out(served, object, scope).any(|field| differs(&field)) && !apply::fits(object, root)
+    {
+        drop_managed_fields(object);
+    }
+}
+
+/// The fields of a custom resource that a write to this endpoint leaves as they are. They count for its ownership all the
+/// same: nobody owns anything of what cannot be compared.
+fn fields_left_out<'a>(served: &ServedResource, object: &'a Value, scope: WriteScope) -> impl Iterator<Item = &'a str> {
+    let (custom, status) = (served.resource.custom, served.resource.status_subresource);
+    let fields = object.as_object().into_iter().flat_map(|fields| fields.keys().map(String::as_str));
+    fields.filter(move |field| match scope {
+        _ if !custom => false,
+        WriteScope::Main => status && *field == "status",
+        WriteScope::Status(_) | WriteScope::Composed(_) => {
+            !["apiVersion", "kind", "metadata", "status"].contains(field)
         }
+    })
+}
+
+fn drop_managed_fields(object: &mut Value) {
+    if let Some(metadata) = object["metadata"].as_object_mut() {
+        metadata.remove("managedFields");
     }
 }
 
@@ -255,9 +278,11 @@ async fn begin_update(
         Merged::Applied(object) => (object, true),
     };
     let empty = take_empty_containers(served, &mut object);
+    let mut of_another_kind = false;
     if served.resource.custom && scope != WriteScope::Main {
         // Nothing but the status is read of it.
         for field in ["apiVersion", "kind"] {
+            of_another_kind |= object[field] != old[field];
             object[field] = old[field].clone();
         }
     }
@@ -284,6 +309,9 @@ async fn begin_update(
             status.remove("allocatable");
         }
         track_update(plane, served, Some(old), &mut object, scope, writer).await;
+        if of_another_kind {
+            drop_managed_fields(&mut object);
+        }
         if defaulted_later {
             apply_defaults(served, &mut object, tracked);
         }

@@ -112,8 +112,8 @@ fn refused(wanted: Wanted<'_>, api_version: &str, kind: &str, why: &str) -> ApiE
 pub(crate) struct BodyType {
     pub(crate) api_version: &'static str,
     pub(crate) kind: &'static str,
-    /// The real server's own type, as errors name it.
-    pub(crate) go_type: &'static str,
+    /// The real server's own type, as errors name it; none where its decoder knows no other types.
+    pub(crate) go_type: Option<&'static str>,
 }
 
 impl BodyType {
@@ -124,7 +124,7 @@ impl BodyType {
 
     /// Why an object is not of this type, if it is not.
     pub(super) fn problem(self, object: &Value) -> Option<String> {
-        type_problem(self.api_version, self.kind, || self.go_type.to_owned(), object)
+        type_problem(self.api_version, self.kind, || self.go_type.map(str::to_owned), object)
     }
 }
 

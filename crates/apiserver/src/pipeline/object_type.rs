@@ -23,14 +23,14 @@ pub(crate) fn set_type(object: &mut Value, api_version: &str, kind: &str) {
 /// where it is.
 pub(crate) fn conversion_problem(resource: &ResourceType, object: &Value) -> Option<String> {
     let go_type = || format!("{}.{}", resource.go_package(), resource.kind);
-    type_problem(&resource.api_version(), &resource.kind, go_type, object)
+    type_problem(&resource.api_version(), &resource.kind, || Some(go_type()), object)
 }
 
-/// As [`conversion_problem`], for any type, whose name in Go `go_type` tells.
+/// As [`conversion_problem`], for any type, whose name in Go `go_type` tells; none where the decoder knows no other types.
 pub(super) fn type_problem(
     wanted_version: &str,
     wanted_kind: &str,
-    go_type: impl FnOnce() -> String,
+    go_type: impl FnOnce() -> Option<String>,
     object: &Value,
 ) -> Option<String> {
     let text = |field: &str| object[field].as_str().unwrap_or_default();
@@ -47,14 +47,13 @@ pub(super) fn type_problem(
     }
     let is_known =
         crate::registry::is_built_in_kind(group, version, kind) || TypedKind::of(api_version, kind).is_some();
-    Some(if is_known {
-        format!("converting ({version}.{kind}) to ({}): unknown conversion", go_type())
-    } else {
-        format!(
+    Some(match go_type().filter(|_| is_known) {
+        Some(go_type) => format!("converting ({version}.{kind}) to ({go_type}): unknown conversion"),
+        None => format!(
             "no kind {} is registered for version {} in scheme \"pkg/runtime/scheme.go:111\"",
             quote(kind),
             quote(api_version)
-        )
+        ),
     })
 }
 

@@ -29,7 +29,7 @@ use crate::{
     store::{Change, Expected, ObjectKey, WriteError},
 };
 
-const BINDING: BodyType = BodyType { api_version: "v1", kind: "Binding", go_type: "core.Binding" };
+const BINDING: BodyType = BodyType { api_version: "v1", kind: "Binding", go_type: Some("core.Binding") };
 
 /// Answers a create through the pod.
 pub(super) async fn create(context: &mut RequestContext<'_>, request_body: Body) -> Result<Response<Body>, ApiError> {

@@ -24,7 +24,7 @@ use super::{
     subresources,
 };
 
-const SCALE: BodyType = BodyType { api_version: "autoscaling/v1", kind: "Scale", go_type: "autoscaling.Scale" };
+const SCALE: BodyType = BodyType { api_version: "autoscaling/v1", kind: "Scale", go_type: Some("autoscaling.Scale") };
 
 /// Answers a request for the scale of an object.
 pub(crate) async fn handle(
@@ -54,6 +54,8 @@ pub(crate) async fn handle(
             let validation = context.query.field_validation()?;
             let change = Patch { encoding, value: &decoded.value, duplicates: &decoded.duplicates };
             let mut findings = Vec::new();
+            // The decoder of custom resources knows this type alone.
+            let of = if context.served.resource.custom { BodyType { go_type: None, ..SCALE } } else { SCALE };
             if encoding == BodyEncoding::MergePatch && decoded.value.is_null() {
                 return Err(ApiError::bad_request("Invalid JSON Patch"));
             }
@@ -64,7 +66,7 @@ pub(crate) async fn handle(
                     // A Scale has no lists, so a strategic patch and an apply of it are merges.
                     _ => Ok(patch::merge_patch(current, &decoded.value)),
                 };
-                let (scale, found) = change.decode_body(SCALE, apply_patch()?, validation, apply_patch)?;
+                let (scale, found) = change.decode_body(of, apply_patch()?, validation, apply_patch)?;
                 findings = found;
                 check_place(context, &scale)?;
                 Ok(scale)

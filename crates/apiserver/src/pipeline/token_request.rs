@@ -43,7 +43,7 @@ const EXTENDED_LIFETIME: i64 = 365 * 24 * 60 * 60;
 /// 404 without the ServiceAccount or the object the token is to be bound to, 409 where that has another uid, 422 for a
 /// lifetime out of range.
 pub(crate) async fn create(context: &mut RequestContext<'_>, body: Body) -> Result<Response<Body>, ApiError> {
-    let of = BodyType { api_version: API_VERSION, kind: KIND, go_type: "authentication.TokenRequest" };
+    let of = BodyType { api_version: API_VERSION, kind: KIND, go_type: Some("authentication.TokenRequest") };
     let mut request = read_body(context, of, body).await?;
     if !request["metadata"].is_object() {
         request["metadata"] = json!({});

@@ -345,6 +345,14 @@ pub(super) fn find_atomics(own: Type<'_>, value: &Value, path: &str, found: &mut
     }
 }
 
+/// How errors about items that a list has twice begin.
+const DUPLICATE: &str = "duplicate entries for key";
+
+/// Whether a value is of its type; lists may have duplicate items.
+pub(super) fn fits(own: Type<'_>, value: &Value) -> bool {
+    validate(own, value).iter().all(|error| error.contains(DUPLICATE))
+}
+
 /// Checks that a value is of its type, and that lists have no duplicate items. Errors are `PATH: TEXT` in
 /// structured-merge-diff's words.
 pub(super) fn validate(own: Type<'_>, value: &Value) -> Vec<String> {
@@ -391,7 +399,7 @@ fn validate_at(own: Type<'_>, value: &Value, path: &mut String, errors: &mut Vec
                     match own.path_element(item) {
                         Ok(element) => {
                             if !seen.insert(element.clone()) {
-                                let text = format!("duplicate entries for key {element}");
+                                let text = format!("{DUPLICATE} {element}");
                                 errors.push(if path.is_empty() { text } else { format!("{path}: {text}") });
                             }
                             element
