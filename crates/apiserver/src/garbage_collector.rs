@@ -202,8 +202,7 @@ impl GarbageCollector {
 
     /// Looks an owner up where a reference may point: in the dependent's namespace, or among cluster-scoped objects.
     fn find_owner(&self, plane: &Plane, dependent: &ObjectKey, owner: &OwnerReference) -> Result<FoundOwner, ApiError> {
-        let group = owner.api_version.split_once('/').map_or("", |(group, _)| group);
-        let Some(served) = self.find_kind(plane, group, &owner.kind) else {
+        let Some(served) = self.find_kind(plane, owner) else {
             return Ok(FoundOwner { state: OwnerState::Unknown, elsewhere: false });
         };
         let namespaced = served.resource.namespaced;
@@ -225,10 +224,12 @@ impl GarbageCollector {
         Ok(FoundOwner { state: OwnerState::Absent, elsewhere })
     }
 
-    /// The type of an owner. That one is unknown is remembered, and it is looked up again after that: a definition that
+    /// The type of an owner, in the version its reference names: as in the real server, who names one that is not served has
+    /// an owner of which nobody knows whether it is there. That one is unknown is remembered, and it is looked up again after that: a definition that
     /// came in between may have found nothing to do.
-    fn find_kind(&self, plane: &Plane, group: &str, kind: &str) -> Option<Arc<ServedResource>> {
-        let find = || plane.registry().find_kind(group, kind);
+    fn find_kind(&self, plane: &Plane, owner: &OwnerReference) -> Option<Arc<ServedResource>> {
+        let (group, version) = owner.api_version.split_once('/').unwrap_or(("", &owner.api_version));
+        let find = || plane.registry().find_version_of_kind(group, version, &owner.kind);
         find().or_else(|| {
             self.unknown_kinds.lock().unwrap_or_else(PoisonError::into_inner).insert(plane.name().clone());
             find()

@@ -206,15 +206,6 @@ impl Registry {
         all
     }
 
-    /// A type of this group and kind, of any version, for references that name kinds.
-    pub(crate) fn find_kind(&self, group: &str, kind: &str) -> Option<Arc<ServedResource>> {
-        let by_kind = |types: &Types| {
-            let mut all = types.by_plural.values().flatten();
-            all.find(|served| served.resource.group == group && served.resource.kind == kind).cloned()
-        };
-        by_kind(&BUILT_IN).or_else(|| by_kind(&self.custom.load().types))
-    }
-
     /// The type of this group, version and kind.
     pub(crate) fn find_version_of_kind(&self, group: &str, version: &str, kind: &str) -> Option<Arc<ServedResource>> {
         let by_kind = |types: &Types| {
