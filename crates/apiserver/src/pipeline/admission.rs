@@ -16,6 +16,7 @@ use super::{
     RequestContext, node_restriction,
     object_decoding::typed_kind,
     object_write::{WriteScope, Writer},
+    reviews::is_review,
     scale,
 };
 use crate::{
@@ -226,22 +227,25 @@ fn decode_again(typed: TypedKind, object: &mut Value) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// The create of something that is not stored itself, before admission.
-pub(crate) struct SubresourceCreate<'a> {
+/// The create of something that is not stored itself, a body of a subresource or a review, before admission.
+pub(crate) struct UnstoredCreate<'a> {
     pub(crate) context: &'a RequestContext<'a>,
     pub(crate) writer: &'a Writer,
     pub(crate) subresource: &'a str,
     pub(crate) body_kind: GroupVersionName,
 }
 
-impl SubresourceCreate<'_> {
+impl UnstoredCreate<'_> {
     /// What mutating admission makes of the body.
     ///
     /// # Errors
     /// 404 without the namespace, 403 while it is being deleted, where a node may not do this, or a webhook denies.
     pub(crate) async fn mutate(&self, body: Value) -> Result<Value, ApiError> {
         let RequestContext { plane, served, namespace, name, .. } = self.context;
-        require_active_namespace(plane, served, namespace, name)?;
+        // Who may do what can be asked in any namespace.
+        if !is_review(served) {
+            require_active_namespace(plane, served, namespace, name)?;
+        }
         let Some(requester) = &self.writer.requester else { return Ok(body) };
         let written = node_restriction::Written {
             operation: Operation::Create,

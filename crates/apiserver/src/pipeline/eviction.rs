@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{
     RequestContext,
-    admission::{SubresourceCreate, kind},
+    admission::{UnstoredCreate, kind},
     controller_write::change_object,
     delete::{DeleteOptions, check_preconditions, delete_object},
     get::load,
@@ -39,7 +39,7 @@ pub(super) async fn evict(context: &mut RequestContext<'_>, request_body: Body) 
     let eviction = read_body(context, EVICTION, request_body).await?;
     let writer = Writer::of(context)?;
     let body_kind = kind("policy", "v1", "Eviction");
-    let create = SubresourceCreate { context, writer: &writer, subresource: "eviction", body_kind };
+    let create = UnstoredCreate { context, writer: &writer, subresource: "eviction", body_kind };
     let eviction = create.mutate(eviction).await?;
     if eviction["metadata"]["name"].as_str().unwrap_or_default() != context.name {
         return Err(ApiError::bad_request("name in URL does not match name in Eviction object"));

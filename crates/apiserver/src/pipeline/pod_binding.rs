@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::{
     RequestContext,
-    admission::{SubresourceCreate, kind},
+    admission::{UnstoredCreate, kind},
     create::place,
     object_completion::canonicalize_stored,
     object_decoding::{BodyType, read_body},
@@ -70,7 +70,7 @@ async fn bind(
     binding: Value,
 ) -> Result<Response<Body>, ApiError> {
     let writer = Writer::of(context)?;
-    let create = SubresourceCreate { context, writer: &writer, subresource, body_kind: kind("", "v1", "Binding") };
+    let create = UnstoredCreate { context, writer: &writer, subresource, body_kind: kind("", "v1", "Binding") };
     let binding = create.mutate(binding).await?;
     if binding["metadata"]["name"].as_str().unwrap_or_default() != context.name {
         return Err(ApiError::bad_request("name in URL does not match name in Binding object"));

@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     RequestContext,
+    admission::{UnstoredCreate, kind},
     answer::{Document, document_response},
     authorization::{Attributes, decide},
     object_completion::{canonicalize, track_update},
@@ -42,6 +43,10 @@ pub(crate) fn is_review(served: &ServedResource) -> bool {
 /// 422 or 400 for a review that asks nothing, or two things.
 pub(crate) async fn answer(context: &RequestContext<'_>, review: &Value) -> Result<Response<Body>, ApiError> {
     let resource = &context.served.resource;
+    let writer = Writer::of(context)?;
+    let body_kind = kind(&resource.group, &resource.version, &resource.kind);
+    let create = UnstoredCreate { context, writer: &writer, subresource: "", body_kind };
+    let review = &create.mutate(with_owner(context, review, &writer).await).await?;
     let mut answer = json!({"apiVersion": resource.api_version(), "kind": resource.kind, "metadata": {}});
     match resource.plural.as_str() {
         "selfsubjectreviews" => {
@@ -54,28 +59,26 @@ pub(crate) async fn answer(context: &RequestContext<'_>, review: &Value) -> Resu
         }
         plural => {
             // The question comes back with its answer, owned by who asked.
-            answer = with_owner(context, review).await?;
+            answer = review.clone();
             answer["status"] = match plural {
                 "tokenreviews" => token(context, &review["spec"]).await?,
                 _ => access(context, review)?,
             };
         }
     }
+    // What asks nothing is refused before validating admission sees it; an answer nobody got has told nothing.
+    create.validate(review).await?;
     canonicalize(&context.served, &mut answer);
     document_response(&context.answer, StatusCode::CREATED, Document::Value(answer))
 }
 
-async fn with_owner(context: &RequestContext<'_>, review: &Value) -> Result<Value, ApiError> {
+async fn with_owner(context: &RequestContext<'_>, review: &Value, writer: &Writer) -> Value {
     let mut owned = review.clone();
-    if let Some(fields) = owned.as_object_mut() {
-        fields.remove("status");
-    }
     if !owned["metadata"].is_object() {
         owned["metadata"] = json!({});
     }
-    let writer = Writer::of(context)?;
-    track_update(context.plane, &context.served, None, &mut owned, WriteScope::Main, &writer).await;
-    Ok(owned)
+    track_update(context.plane, &context.served, None, &mut owned, WriteScope::Main, writer).await;
+    owned
 }
 
 async fn token(context: &RequestContext<'_>, spec: &Value) -> Result<Value, ApiError> {

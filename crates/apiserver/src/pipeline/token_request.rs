@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use super::{
     RequestContext,
-    admission::{SubresourceCreate, kind},
+    admission::{UnstoredCreate, kind},
     answer::{Document, document_response},
     object_decoding::{BodyType, read_body},
     object_write::{Writer, timestamp},
@@ -53,7 +53,7 @@ pub(crate) async fn create(context: &mut RequestContext<'_>, body: Body) -> Resu
     let writer = Writer::of(context)?;
     own(context, &writer, &mut request).await?;
     let body_kind = kind(GROUP, "v1", KIND);
-    let create = SubresourceCreate { context, writer: &writer, subresource: "token", body_kind };
+    let create = UnstoredCreate { context, writer: &writer, subresource: "token", body_kind };
     let mut request = create.mutate(request).await?;
     let named = text(&request, &["metadata", "name"]);
     if !named.is_empty() && named != context.name {
