@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use kogge_apiserver::server::{Server, ServerOptions};
+use kogge_apiserver::store::StoreOptions;
 use kogge_conformance::api::difference::{Difference, compare};
 use kogge_conformance::api::normalization::normalize;
 use kogge_conformance::api::runner::Exchange;
@@ -53,7 +54,11 @@ impl Servers {
     pub(crate) async fn start() -> Option<Self> {
         let real = RealApiServer::start("wrong objects were not compared with a real kube-apiserver").await?;
         let kubernetes_version = transcript::REFERENCE_VERSION.to_owned();
-        let server = Server::open(ServerOptions { kubernetes_version, ..ServerOptions::default() }).await.unwrap();
+        // All cases take longer than history is kept by default, and the real server keeps all of it.
+        let hour = Duration::from_hours(1);
+        let store = StoreOptions { history_age: hour, history_changes: 1_000_000, ..StoreOptions::default() };
+        let options = ServerOptions { kubernetes_version, store, ..ServerOptions::default() };
+        let server = Server::open(options).await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("https://{}", listener.local_addr().unwrap());
         let shutdown = CancellationToken::new();

@@ -35,23 +35,24 @@ const START_TIMEOUT: Duration = Duration::from_mins(3);
 
 impl RealApiServer {
     /// Starts the servers and returns when they answer; `None` where they are not built (see [`files`], which prints
-    /// that `skipped` is left out).
+    /// that `skipped` is left out). Writes are not synced and history is kept, so that answers do not depend on how long
+    /// the test has been running.
     ///
     /// # Panics
     /// If they do not start.
     pub async fn start(skipped: &str) -> Option<Self> {
-        Self::start_with(skipped, &["--unsafe-no-fsync"]).await
+        Self::start_with(skipped, &["--unsafe-no-fsync"], &["--etcd-compaction-interval=0"]).await
     }
 
-    /// Like [`Self::start`], with every acknowledged write synced to disk, as etcd does by default.
+    /// Like [`Self::start`], with every acknowledged write synced to disk and history compacted, as by default.
     ///
     /// # Panics
     /// If they do not start.
     pub async fn start_synced(skipped: &str) -> Option<Self> {
-        Self::start_with(skipped, &[]).await
+        Self::start_with(skipped, &[], &[]).await
     }
 
-    async fn start_with(skipped: &str, etcd_options: &[&str]) -> Option<Self> {
+    async fn start_with(skipped: &str, etcd_options: &[&str], api_server_options: &[&str]) -> Option<Self> {
         let [etcd, api_server, controller_manager] =
             files(["kubernetes/etcd", "kubernetes/kube-apiserver", "kubernetes/kube-controller-manager"], skipped)?;
         let directory = tempfile::Builder::new().prefix("kogge-real-").tempdir().expect("a temporary directory");
@@ -94,7 +95,8 @@ impl RealApiServer {
                 .args(["--service-cluster-ip-range=10.0.0.0/24", "--disable-admission-plugins=ServiceAccount"])
                 // As every installation has them.
                 .args(["--enable-admission-plugins=NodeRestriction", "--allow-privileged"])
-                .arg("--profiling=false"),
+                .arg("--profiling=false")
+                .args(api_server_options),
             path("kube-apiserver.log"),
         );
         let kubeconfig = path("admin.kubeconfig");
