@@ -90,11 +90,7 @@ fn warnings(plane: &Plane, policy: &Value) -> Vec<Value> {
     let mut published = |kind: GroupVersionName| {
         let schemas = documents.entry((kind.group.clone(), kind.version.clone())).or_insert_with(|| {
             let resources = registry.group_version(&kind.group, &kind.version);
-            let mut document = openapi::group_version_document(&kind.group, &kind.version, &references(&resources));
-            match document["components"]["schemas"].take() {
-                Value::Object(schemas) => Arc::new(schemas),
-                _ => Arc::default(),
-            }
+            Arc::new(openapi::definitions(&kind.group, &kind.version, &references(&resources)))
         });
         PublishedKind { schemas: schemas.clone(), kind }
     };

@@ -8,6 +8,7 @@
 mod message;
 mod status;
 mod wire;
+pub(crate) mod write;
 
 pub use status::encode_status;
 

@@ -14,7 +14,7 @@ mod tests;
 
 use serde_json::Value;
 
-pub use write::to_text;
+pub use write::{to_text, to_unfolded_text};
 
 /// Documents nested deeper are refused, with the text of Go's limit of ten thousand: the scanner's work grows with the
 /// depth of flow collections. JSON is no slower for its depth, and is better read as such.

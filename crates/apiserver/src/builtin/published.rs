@@ -1,4 +1,4 @@
-//! The documents of `/openapi/v3` that describe what every plane serves, byte by byte as kube-apiserver publishes them.
+//! The documents of `/openapi` that describe what every plane serves, byte by byte as kube-apiserver publishes them.
 //!
 //! They are embedded compressed and put together for each request: clients keep them by their hash, the server keeps
 //! nothing. The definitions in them are those that schemas are compiled from.
@@ -6,11 +6,14 @@
 use std::{collections::BTreeMap, sync::LazyLock};
 
 use bytes::Bytes;
+use kogge_machinery::openapi::VersionTwo;
 
 use super::schemas::{GROUP_VERSIONS, packed, unpack};
 
 /// What follows the version in the documents of groups and of other paths, by path.
 const OTHERS: &[u8] = include_bytes!("../../schemas/others.json.zz");
+/// The document of `/openapi/v2`.
+const VERSION_TWO: &[u8] = include_bytes!("../../schemas/version_two.json.zz");
 const AUTHENTICATION: &str = r#""securitySchemes":{"BearerToken":{"type":"apiKey","description":"Bearer Token authentication","name":"authorization","in":"header"}}}}"#;
 
 /// Where there are documents, with something that changes when they do.
@@ -57,6 +60,17 @@ pub(crate) fn document(path: &str, minor: &str) -> Option<Bytes> {
     Some(document.into())
 }
 
+/// The document of `/openapi/v2`, for a server of `minor` version.
+pub(crate) fn version_two(minor: &str) -> VersionTwo {
+    VersionTwo::read(&text(VERSION_TWO), minor).expect("the embedded document is of version 2, as a test shows")
+}
+
+/// Something that changes with the document of `/openapi/v2`.
+pub(crate) fn version_two_digest() -> &'static str {
+    static DIGEST: LazyLock<String> = LazyLock::new(|| crate::pipeline::hex_digest(VERSION_TWO));
+    &DIGEST
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -70,5 +84,7 @@ mod tests {
             assert_eq!(document["info"]["version"], "1.36");
         }
         assert_eq!(document("apis/nothing/v1", "1.36"), None);
+        let two: serde_json::Value = serde_json::from_slice(&version_two("1.36").to_json()).unwrap();
+        assert_eq!(two["info"]["version"], "1.36");
     }
 }

@@ -1,13 +1,13 @@
-//! OpenAPI v3: an index with a hash for each group version, and the documents.
+//! OpenAPI: version 3 with an index that has a hash for each group version, and version 2 in one document.
 //!
 //! Documents are made when asked for, which is rare, as clients keep them by their hash. Those of built-in groups are the
 //! published ones; those of custom groups are made from their definitions.
 
+use std::collections::BTreeSet;
+
 use axum::body::Body;
 use http::{HeaderValue, Response, StatusCode, header, request::Parts};
 use kogge_machinery::{openapi, resource::SharedResourceType, status_error::ApiError};
-
-use serde_json::json;
 
 use super::{answer::serialize, discovery::hex_digest, header_text, query::Query, resource_metrics, response};
 use crate::{builtin::published, plane::Plane, registry::references};
@@ -41,42 +41,52 @@ pub(crate) fn index(plane: &Plane, parts: &Parts) -> Response<Body> {
     response(StatusCode::OK, "text/plain; charset=utf-8", serialize(&document))
 }
 
-/// Answers `/openapi/v2`: a document without definitions.
+/// Answers `/openapi/v2`: all kinds in one document, as JSON or as the protobuf that Go clients ask for.
 ///
-/// Clients read schemas from version 3, but kubectl and Helm ask for version 2 before they apply a `List`, and refuse to
-/// go on without a document. For kinds that are not in it they leave the validation to the server.
-/// For other types than JSON and the protobuf kubectl asks for the answer is 406 with nothing else.
+/// Of other types the answer is 406 with nothing else. The document is made for each request, as few clients ask for it
+/// (Argo CD, Terraform, and kubectl before it applies a `List`), and nothing of it is kept.
 pub(crate) fn version_two(plane: &Plane, parts: &Parts) -> Response<Body> {
     const PROTOBUF: [&str; 2] = [
         "application/com.github.proto-openapi.spec.v2@v1.0+protobuf",
         "application/com.github.proto-openapi.spec.v2.v1.0+protobuf",
     ];
-    const TITLE: &str = "Kubernetes";
-    let version = plane.kubernetes_version();
     let accept = header_text(parts, &header::ACCEPT).unwrap_or("*/*");
     let wanted = || accept.split(',').map(|part| part.split(';').next().unwrap_or_default().trim());
-    if wanted().any(|part| PROTOBUF.contains(&part)) {
-        // gnostic's Document: swagger = 1, info = 2 {title = 1, version = 2}, paths = 8, definitions = 9.
-        let mut info = Vec::new();
-        for (tag, text) in [(0x0a, TITLE), (0x12, version.as_str())] {
-            push_field(&mut info, tag, text.as_bytes());
+    let as_protobuf = wanted().any(|part| PROTOBUF.contains(&part));
+    let mut answer = if as_protobuf || wanted().any(is_json) {
+        let mut resources = plane.registry().resource_types();
+        resources.retain(|resource| resource.custom);
+        resources.extend(resource_metrics::resource_types(plane));
+        let tag = format!("\"{}\"", hash_version_two(plane, &resources));
+        let mut answer = if is_known(parts, &tag) {
+            without_type(StatusCode::NOT_MODIFIED)
+        } else {
+            let mut document = published::version_two(&minor(plane));
+            document.add(&references(&resources));
+            if as_protobuf {
+                // Clients cannot parse the name with the @ that they ask for.
+                response(StatusCode::OK, PROTOBUF[1], document.to_protobuf())
+            } else {
+                response(StatusCode::OK, "application/json", document.to_json())
+            }
+        };
+        if let Ok(tag) = HeaderValue::from_str(&tag) {
+            answer.headers_mut().insert(header::ETAG, tag);
         }
-        let mut document = Vec::new();
-        for (tag, bytes) in [(0x0a, &b"2.0"[..]), (0x12, &info), (0x42, &[]), (0x4a, &[])] {
-            push_field(&mut document, tag, bytes);
-        }
-        // Clients cannot parse the name with the @ that they ask for.
-        return response(StatusCode::OK, PROTOBUF[1], document);
+        answer
+    } else {
+        without_type(StatusCode::NOT_ACCEPTABLE)
+    };
+    for name in ["Accept-Encoding", "Accept"] {
+        answer.headers_mut().append(header::VARY, HeaderValue::from_static(name));
     }
-    if wanted().any(is_json) {
-        let info = json!({"title": TITLE, "version": *version});
-        let document = json!({"swagger": "2.0", "info": info, "paths": {}, "definitions": {}});
-        return response(StatusCode::OK, "application/json", serialize(&document));
-    }
-    let mut answer = without_type(StatusCode::NOT_ACCEPTABLE);
-    answer.headers_mut().append(header::VARY, HeaderValue::from_static("Accept-Encoding"));
-    answer.headers_mut().append(header::VARY, HeaderValue::from_static("Accept"));
     answer
+}
+
+/// Whether the client has the document of this tag.
+fn is_known(parts: &Parts, tag: &str) -> bool {
+    let known = header_text(parts, &header::IF_NONE_MATCH).unwrap_or_default();
+    known.split(',').any(|known| [tag, "*"].contains(&known.trim().trim_start_matches("W/")))
 }
 
 fn is_json(media_type: &str) -> bool {
@@ -88,13 +98,6 @@ fn without_type(status: StatusCode) -> Response<Body> {
     let mut answer = response(status, "text/plain", Body::empty());
     answer.headers_mut().remove(header::CONTENT_TYPE);
     answer
-}
-
-/// A length-delimited field shorter than 128 bytes.
-fn push_field(message: &mut Vec<u8>, tag: u8, bytes: &[u8]) {
-    let length = u8::try_from(bytes.len()).unwrap_or(u8::MAX).min(127);
-    message.extend([tag, length]);
-    message.extend_from_slice(&bytes[..usize::from(length)]);
 }
 
 /// What there is below `/openapi/v3/` where no document is.
@@ -120,7 +123,6 @@ pub(crate) fn document(plane: &Plane, path: &str, parts: &Parts) -> Result<Respo
         return Ok(answer);
     }
     let tag = format!("{hash:?}");
-    let known = header_text(parts, &header::IF_NONE_MATCH).unwrap_or_default();
     let query = Query::parse(&parts.uri)?;
     let asked = query.get("hash").filter(|asked| !asked.is_empty());
     let mut answer = if asked.is_some_and(|asked| *asked != hash) {
@@ -129,12 +131,12 @@ pub(crate) fn document(plane: &Plane, path: &str, parts: &Parts) -> Result<Respo
             answer.headers_mut().insert(header::LOCATION, location);
         }
         answer
-    } else if known.split(',').any(|known| [tag.as_str(), "*"].contains(&known.trim().trim_start_matches("W/"))) {
+    } else if is_known(parts, &tag) {
         without_type(StatusCode::NOT_MODIFIED)
     } else {
         let bytes = match custom {
             Some((group, version, resources)) => {
-                serialize(&openapi::group_version_document(group, version, &references(&resources)))
+                openapi::group_version_document(group, version, &references(&resources)).into()
             }
             None => published::document(path, &minor(plane)).unwrap_or_default(),
         };
@@ -177,6 +179,15 @@ fn minor(plane: &Plane) -> String {
 
 fn hash_published(plane: &Plane, digest: &str) -> String {
     hex_digest(format!("{digest}/{}", minor(plane)).as_bytes())
+}
+
+/// Of the kinds that are not built in, with the built-in ones.
+fn hash_version_two(plane: &Plane, resources: &[SharedResourceType]) -> String {
+    let versions: BTreeSet<(&str, &str)> =
+        resources.iter().map(|resource| (resource.group.as_str(), resource.version.as_str())).collect();
+    let hashes = versions.into_iter().map(|(group, version)| hash_custom(plane, group, version));
+    let built_in = hash_published(plane, published::version_two_digest());
+    hex_digest([built_in].into_iter().chain(hashes).collect::<Vec<_>>().join("/").as_bytes())
 }
 
 fn hash_custom(plane: &Plane, group: &str, version: &str) -> String {

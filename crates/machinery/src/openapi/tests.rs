@@ -34,7 +34,8 @@ fn document() -> Value {
     apply_defaults(&mut definition);
     let text = CompressedDefinition::of(definition.to_string().as_bytes());
     let resources = resource_types(&definition, &text);
-    group_version_document("ships.example.com", "v1", &resources.iter().collect::<Vec<_>>())
+    let document = group_version_document("ships.example.com", "v1", &resources.iter().collect::<Vec<_>>());
+    serde_json::from_slice(&document).unwrap()
 }
 
 #[test]

@@ -2,34 +2,10 @@
 
 use kube_core::{Status, response::StatusSummary};
 
-use super::MAGIC;
-
-/// A length-delimited field.
-fn bytes(out: &mut Vec<u8>, number: u8, value: &[u8]) {
-    out.push(number << 3 | 2);
-    varint(out, value.len() as u64);
-    out.extend_from_slice(value);
-}
-
-/// A string that is not empty.
-fn text(out: &mut Vec<u8>, number: u8, value: &str) {
-    if !value.is_empty() {
-        bytes(out, number, value.as_bytes());
-    }
-}
-
-fn integer(out: &mut Vec<u8>, number: u8, value: u64) {
-    out.push(number << 3);
-    varint(out, value);
-}
-
-fn varint(out: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        out.push(u8::try_from(value & 0x7f).unwrap_or_default() | 0x80);
-        value >>= 7;
-    }
-    out.push(u8::try_from(value).unwrap_or_default());
-}
+use super::{
+    MAGIC,
+    write::{bytes, integer, text},
+};
 
 /// An error as the body of an `application/vnd.kubernetes.protobuf` answer, envelope included.
 pub fn encode_status(status: &Status) -> Vec<u8> {

@@ -8,16 +8,29 @@ use serde_json::{Map, Value};
 
 use super::resolve::{go_float, is_text};
 
-/// The text of a value.
+/// The text of a value, in lines of up to 80 columns where they can be broken.
 ///
 /// # Errors
 /// What the emitter does not write; there is no such value of JSON.
 pub fn to_text(value: &Value) -> Result<String, String> {
+    to_text_of_width(value, 80)
+}
+
+/// The text of a value, in lines of any length.
+///
+/// # Errors
+/// As [`to_text`].
+pub fn to_unfolded_text(value: &Value) -> Result<String, String> {
+    to_text_of_width(value, -1)
+}
+
+fn to_text_of_width(value: &Value, width: i32) -> Result<String, String> {
     let mut written = Vec::new();
     {
         let mut emitter = Emitter::new();
         emitter.set_output_string(&mut written);
         emitter.set_unicode(true);
+        emitter.set_width(width);
         let mut emit = |event: Event| emitter.emit(event).map_err(|error| error.problem().to_owned());
         emit(Event::stream_start(Encoding::Utf8))?;
         emit(Event::document_start(None, &[], true))?;
