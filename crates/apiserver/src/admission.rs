@@ -77,6 +77,12 @@ impl Requester {
         }
     }
 
+    /// Who asks for a connection, which has no options.
+    pub(crate) fn connecting(user: User, audit_annotations: Annotations) -> Self {
+        let (options, warnings) = (Map::new(), Warnings::default());
+        Self { user, dry_run: false, options, warnings, audit_annotations }
+    }
+
     /// The options object of an operation.
     fn options(&self, operation: Operation) -> Value {
         let kind = match operation {

@@ -25,7 +25,7 @@ use self::{
     verb::resource_verb,
 };
 use crate::{
-    admission::Warnings,
+    admission::{Requester, Warnings},
     audit::{self, Annotations, Trail},
     authentication::{self, Caller, Remarks, User, authenticate},
     plane::Plane,
@@ -46,6 +46,7 @@ mod certificate_request;
 mod claim_sources;
 mod component_statuses;
 mod compression;
+mod connect;
 mod controller_write;
 mod create;
 mod default_classes;
@@ -447,18 +448,35 @@ async fn resource_request(
         rest: &rest,
     };
     let routed = routes::check(resource, &route);
-    let is_proxy = proxy::is_meant(&served, subresource.as_deref());
+    let connects = subresource.as_deref().filter(|subresource| connect::is_meant(&served, subresource));
     // The type of a patch is looked at before anything else, and by the handler of custom resources before their name.
-    if parts.method == Method::PATCH && !is_proxy && routed.as_ref().err().is_none_or(|error| error.code() == 400) {
+    if parts.method == Method::PATCH
+        && connects.is_none()
+        && routed.as_ref().err().is_none_or(|error| error.code() == 400)
+    {
         negotiation::body_encoding(header_text(parts, &header::CONTENT_TYPE), true, resource.custom)?;
     }
     if resource.custom && routed.as_ref().is_err_and(|error| error.code() != 404) {
         warnings.extend(resource.deprecation_warning.iter().cloned());
     }
     routed?;
-    if is_proxy {
-        let (namespace, id) = (namespace.unwrap_or_default(), name.unwrap_or_default());
-        return proxy::answer(plane, &served, &namespace, &id, proxy::with_slash(parts, &rest));
+    if let Some(subresource) = connects {
+        let requester = Requester::connecting(user, audit_annotations);
+        let connect = connect::Connect {
+            plane,
+            served: &served,
+            parts,
+            query: &query,
+            requester: &requester,
+            verb,
+            namespace: namespace.as_deref().unwrap_or_default(),
+            name: name.as_deref().unwrap_or_default(),
+            subresource,
+            rest: &rest,
+        };
+        let result = Box::pin(connect.answer()).await;
+        warnings.extend(requester.warnings.take());
+        return result;
     }
     if let Some(name) = name.as_deref().filter(|_| verb != "create") {
         let messages = path_segment_messages(name, false);

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use futures::future::join_all;
 use kogge_machinery::{
-    admission::{self, MatchResources, MatchResult, Response, ReviewRequest, Webhook, WebhookKind, conditions_match},
+    admission::{
+        self, MatchResources, MatchResult, Operation, Response, ReviewRequest, Webhook, WebhookKind, conditions_match,
+    },
     cel::Bindings,
     patch::{self, JsonPatchError},
     status_error::{ApiError, quote},
@@ -99,6 +101,8 @@ pub(super) fn invocation(
     match &matching.object_selector {
         Err(reason) => return Err(ApiError::internal(reason.clone())),
         Ok(selector) if selector.is_empty() => {}
+        // The options of a connection have no metadata, and so no labels that anything could be said about.
+        Ok(_) if attributes.operation == Operation::Connect => return Ok(None),
         Ok(selector) if [object, old].into_iter().flatten().any(|object| selector.matches(object)) => {}
         Ok(_) => return Ok(None),
     }

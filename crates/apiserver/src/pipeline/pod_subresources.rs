@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::{
     RequestContext,
     answer::{Document, document_response},
+    connect::{container_of, has_host},
     eviction,
     get::load,
     pod_binding,
@@ -27,57 +28,7 @@ pub(crate) async fn handle(
         ("log", "get" | "watch") => log(context).await,
         ("binding", "create") => pod_binding::create(context, body).await,
         ("eviction", "create") => eviction::evict(context, body).await,
-        ("exec" | "attach" | "portforward", _) => Err(out_of_reach(context, subresource).await),
         _ => Err(ApiError::unknown_path()),
-    }
-}
-
-/// Why nobody gets at what runs in a pod.
-async fn out_of_reach(context: &RequestContext<'_>, subresource: &str) -> ApiError {
-    let stored = match load(context) {
-        Ok(stored) => stored,
-        Err(error) => return error,
-    };
-    let pod = match present_value(&context.served, &stored.json, stored.revision).await {
-        Ok(pod) => pod,
-        Err(error) => return error,
-    };
-    if subresource != "portforward"
-        && let Err(error) = container_of(context, &pod)
-    {
-        return error;
-    }
-    ApiError::bad_request(if has_host(&pod) {
-        format!("pods on this server run nowhere, so {subresource} is not supported")
-    } else {
-        format!("pod {} does not have a host assigned", context.name)
-    })
-}
-
-fn has_host(pod: &Value) -> bool {
-    pod["spec"]["nodeName"].as_str().is_some_and(|node| !node.is_empty())
-}
-
-/// The container a request is about: the one it names, or the only one there is.
-fn container_of<'p>(context: &RequestContext<'_>, pod: &'p Value) -> Result<&'p str, ApiError> {
-    let names = |list: &str| {
-        pod["spec"][list].as_array().into_iter().flatten().filter_map(|container| container["name"].as_str())
-    };
-    let all: Vec<&str> = ["initContainers", "containers", "ephemeralContainers"].into_iter().flat_map(names).collect();
-    if let Some(wanted) = context.query.get("container").filter(|container| !container.is_empty()) {
-        return all
-            .into_iter()
-            .find(|name| *name == wanted)
-            .ok_or_else(|| ApiError::bad_request(format!("container {wanted} is not valid for pod {}", context.name)));
-    }
-    match names("containers").collect::<Vec<&str>>().as_slice() {
-        [only] => Ok(only),
-        [] => Ok(""),
-        _ => Err(ApiError::bad_request(format!(
-            "a container name must be specified for pod {}, choose one of: [{}]",
-            context.name,
-            all.join(" ")
-        ))),
     }
 }
 
@@ -85,7 +36,7 @@ fn container_of<'p>(context: &RequestContext<'_>, pod: &'p Value) -> Result<&'p 
 async fn log(context: &RequestContext<'_>) -> Result<Response<Body>, ApiError> {
     let stored = load(context)?;
     let pod = present_value(&context.served, &stored.json, stored.revision).await?;
-    let container = container_of(context, &pod)?;
+    let container = container_of(&pod, context.query.get("container").unwrap_or_default())?;
     if !has_host(&pod) {
         let mut nothing = response(StatusCode::NO_CONTENT, "", Body::empty());
         nothing.headers_mut().remove(header::CONTENT_TYPE);

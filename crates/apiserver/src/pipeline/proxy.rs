@@ -13,14 +13,7 @@ use serde_json::Value;
 
 use crate::{plane::Plane, registry::ServedResource, store::ObjectKey};
 
-/// Name of the subresource.
-const SUBRESOURCE: &str = "proxy";
 const KUBELET_PORT: &str = "10250";
-
-/// Whether a path is one of those that lead on.
-pub(super) fn is_meant(served: &ServedResource, subresource: Option<&str>) -> bool {
-    subresource == Some(SUBRESOURCE) && ["pods", "services", "nodes"].iter().any(|plural| served.is_core(plural))
-}
 
 /// The address of what a request without a path of its own means, with the slash that belongs behind it.
 pub(super) fn with_slash(parts: &Parts, rest: &[String]) -> Option<String> {

@@ -65,6 +65,11 @@ impl Query {
         self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
+    /// All values of a parameter.
+    pub(crate) fn all(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.0.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
     /// Absent, `0` and `false` are false, everything else is true, an empty value too (conversion of the real server).
     pub(crate) fn flag(&self, name: &str) -> bool {
         self.given(name).is_some_and(|value| !matches!(value.to_ascii_lowercase().as_str(), "0" | "false"))
