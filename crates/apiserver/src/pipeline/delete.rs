@@ -318,7 +318,14 @@ pub(crate) async fn delete_object(
         let mut revision = stored.revision;
         if marks {
             match plane.write(key.clone(), Change::Put(new.clone()), Expected::Revision(revision)).await {
-                Ok(marked) if removes => revision = marked.revision,
+                Ok(marked) if removes => {
+                    revision = marked.revision;
+                    // The real server asks before either of its writes.
+                    if let Some(review) = &review {
+                        let marked = present_shared(served, &marked.json, revision).await?.into_value()?;
+                        review.delete(&marked, options.of_collection).await?;
+                    }
+                }
                 Ok(StoredObject { json, revision, .. }) => {
                     return Ok(Deleted::Marked(present_shared(served, &json, revision).await?.into_value()?));
                 }

@@ -202,6 +202,25 @@ async fn selectors_and_conditions_decide_who_is_asked() {
     insta::assert_snapshot!(failed.error());
 }
 
+/// kube-apiserver asks before it marks such a pod and before it removes it, and more often where its cache is late.
+#[tokio::test]
+async fn webhooks_are_asked_about_both_steps_of_a_pod_that_goes_at_once() {
+    let server = WebhookServer::start(usual).await;
+    let client = open().await;
+    let pod =
+        json!({"metadata": {"name": "p"}, "spec": {"nodeName": "n", "containers": [{"name": "a", "image": "x"}]}});
+    client.post("/api/v1/namespaces/default/pods", &pod).await.ok();
+    let rules = [rule(&["DELETE"], "", &["v1"], &["pods"])];
+    configure(&client, "Validating", "pods", vec![webhook("pods", &server.client_config("/allow"), &rules)]).await;
+    client.delete("/api/v1/namespaces/default/pods/p", &json!({"gracePeriodSeconds": 0})).await.ok();
+    let grace_periods: Vec<Value> = server
+        .asked()
+        .iter()
+        .map(|(_, review)| review["request"]["oldObject"]["metadata"]["deletionGracePeriodSeconds"].clone())
+        .collect();
+    assert_eq!(grace_periods, [Value::Null, json!(0)]);
+}
+
 #[tokio::test]
 async fn a_webhook_for_another_version_gets_the_object_in_that_version() {
     let server = WebhookServer::start(|path, review| match path {

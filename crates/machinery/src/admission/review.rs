@@ -224,9 +224,11 @@ fn kind_rules(kind: WebhookKind, version: &str, patch: &str, patch_type: Option<
 pub fn denied(webhook: &str, result: Option<&Value>) -> ApiError {
     let readable = |result: &Value| {
         let mut result = result.clone();
-        // Whatever it says there, the request failed.
-        result.as_object_mut()?.remove("status");
-        serde_json::from_value(result).ok()
+        // Whatever it says as its status, the request failed. Numbers out of bounds go with what they are part of.
+        ["status", "details", "code"].into_iter().find_map(|member| {
+            result.as_object_mut()?.remove(member);
+            serde_json::from_value(result.clone()).ok()
+        })
     };
     let mut status: Status = result.and_then(readable).unwrap_or_default();
     if status.code < 400 {

@@ -101,6 +101,14 @@ fn malformed_answers_are_named() {
     insta::assert_snapshot!(texts.join("\n"));
     let refused = denied("w", Some(&json!({"status": "Other", "message": "m", "reason": "Own"})));
     assert_eq!((refused.code(), refused.status().reason.as_str()), (400, "Own"));
+    for wrong in
+        [json!({"details": {"name": "n", "retryAfterSeconds": -1}}), json!({"code": 100_000}), json!({"code": -1})]
+    {
+        let mut result = json!({"status": "Success", "message": "m", "reason": "Own"});
+        result.as_object_mut().unwrap().extend(wrong.as_object().unwrap().clone());
+        let refused = denied("w", Some(&result));
+        assert_eq!(refused.status().message, "admission webhook \"w\" denied the request: m", "{wrong}");
+    }
     for nothing in [
         json!({"uid": "u", "allowed": true, "patch": "W10=", "patchType": "Merge"}),
         json!({"uid": "u", "allowed": true, "patch": "bnVsbA==", "patchType": "JSONPatch"}),
