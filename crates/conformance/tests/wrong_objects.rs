@@ -12,7 +12,10 @@
 //! - `WRONG_OBJECTS_SEED`: a number; another one makes another choice (default 1);
 //! - `WRONG_OBJECTS_ONLY`: only those whose name matches this regular expression, from all of them.
 //!
-//! Nearly all of them are dry runs, so none is in another's way.
+//! Nearly all of them are dry runs, so none is in another's way. Sequences of writes (`wrong_objects/sequences.rs`), which are
+//! not, have objects of their own:
+//!
+//! - `WRONG_OBJECTS_SEQUENCES`: how many (default below).
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -32,6 +35,8 @@ mod matrix;
 mod mutation;
 #[path = "wrong_objects/seed.rs"]
 mod seed;
+#[path = "wrong_objects/sequences.rs"]
+mod sequences;
 #[path = "wrong_objects/servers.rs"]
 mod servers;
 #[path = "wrong_objects/wire.rs"]
@@ -40,10 +45,13 @@ mod wire;
 use case::{Case, Choice};
 use mutation::shortened;
 use seed::Seed;
+use sequences::{Outcome, Sequence};
 use servers::Servers;
 
 /// How many mutated objects are tried unless more are asked for.
 const CASES: usize = 3000;
+/// How many sequences of writes are tried unless more are asked for.
+const SEQUENCES: usize = 300;
 /// How many requests are under way at the same time.
 const PARALLEL: usize = 16;
 /// The name accepted differences know these requests by.
@@ -53,6 +61,7 @@ const SCENARIO: &str = "Wrong objects";
 struct Run {
     choice: Choice,
     only: Option<Regex>,
+    sequences: usize,
 }
 
 impl Run {
@@ -66,11 +75,12 @@ impl Run {
             None => CASES,
         };
         let seed = variable("WRONG_OBJECTS_SEED").map_or(1, |number| number.parse().unwrap());
-        Self { choice: Choice { seed, count }, only }
+        let sequences = variable("WRONG_OBJECTS_SEQUENCES").map_or(SEQUENCES, |number| number.parse().unwrap());
+        Self { choice: Choice { seed, count }, only, sequences }
     }
 
     fn is_default(&self) -> bool {
-        self.only.is_none() && self.choice.count == CASES && self.choice.seed == 1
+        self.only.is_none() && self.choice.count == CASES && self.choice.seed == 1 && self.sequences == SEQUENCES
     }
 }
 
@@ -78,31 +88,50 @@ impl Run {
 #[derive(Default)]
 struct Findings {
     sent: usize,
-    found: Vec<(Case, Vec<Difference>)>,
+    found: Vec<Finding>,
+}
+
+/// A request that was answered otherwise, and those before it that it depends on.
+struct Finding {
+    sent: Vec<Case>,
+    differences: Vec<Difference>,
 }
 
 impl Findings {
     /// Sends the requests to both servers and keeps what is not accepted of their differences.
     async fn compare(&mut self, servers: &Servers, run: &Run, cases: Vec<Case>) {
-        let accepted = accepted::all();
         let wanted = cases.into_iter().filter(|case| run.only.as_ref().is_none_or(|only| only.is_match(&case.name)));
         let answered = stream::iter(wanted).map(|case| async move {
             let differences = servers.ask(&case).await.differences(&case);
-            (case, differences)
+            Finding { sent: vec![case], differences }
         });
-        let mut answered: Vec<(Case, Vec<Difference>)> = answered.buffered(PARALLEL).collect().await;
+        let answered: Vec<Finding> = answered.buffered(PARALLEL).collect().await;
         self.sent += answered.len();
-        for (_, differences) in &mut answered {
-            differences.retain(|difference| !accepted.iter().any(|entry| entry.covers(SCENARIO, difference)));
+        self.keep(answered);
+    }
+
+    /// Sends sequences of writes to both servers.
+    async fn compare_sequences(&mut self, servers: &Servers, run: &Run, sequences: Vec<Sequence>) {
+        let wanted = sequences.into_iter().filter(|one| run.only.as_ref().is_none_or(|only| only.is_match(one.name())));
+        let outcomes = stream::iter(wanted).map(|sequence| async move { sequence.run(servers).await });
+        let outcomes: Vec<Outcome> = outcomes.buffered(PARALLEL).collect().await;
+        self.sent += outcomes.iter().map(|outcome| outcome.sent.len()).sum::<usize>();
+        self.keep(outcomes.into_iter().map(|Outcome { sent, differences }| Finding { sent, differences }).collect());
+    }
+
+    fn keep(&mut self, mut findings: Vec<Finding>) {
+        let accepted = accepted::all();
+        for finding in &mut findings {
+            finding.differences.retain(|difference| !accepted.iter().any(|entry| entry.covers(SCENARIO, difference)));
         }
-        self.found.extend(answered.into_iter().filter(|(_, differences)| !differences.is_empty()));
+        self.found.extend(findings.into_iter().filter(|finding| !finding.differences.is_empty()));
     }
 
     /// A line for each case and difference, shortened.
     fn summary(&self) -> String {
         let mut text = String::new();
-        for (case, differences) in &self.found {
-            let _ = writeln!(text, "{}", case.name);
+        for Finding { sent, differences } in &self.found {
+            let _ = writeln!(text, "{}", sent.last().map_or("", |case| &case.name));
             for difference in differences {
                 let show = |value: &Option<serde_json::Value>| {
                     value.as_ref().map_or_else(|| "(nothing)".to_owned(), |value| shortened(&value.to_string(), 120))
@@ -117,9 +146,11 @@ impl Findings {
     /// Everything, with the bodies that were sent.
     fn report(&self) -> String {
         let mut text = format!("{} of {} requests are answered otherwise\n", self.found.len(), self.sent);
-        for (case, differences) in &self.found {
-            let _ = writeln!(text, "\n{}\n{} {}", case.name, case.method, case.path);
-            let _ = writeln!(text, "{}", shortened(&String::from_utf8_lossy(&case.body), 6000));
+        for Finding { sent, differences } in &self.found {
+            for case in sent {
+                let _ = writeln!(text, "\n{}\n{} {}", case.name, case.method, case.path);
+                let _ = writeln!(text, "{}", shortened(&String::from_utf8_lossy(&case.body), 6000));
+            }
             for difference in differences {
                 let _ = writeln!(text, "{difference}");
             }
@@ -184,7 +215,7 @@ async fn prepare(servers: &Servers) {
 async fn store(servers: &mut Servers, run: &Run, findings: &mut Findings, seeds: &[Seed]) {
     let stored = || seeds.iter().filter(|seed| seed.stored);
     let creates = stored().map(|seed| valid(seed, "POST", seed.at.clone(), &seed.object)).collect();
-    let everything = Run { only: None, choice: run.choice };
+    let everything = Run { only: None, ..*run };
     findings.compare(servers, &everything, creates).await;
     remember_revisions(servers, seeds).await;
     let statuses = stored().filter_map(|seed| {
@@ -226,6 +257,8 @@ async fn wrong_requests_are_answered_as_by_the_real_server() {
     store(&mut servers, &run, &mut findings, &seeds).await;
     findings.compare(&servers, &run, case::changes(&seeds, run.choice)).await;
     findings.compare(&servers, &run, malformed::all(&seeds, run.choice)).await;
+    let sequences = sequences::all(&seeds, run.choice, run.sequences);
+    findings.compare_sequences(&servers, &run, sequences).await;
     // The matrices last: their definition is one more that documents list.
     matrix::prepare(&servers).await;
     let resources = matrix::discover(&servers).await;

@@ -14,12 +14,14 @@ mod field_set;
 mod managed_fields;
 mod merge;
 mod path_element;
+mod scale;
 mod typed;
 mod updater;
 mod versions;
 
 pub use field_set::FieldSet;
 pub use path_element::{ParsePathElementError, PathElement};
+pub use scale::separate_replicas;
 pub use versions::{OnlyVersion, OtherVersions};
 
 use comparison::Comparison;
@@ -129,18 +131,17 @@ pub fn apply(
             manager.api_version
         )));
     }
-    if managed_fields::of(applied).is_some_and(|given| !given.is_null()) {
-        return Err(ApiError::bad_request("metadata.managedFields must be nil"));
-    }
-    check(applied, schema)?;
     let own = Type::root(schema);
     let nothing = type_only(applied);
     let live = live.unwrap_or(&nothing);
     let mut managers = managed_fields::decode(managed_fields::of(live))
         .map_err(|error| failure(format!("failed to decode managed fields: {error}")))?;
+    // The order is that of the real server's chain of managers (managedfields/internal).
     if managers.is_empty() {
         track_before_first_apply(own, live, &mut managers, manager)?;
     }
+    check(applied, schema)?;
+    check_live(own, live, "failed to create typed live object", "")?;
 
     let updater = Updater { own, manager };
     let outcome = match updater.apply(live, applied, managers.clone(), force) {
@@ -161,12 +162,15 @@ pub fn apply(
     Ok(object)
 }
 
-/// Checks that the values of what is applied are of their types, and that its lists have no duplicate items. [`apply`] does
-/// so as well.
+/// Checks that what is applied says nothing of managers, that its values are of their types, and that its lists have no
+/// duplicate items. [`apply`] does so as well.
 ///
 /// # Errors
-/// 500 with everything that is not, as the real server answers.
+/// 400 where it does, 500 with everything that is not, as the real server answers.
 pub fn check(applied: &Value, schema: Option<&SchemaNode>) -> Result<(), ApiError> {
+    if managed_fields::of(applied).is_some_and(|given| !given.is_null()) {
+        return Err(ApiError::bad_request("metadata.managedFields must be nil"));
+    }
     let errors = typed::validate(Type::root(schema), applied);
     if errors.is_empty() {
         return Ok(());
@@ -178,6 +182,17 @@ pub fn check(applied: &Value, schema: Option<&SchemaNode>) -> Result<(), ApiErro
 /// Whether all values of an object are of their types. Only of such an object the real server can say who owns what.
 pub fn fits(object: &Value, schema: Option<&SchemaNode>) -> bool {
     typed::fits(Type::root(schema), object)
+}
+
+/// The places (`.spec.list`) of the lists of an object that are owned as a whole.
+pub fn atomic_lists(object: &Value, schema: Option<&SchemaNode>) -> Vec<String> {
+    let mut found = Vec::new();
+    typed::find_atomics(Type::root(schema), object, "", &mut |path, value| {
+        if value.is_array() {
+            found.push(path.to_owned());
+        }
+    });
+    found
 }
 
 /// Records ownership of an Update (create, put, patch): sets the managedFields of `new`, computed from `live` and `new`.
@@ -300,9 +315,24 @@ fn track_before_first_apply(
     managers: &mut Managers,
     manager: &FieldManager<'_>,
 ) -> Result<(), ApiError> {
+    check_live(
+        own,
+        live,
+        "failed to create manager for existing fields: failed to convert new object",
+        " to smd typed",
+    )?;
     let before = FieldManager { name: BEFORE_FIRST_APPLY, ..manager.clone() };
     Updater { own, manager: &before }.update(&manager.empty_like(live), live, managers)?;
     Ok(())
+}
+
+/// Checks that an object that is there can be compared. Its lists may have duplicate items.
+fn check_live(own: Type<'_>, live: &Value, step: &str, purpose: &str) -> Result<(), ApiError> {
+    let errors = typed::validate_with_duplicates(own, live);
+    if errors.is_empty() {
+        return Ok(());
+    }
+    Err(failure(format!("{step} ({}){purpose}: {}", describe(live), error_list(&errors))))
 }
 
 /// The conflicts over other fields than the allowed ones.
@@ -362,7 +392,10 @@ fn drop_null_metadata(object: &mut Value) {
 impl From<Refused> for ApiError {
     fn from(refused: Refused) -> Self {
         match refused {
-            Refused::Conflicts(conflicts) => conflict(&conflicts),
+            Refused::Conflicts(mut conflicts) => {
+                conflicts.sort_by_cached_key(|(key, _)| managed_fields::identifier(key));
+                conflict(&conflicts)
+            }
             Refused::Conversion(error) => error,
         }
     }
@@ -391,7 +424,7 @@ pub(crate) fn merge_unowned(live: &Value, applied: &Value, schema: Option<&Schem
         return Err(format!("failed to convert patch object to typed object: {}", error_list(&errors)));
     }
     let mut atomics = Vec::new();
-    typed::find_atomics(own, applied, "", &mut atomics);
+    typed::find_atomics(own, applied, "", &mut |path, _| atomics.push(path.to_owned()));
     if !atomics.is_empty() {
         let atomics = atomics.join(", ");
         return Err(format!("invalid ApplyConfiguration: may not mutate atomic arrays, maps or structs: {atomics}"));

@@ -108,13 +108,9 @@ pub fn ensure_name(object: &mut Value, request_name: &str) -> Result<(), ApiErro
 /// for the ownership rules to judge.
 ///
 /// # Errors
-/// 400 for a body that is no object, 500 (as in the real server) for a resourceVersion.
+/// 400 for a body that is no object.
 pub fn prepare_create(resource: &ResourceType, object: &mut Value, uid: &str, now: &str) -> Result<(), ApiError> {
     let metadata = metadata_mut(object)?;
-    let version = metadata.get("resourceVersion").and_then(Value::as_str).unwrap_or_default();
-    if !matches!(version, "" | "0") {
-        return Err(ApiError::new(500, "", "resourceVersion should not be set on objects to be created"));
-    }
     for key in ["resourceVersion", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"] {
         metadata.remove(key);
     }
@@ -127,7 +123,10 @@ pub fn prepare_create(resource: &ResourceType, object: &mut Value, uid: &str, no
     if (resource.custom || resource.has_generation) && !is_driver {
         metadata.insert("generation".to_owned(), 1.into());
     }
+    // A kubelet says what its node can hold when it registers it.
+    let keeps_status = (resource.group.as_str(), resource.plural.as_str()) == ("", "nodes");
     if resource.status_subresource
+        && !keeps_status
         && let Some(object) = object.as_object_mut()
     {
         object.remove("status");
@@ -297,6 +296,14 @@ pub fn withdraw_generation(resource: &ResourceType, old: &Value, new: &mut Value
         && let Ok(metadata) = metadata_mut(new)
     {
         restore(metadata, old_object.get("metadata").and_then(Value::as_object), "generation");
+    }
+}
+
+/// Makes the generation of an object one more than it was before a change.
+pub fn count_change(old: &Value, new: &mut Value) {
+    let known = old["metadata"]["generation"].as_i64().unwrap_or(0);
+    if let Ok(metadata) = metadata_mut(new) {
+        metadata.insert("generation".to_owned(), known.saturating_add(1).into());
     }
 }
 

@@ -154,10 +154,8 @@ fn core(plural: &str, object: &mut Value) {
             }
         }
         "persistentvolumes" => {
-            fill_empty(
-                at(object, &["spec"]),
-                &[("persistentVolumeReclaimPolicy", json!("Retain")), ("volumeMode", json!("Filesystem"))],
-            );
+            fill_empty(at(object, &["spec"]), &[("persistentVolumeReclaimPolicy", json!("Retain"))]);
+            fill(at(object, &["spec"]), &[("volumeMode", json!("Filesystem"))]);
             fill(at(object, &["spec", "hostPath"]), &[("type", json!(""))]);
             round_amounts(at(object, &["spec"]), "capacity");
             fill_empty(made(object, &["status"]), &[("phase", json!("Pending"))]);
@@ -345,10 +343,11 @@ fn apps(plural: &str, object: &mut Value) {
                 &[("whenDeleted", json!("Retain")), ("whenScaled", json!("Retain"))],
             );
             for claim_template in items(spec, &["volumeClaimTemplates"]) {
-                fill_empty(
-                    Some(claim_template),
-                    &[("apiVersion", json!("v1")), ("kind", json!("PersistentVolumeClaim"))],
-                );
+                if let Some(members) = claim_template.as_object_mut() {
+                    // Whatever was written there (apps/v1's own conversion).
+                    members.insert("apiVersion".to_owned(), "v1".into());
+                    members.insert("kind".to_owned(), "PersistentVolumeClaim".into());
+                }
                 claim(claim_template);
                 fill_empty(made(claim_template, &["status"]), &[("phase", json!("Pending"))]);
             }

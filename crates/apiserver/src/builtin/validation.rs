@@ -87,7 +87,7 @@ fn rules(resource: &ResourceType) -> Option<Rules> {
         ("", "configmaps") => Rules::new(configuration::validate_config_map),
         ("", "secrets") => Rules::new(configuration::validate_secret),
         ("", "events") => Rules::new(events::validate_core),
-        ("", "nodes") => Rules::with_status(cluster::validate_node, cluster::validate_node_status),
+        ("", "nodes") => Rules::with_status(cluster::validate_node, cluster::validate_node),
         ("", "namespaces") => Rules::with_status(cluster::validate_namespace, cluster::validate_namespace_status),
         ("", "resourcequotas") => Rules::with_status(cluster::validate_quota, cluster::validate_quota_status),
         ("", "limitranges") => Rules::new(cluster::validate_limits),

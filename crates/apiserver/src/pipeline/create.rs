@@ -137,13 +137,11 @@ pub(crate) async fn create_object(
         return Err(ApiError::forbidden(&resource.group_resource(), name, why));
     }
     let dry_run = context.query.dry_run()?;
-    // Only the store minds a revision, so that a dry run gives it back.
+    // Only the store minds a revision, if it is one, after everybody else; so a dry run gives it back.
     let revision =
         merged.object_mut()["metadata"].as_object_mut().and_then(|metadata| metadata.remove("resourceVersion"));
     let revision = revision.filter(|revision| revision.as_str().is_some_and(|text| !text.is_empty()));
-    if !dry_run && revision.as_ref().is_some_and(|revision| revision != "0") {
-        return Err(ApiError::new(500, "", "resourceVersion should not be set on objects to be created"));
-    }
+    let names_revision = revision.as_ref().and_then(Value::as_str).and_then(|text| text.parse::<u64>().ok());
     let (mut object, empty) = begin_create(context.plane, served, merged, writer).await;
     admit(context.plane, served, None, &object)?;
     let given_name = object["metadata"]["name"].as_str().unwrap_or_default();
@@ -222,6 +220,9 @@ pub(crate) async fn create_object(
                 object["metadata"]["resourceVersion"] = revision;
             }
             return Ok(Written { object: Document::Value(object), code: StatusCode::CREATED });
+        }
+        if names_revision.is_some_and(|revision| revision != 0) {
+            return Err(ApiError::new(500, "", "resourceVersion should not be set on objects to be created"));
         }
         let object = convert_to_stored(served, object).await?;
         let written = if definition_write::is_definition(served) {

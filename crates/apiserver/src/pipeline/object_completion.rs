@@ -46,6 +46,9 @@ pub(crate) async fn track_update(
     let mut manager = writer.field_manager(served, &api_version, scope, &versions);
     manager.empty = empty.as_ref();
     let tracked = versions.run(|| apply::track_update(old, object, root, &manager)).await;
+    if let (WriteScope::Composed("scale"), Some(paths)) = (scope, &served.resource.scale) {
+        apply::separate_replicas(object, &paths.spec_replicas_path, &api_version);
+    }
     if let Err(error) = &tracked {
         tracing::warn!(%error, "an object is stored without managedFields");
     }
@@ -168,7 +171,7 @@ pub(crate) async fn begin_create(
         if let Some(generation) = strategy::given_template_generation(&served.resource, &object) {
             strategy::set_template_generation(&mut object, generation);
         }
-        track_update(plane, served, None, &mut object, WriteScope::Main, writer).await;
+        track_update(plane, served, None, &mut object, writer.creates_through, writer).await;
     }
     (object, empty)
 }
@@ -212,7 +215,7 @@ pub(crate) fn finish_create(
         if autoscaler_conversion::is_older(resource) {
             autoscaler_conversion::keep_notes(None, &mut object, autoscaler_conversion::OF_STATUS);
         }
-        strategy::prepare_create(plane, resource, &mut object, &writer.now)?;
+        strategy::prepare_create(plane, resource, writer.creates_through, &mut object, &writer.now)?;
         let template_labels = "spec.template.metadata.labels";
         if (resource.group.as_str(), resource.plural.as_str()) == ("batch", "jobs")
             && object["metadata"]["labels"].is_null()
@@ -278,6 +281,13 @@ async fn begin_update(
         Merged::Applied(object) => (object, true),
     };
     let empty = take_empty_containers(served, &mut object);
+    if served.resource.custom
+        && object["metadata"]["managedFields"].as_array().is_some_and(Vec::is_empty)
+        && let Some(metadata) = object["metadata"].as_object_mut()
+    {
+        // Their metadata is read anew before anybody asks whether ownership is to be forgotten.
+        metadata.remove("managedFields");
+    }
     let mut of_another_kind = false;
     if served.resource.custom && scope != WriteScope::Main {
         // Nothing but the status is read of it.
@@ -308,7 +318,13 @@ async fn begin_update(
         if defaulted_later && let Some(status) = object["status"].as_object_mut() {
             status.remove("allocatable");
         }
-        track_update(plane, served, Some(old), &mut object, scope, writer).await;
+        match with_empty_list_items(served, &object, &empty) {
+            Some(mut sent) => {
+                track_update(plane, served, Some(old), &mut sent, scope, writer).await;
+                object["metadata"]["managedFields"] = sent["metadata"]["managedFields"].take();
+            }
+            None => track_update(plane, served, Some(old), &mut object, scope, writer).await,
+        }
         if of_another_kind {
             drop_managed_fields(&mut object);
         }
@@ -317,6 +333,25 @@ async fn begin_update(
         }
     }
     Ok((object, empty))
+}
+
+/// The object with the empty lists and maps it was sent with, where they are within lists that are owned as a whole; nothing
+/// if there are none. The real server compares such lists as Go values, to which what is empty is not what is absent, as it
+/// is in all that was stored (`listReflect.EqualsUsing` of structured-merge-diff).
+fn with_empty_list_items(served: &ServedResource, object: &Value, empty: &EmptyContainers) -> Option<Value> {
+    if empty.is_empty() || served.resource.custom {
+        return None;
+    }
+    let schema = schema_of(served, object)?;
+    let mut sent = None;
+    for path in apply::atomic_lists(object, Some(&*schema.root)) {
+        let pointer = path.replace(['.', '['], "/").replace(']', "");
+        let Some(restored) = empty.restored(&path, object.pointer(&pointer)?) else { continue };
+        if let Some(list) = sent.get_or_insert_with(|| object.clone()).pointer_mut(&pointer) {
+            *list = restored;
+        }
+    }
+    sent
 }
 
 /// Where the endpoint changes one part of an older autoscaler, it leaves the annotations that hold the other.
@@ -398,6 +433,17 @@ pub(crate) async fn complete_update(
     canonicalize_stored(served, &mut object);
     if scope == WriteScope::Main && !served.resource.custom {
         object_meta::withdraw_generation(&served.resource, old, &mut object);
+        // Compared as Go values, to which what is empty is not what is absent, as it is in all that was stored.
+        let compared = match (&*served.resource.group, &*served.resource.plural) {
+            ("networking.k8s.io", "networkpolicies") => Some("spec"),
+            ("admissionregistration.k8s.io", "mutatingwebhookconfigurations" | "validatingwebhookconfigurations") => {
+                Some("webhooks")
+            }
+            _ => None,
+        };
+        if compared.is_some_and(|part| empty.restored(part, &object[part]).is_some()) {
+            object_meta::count_change(old, &mut object);
+        }
     }
     validate(served, (&object, &empty), Some(old), scope, &writer.warnings)?;
     if served.resource.custom && object["status"].is_null() {

@@ -7,6 +7,7 @@ use kogge_machinery::{
 };
 use serde_json::Value;
 
+use super::strategy;
 use crate::{builtin::autoscaler_conversion, registry::ServedResource};
 
 /// Writes the type of an object where it says none itself.
@@ -24,6 +25,7 @@ pub(crate) fn set_type(object: &mut Value, api_version: &str, kind: &str) {
 pub(crate) fn conversion_problem(resource: &ResourceType, object: &Value) -> Option<String> {
     let go_type = || format!("{}.{}", resource.go_package(), resource.kind);
     type_problem(&resource.api_version(), &resource.kind, || Some(go_type()), object)
+        .or_else(|| strategy::annotation_problem(resource, object))
 }
 
 /// As [`conversion_problem`], for any type, whose name in Go `go_type` tells; none where the decoder knows no other types.

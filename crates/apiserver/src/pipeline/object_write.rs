@@ -69,6 +69,8 @@ pub(crate) struct Writer {
     pub(crate) warnings: Warnings,
     /// Whether definitions it creates are valid, see [`Plane::installer`].
     pub(crate) valid_definitions: bool,
+    /// The endpoint through which it creates.
+    pub(crate) creates_through: WriteScope,
 }
 
 impl Writer {
@@ -77,7 +79,8 @@ impl Writer {
         let requester = if asked { Some(Requester::of(context)?) } else { None };
         let valid_definitions = context.parts.extensions.get::<ValidDefinitions>().is_some();
         let (manager, warnings) = (context.field_manager()?, context.admission_warnings.clone());
-        Ok(Self { manager, now: timestamp(context.now), requester, warnings, valid_definitions })
+        let creates_through = WriteScope::Main;
+        Ok(Self { manager, now: timestamp(context.now), requester, warnings, valid_definitions, creates_through })
     }
 
     /// For what the server itself does at this [`timestamp`].
@@ -88,6 +91,7 @@ impl Writer {
             requester: None,
             warnings: Warnings::default(),
             valid_definitions: false,
+            creates_through: WriteScope::Main,
         }
     }
 
@@ -176,7 +180,10 @@ pub(crate) async fn update_object(
         // What is stored went through everything below already, but for what webhooks think of it now: most writes of
         // controllers end here.
         let is_current = is_current_storage(served, &stored.json);
+        let through_scale = scope == WriteScope::Composed("scale");
         if review.is_none()
+            // Even one that changes nothing separates who owns the replicas.
+            && !through_scale
             && !node_restriction::concerns(writer.requester.as_ref())
             && is_current
             && apply::equal_except_managed_time(&old, merged.object())
@@ -193,6 +200,8 @@ pub(crate) async fn update_object(
         certificate_request::authorize(context, scope, &old, &new)?;
         if scope == WriteScope::Main {
             policy_access::check(context, &new, Some(&old))?;
+        }
+        if scope == WriteScope::Main || through_scale {
             warn(context, &new, Some(&old));
         }
         pod_security::check(context, scope, Some(&old), &new)?;

@@ -3,12 +3,12 @@
 use axum::body::Body;
 use http::Response;
 use kogge_machinery::{
-    apply,
+    apply::{self, FieldManager},
     negotiation::{self, BodyEncoding},
     patch,
     resource::ResourceType,
     status_error::{ApiError, FieldError, quote},
-    typed_object,
+    typed_object::{self, TypedKind},
 };
 use serde_json::Value;
 
@@ -23,6 +23,7 @@ use super::{
     other_versions::ServedVersions,
     patched_object::Patch,
     query::FieldValidation,
+    update::may_create,
 };
 use crate::registry::ServedResource;
 
@@ -202,22 +203,24 @@ async fn server_side_apply(
         context.warn(finding);
     }
     let force = context.query.flag("force");
-    let writer = Writer::of(context)?;
+    let writer = Writer { creates_through: scope, ..Writer::of(context)? };
     let dry_run = context.query.dry_run()?;
     let api_version = context.served.resource.api_version();
     let named = |error| named_as_sent(error, says_namespace, says_name);
+    let empty = typed_kind(&context.served).map(TypedKind::empty);
     // A create can lose against another create, an update against a delete; then it is the other's turn.
     for _ in 0..8 {
         let served = context.served.clone();
         let updated = update_object(context, context.key(), scope, &writer, dry_run, |old, versions| {
-            let manager = writer.field_manager(&served, &api_version, scope, versions);
+            let manager =
+                FieldManager { empty: empty.as_ref(), ..writer.field_manager(&served, &api_version, scope, versions) };
             let merged = apply::apply(Some(old), &applied, root, &manager, force).map_err(named)?;
             let merged = converted(&served, merged, &applied).map_err(named)?;
             named_right.clone().map(|()| Merged::Applied(merged))
         })
         .await;
         match updated {
-            Err(error) if error.code() == 404 && scope == WriteScope::Main => {}
+            Err(error) if error.code() == 404 && (scope == WriteScope::Main || may_create(&context.served, scope)) => {}
             other => return other,
         }
         if let Some(uid) = applied["metadata"]["uid"].as_str().filter(|uid| !uid.is_empty()) {
@@ -235,7 +238,9 @@ async fn server_side_apply(
         named_right.clone()?;
         if let Some(metadata) = created["metadata"].as_object_mut() {
             // There is nothing yet that could have another revision.
-            metadata.remove("resourceVersion");
+            if !dry_run {
+                metadata.remove("resourceVersion");
+            }
             if !served.resource.namespaced {
                 metadata.remove("namespace");
             }

@@ -16,6 +16,7 @@ use super::{
     object_decoding::{BodyType, NULL_VERSION, has_null_version, readable_type, typed_kind},
     object_type::{conversion_problem, set_type},
     query::FieldValidation,
+    strategy::annotation_problem,
 };
 use crate::registry::ServedResource;
 
@@ -83,6 +84,12 @@ impl Patch<'_> {
         };
         let resource = &served.resource;
         let api_version = resource.api_version();
+        if self.encoding == BodyEncoding::StrategicMergePatch
+            && let Some(why) = annotation_problem(resource, &patched)
+        {
+            // It becomes a Go value of its version first, and what is wrong then is not put into words.
+            return Err(ApiError::new(500, "", why));
+        }
         let problem = |object: &Value| conversion_problem(resource, object);
         self.decode_typed((typed, &api_version, &resource.kind), &problem, patched, findings, validation, patch_again)
     }

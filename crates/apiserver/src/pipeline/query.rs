@@ -78,16 +78,7 @@ impl Query {
     /// # Errors
     /// 400 for what is no number, an empty value too, in the words of Go.
     pub(crate) fn number(&self, name: &str) -> Result<Option<i64>, ApiError> {
-        let parse = |value: &str| {
-            value.parse::<i64>().map_err(|error| {
-                let why = match error.kind() {
-                    IntErrorKind::PosOverflow | IntErrorKind::NegOverflow => "value out of range",
-                    _ => "invalid syntax",
-                };
-                ApiError::bad_request(format!("strconv.ParseInt: parsing {}: {why}", quote(value)))
-            })
-        };
-        self.given(name).map(parse).transpose()
+        self.given(name).map(parse_integer).transpose().map_err(ApiError::bad_request)
     }
 
     /// Whether `dryRun=All` is asked for.
@@ -156,6 +147,20 @@ impl Query {
         let errors = manager.map(|name| validate_field_manager("fieldManager", name)).unwrap_or_default();
         if errors.is_empty() { Ok(manager) } else { Err(self.invalid(&errors)) }
     }
+}
+
+/// A whole number.
+///
+/// # Errors
+/// In the words of Go, for what is none, an empty text too.
+pub(crate) fn parse_integer(text: &str) -> Result<i64, String> {
+    text.parse::<i64>().map_err(|error| {
+        let why = match error.kind() {
+            IntErrorKind::PosOverflow | IntErrorKind::NegOverflow => "value out of range",
+            _ => "invalid syntax",
+        };
+        format!("strconv.ParseInt: parsing {}: {why}", quote(text))
+    })
 }
 
 /// Why a text is no duration (`1m30s`, `0`), as Go's `time.ParseDuration` says it.

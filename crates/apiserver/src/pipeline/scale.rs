@@ -166,12 +166,6 @@ fn owners_of_replicas(paths: &ScalePaths, object: &Value) -> Vec<Value> {
     let entries = object["metadata"]["managedFields"].as_array();
     let owners = entries.into_iter().flatten().filter(owns).cloned().map(|mut entry| {
         entry["apiVersion"] = SCALE.api_version.into();
-        // The real server has lost the time of who came to own them by way of a Scale.
-        if entry["subresource"] == "scale"
-            && let Some(members) = entry.as_object_mut()
-        {
-            members.remove("time");
-        }
         entry["fieldsV1"] = json!({"f:spec": {"f:replicas": {}}});
         entry
     });

@@ -165,7 +165,9 @@ pub(crate) fn allocate(plane: &Plane, old: Option<&Value>, service: &mut Value) 
     let own_family = if plane.service_network().is_ipv6 { "IPv6" } else { "IPv4" };
     service_families::decide(spec, old.map(|old| &old["spec"]), own_family)
         .map_err(|errors| ApiError::invalid("", "Service", &name, &errors))?;
-    let wants_address = spec.get("clusterIP").is_none_or(is_empty);
+    // One that has none though it could (made by its status) gets none by a change either.
+    let was_without = |old: &Value| old["spec"].as_object().is_some_and(is_external);
+    let wants_address = spec.get("clusterIP").is_none_or(is_empty) && old.is_none_or(was_without);
     let asked: Option<IpAddr> = spec
         .get("clusterIP")
         // An address that is there does not change: that is refused later.

@@ -7,7 +7,10 @@
 use kogge_machinery::{pod_resources, resource::ResourceType, status_error::ApiError};
 use serde_json::{Map, Value, json};
 
-use super::{claim_sources, disabled_features, pod_subresources::set_condition, service_allocation};
+use super::{
+    claim_sources, disabled_features, object_write::WriteScope, pod_subresources::set_condition, query::parse_integer,
+    service_allocation,
+};
 use crate::{builtin, plane::Plane};
 
 /// Completes a new object of a built-in kind.
@@ -17,6 +20,7 @@ use crate::{builtin, plane::Plane};
 pub(crate) fn prepare_create(
     plane: &Plane,
     resource: &ResourceType,
+    scope: WriteScope,
     object: &mut Value,
     now: &str,
 ) -> Result<(), ApiError> {
@@ -50,7 +54,8 @@ pub(crate) fn prepare_create(
                 set_condition(object, &condition, now);
             }
         }
-        ("", "services") => {
+        // Whoever creates one by its status gets no addresses: that store of the real server has no hook for it.
+        ("", "services") if scope == WriteScope::Main => {
             service_allocation::allocate(plane, None, object)?;
             service_allocation::forget_unused(object);
         }
@@ -84,6 +89,24 @@ fn only_names_of_secrets(account: &mut Value) {
 }
 
 const TEMPLATE_GENERATION: &str = "deprecated.daemonset.template.generation";
+const ROLLBACK_REVISION: &str = "deprecated.deployment.rollback.to";
+
+/// Why annotations that are numbers in the real server's own type cannot be read, if they cannot.
+pub(crate) fn annotation_problem(resource: &ResourceType, object: &Value) -> Option<String> {
+    let number = |annotation: &str| {
+        object["metadata"]["annotations"][annotation].as_str().map(|text| (text, parse_integer(text)))
+    };
+    match (resource.group.as_str(), resource.plural.as_str()) {
+        ("apps", "daemonsets") => number(TEMPLATE_GENERATION)?.1.err(),
+        ("apps", "deployments") => match number(ROLLBACK_REVISION)? {
+            (text, Err(why)) if !text.is_empty() => {
+                Some(format!("failed to parse annotation[{ROLLBACK_REVISION}]={text} as int64: {why}"))
+            }
+            _ => None,
+        },
+        _ => None,
+    }
+}
 
 /// The template generation a DaemonSet gives itself. In the real server's own type it is a number, 0 unless it is given, and
 /// who writes it owns the annotation it is published as, whatever comes of it then.

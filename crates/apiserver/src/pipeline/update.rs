@@ -17,7 +17,7 @@ use super::{
     object_type::{check_name, check_type},
     object_write::{Merged, WriteScope, Writer, update_object},
 };
-use crate::plane::parse_stored;
+use crate::{plane::parse_stored, registry::ServedResource};
 
 /// Answers an update of the object itself.
 pub(crate) async fn update(context: &mut RequestContext<'_>, body: Body) -> Result<Response<Body>, ApiError> {
@@ -33,7 +33,7 @@ pub(crate) async fn update_scope(
     let object = read_object(context, body).await?;
     let resource = &context.served.resource;
     let versioned = object["metadata"]["resourceVersion"].as_str().is_some_and(|version| !matches!(version, "" | "0"));
-    let may_create = scope == WriteScope::Main && creates_on_update(&resource.group, &resource.plural);
+    let may_create = may_create(&context.served, scope);
     if !versioned && needs_revision(resource) {
         let error = FieldError::invalid("metadata.resourceVersion", &Value::from(0), "must be specified for an update");
         match super::get::load(context) {
@@ -49,7 +49,7 @@ pub(crate) async fn update_scope(
             Err(error) => return Err(error),
         }
     }
-    let writer = Writer::of(context)?;
+    let writer = Writer { creates_through: scope, ..Writer::of(context)? };
     let dry_run = context.query.dry_run()?;
     let updated = update_object(context, context.key(), scope, &writer, dry_run, |old, _| {
         check_identity(context, old, &object)?;
@@ -58,8 +58,10 @@ pub(crate) async fn update_scope(
     .await;
     let written = match updated {
         Err(error) if error.code() == 404 && may_create => {
+            // Nothing that is not there has the identity that is named.
+            check_identity(context, &Value::Null, &object)?;
             let mut object = object;
-            if let Some(metadata) = object["metadata"].as_object_mut() {
+            if !dry_run && let Some(metadata) = object["metadata"].as_object_mut() {
                 metadata.remove("resourceVersion");
             }
             create_object(context, Merged::Untracked(object), &writer).await?
@@ -135,13 +137,22 @@ pub(crate) async fn read_object(context: &mut RequestContext<'_>, body: Body) ->
     Ok(object)
 }
 
+/// Whether a PUT here creates what is not there, an apply too; so does one of the status, of the one kind that has a status
+/// and leave to be created like that.
+pub(super) fn may_create(served: &ServedResource, scope: WriteScope) -> bool {
+    let resource = &served.resource;
+    let endpoint = scope == WriteScope::Main || matches!(scope, WriteScope::Status(_));
+    !resource.custom && endpoint && creates_on_update(&resource.group, &resource.plural)
+}
+
 /// Built-in kinds whose strategy allows a PUT to create.
 fn creates_on_update(group: &str, plural: &str) -> bool {
     matches!(
         (group, plural),
         ("" | "events.k8s.io", "events")
-            | ("", "endpoints")
+            | ("", "endpoints" | "limitranges" | "services")
             | ("coordination.k8s.io", "leases")
+            | ("node.k8s.io", "runtimeclasses")
             | ("rbac.authorization.k8s.io", _)
     )
 }

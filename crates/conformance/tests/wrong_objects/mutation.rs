@@ -18,24 +18,36 @@ pub(crate) struct Mutation {
 /// Every mutation of `object` below `root`, which is the name of a member, or all of it where empty.
 pub(crate) fn all(object: &Value, root: &str) -> Vec<Mutation> {
     let mut found = Vec::new();
-    for (name, value) in object.as_object().into_iter().flatten() {
-        if root.is_empty() || name == root {
-            walk(value, &mut vec![name.clone()], &mut found);
+    visit_below(object, root, &mut |path, value| {
+        replace(value, path, instead_of(value), &mut found);
+        if value.is_object() {
+            add_members(value, path, &mut found);
         }
-    }
+    });
     if root.is_empty() {
         add_members(object, &[], &mut found);
     }
     found
 }
 
-fn walk(value: &Value, path: &mut Vec<String>, found: &mut Vec<Mutation>) {
-    let at = |value: Option<Value>| Mutation::new(path.clone(), value, false);
-    found.push(at(None));
-    found.extend(instead_of(value).into_iter().filter(|other| other != value).map(|other| at(Some(other))));
-    if value.is_object() {
-        add_members(value, path, found);
+/// The mutations of `object` below `root` that leave it valid more often than not.
+pub(crate) fn gentle(object: &Value, root: &str) -> Vec<Mutation> {
+    let mut found = Vec::new();
+    visit_below(object, root, &mut |path, value| replace(value, path, likely_instead_of(value), &mut found));
+    found
+}
+
+/// Shows every place of `object` below `root`, or all of it where empty.
+fn visit_below(object: &Value, root: &str, show: &mut impl FnMut(&[String], &Value)) {
+    for (name, value) in object.as_object().into_iter().flatten() {
+        if root.is_empty() || name == root {
+            visit(value, &mut vec![name.clone()], show);
+        }
     }
+}
+
+fn visit(value: &Value, path: &mut Vec<String>, show: &mut impl FnMut(&[String], &Value)) {
+    show(path, value);
     let members: Vec<(String, &Value)> = match value {
         Value::Object(members) => members.iter().map(|(name, value)| (name.clone(), value)).collect(),
         Value::Array(items) => items.iter().enumerate().map(|(index, value)| (index.to_string(), value)).collect(),
@@ -43,9 +55,16 @@ fn walk(value: &Value, path: &mut Vec<String>, found: &mut Vec<Mutation>) {
     };
     for (name, value) in members {
         path.push(name);
-        walk(value, path, found);
+        visit(value, path, show);
         path.pop();
     }
+}
+
+/// What stands at `path` taken away, and each of `others` in its place.
+fn replace(value: &Value, path: &[String], others: Vec<Value>, found: &mut Vec<Mutation>) {
+    let at = |value: Option<Value>| Mutation::new(path.to_vec(), value, false);
+    found.push(at(None));
+    found.extend(others.into_iter().filter(|other| other != value).map(|other| at(Some(other))));
 }
 
 /// A member no struct has, and one no map may have.
@@ -54,6 +73,27 @@ fn add_members(object: &Value, path: &[String], found: &mut Vec<Mutation>) {
     let name = if is_map { "Bad Key!" } else { "colour" };
     let path = path.iter().cloned().chain([name.to_owned()]).collect();
     found.push(Mutation::new(path, Some("blue".into()), true));
+}
+
+/// What its author might have written in the place of a value.
+fn likely_instead_of(value: &Value) -> Vec<Value> {
+    match value {
+        Value::Bool(set) => vec![json!(!set)],
+        Value::Number(_) => [0, 1, 2, 3, 5, 100].map(Value::from).to_vec(),
+        Value::String(text) => {
+            let mut others: Vec<Value> = ["a", "b", "2", "2Gi"].map(Value::from).to_vec();
+            others.push(text.to_lowercase().into());
+            others
+        }
+        Value::Array(items) => {
+            let reversed = items.iter().rev().cloned().collect();
+            let first = items.iter().take(1).cloned().collect();
+            let again = items.iter().chain(items.first()).cloned().collect();
+            vec![json!([]), Value::Array(reversed), Value::Array(first), Value::Array(again)]
+        }
+        Value::Object(_) => vec![json!({})],
+        Value::Null => Vec::new(),
+    }
 }
 
 /// What else might stand in the place of a value.
@@ -96,6 +136,11 @@ fn instead_of(value: &Value) -> Vec<Value> {
 }
 
 impl Mutation {
+    /// What stands at a place afterwards.
+    pub(crate) fn at(path: &[&str], value: Option<Value>) -> Self {
+        Self::new(path.iter().map(|name| (*name).to_owned()).collect(), value, false)
+    }
+
     fn new(path: Vec<String>, value: Option<Value>, unknown: bool) -> Self {
         let at = pointer(&path);
         let title = match &value {

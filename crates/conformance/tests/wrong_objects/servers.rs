@@ -85,6 +85,13 @@ impl Servers {
         Answers { real, embedded }
     }
 
+    /// Sends one request to both, to each with a body of its own.
+    pub(crate) async fn ask_each(&self, case: &Case, bodies: [&Value; 2]) -> Answers {
+        let [real, embedded] = bodies.map(|body| Case { body: body.to_string().into_bytes(), ..case.clone() });
+        let (real, embedded) = tokio::join!(send(&self.real, &real, ""), send(&self.embedded, &embedded, ""));
+        Answers { real, embedded }
+    }
+
     /// Sends a request without faults to both, again for up to half a minute until both answer with `code`.
     ///
     /// # Panics

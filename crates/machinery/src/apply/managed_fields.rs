@@ -131,19 +131,9 @@ pub(super) fn encode_into(object: &mut Value, managers: &Managers) {
         }
         return;
     }
-    let mut order: Vec<_> = managers.iter().map(|(key, set)| (key, set, seconds(set.time.as_deref()))).collect();
-    order.sort_by(|(key, set, time), (other_key, other_set, other_time)| {
-        (!key.applied, time, &key.manager, &set.api_version, &key.subresource).cmp(&(
-            !other_key.applied,
-            other_time,
-            &other_key.manager,
-            &other_set.api_version,
-            &other_key.subresource,
-        ))
-    });
-    let entries = order
-        .into_iter()
-        .map(|(key, set, _)| {
+    let mut entries: Vec<Value> = managers
+        .iter()
+        .map(|(key, set)| {
             let mut entry = Map::new();
             entry.insert("apiVersion".to_owned(), Value::String(set.api_version.clone()));
             entry.insert("fieldsType".to_owned(), json!("FieldsV1"));
@@ -161,6 +151,7 @@ pub(super) fn encode_into(object: &mut Value, managers: &Managers) {
             Value::Object(entry)
         })
         .collect();
+    sort(&mut entries);
     let Value::Object(members) = object else { return };
     let metadata = members.entry("metadata").or_insert_with(|| json!({}));
     if !metadata.is_object() {
@@ -169,6 +160,16 @@ pub(super) fn encode_into(object: &mut Value, managers: &Managers) {
     if let Value::Object(metadata) = metadata {
         metadata.insert("managedFields".to_owned(), Value::Array(entries));
     }
+}
+
+/// Puts entries in the real server's order: applies first, then by time and name.
+pub(super) fn sort(entries: &mut [Value]) {
+    entries.sort_by_cached_key(|entry| {
+        let text = |name: &str| entry.get(name).and_then(Value::as_str);
+        let owned = |name: &str| text(name).unwrap_or_default().to_owned();
+        let is_update = text("operation") != Some("Apply");
+        (is_update, seconds(text("time")), owned("manager"), owned("apiVersion"), owned("subresource"))
+    });
 }
 
 /// Unix seconds of a time stamp; 0 for none.
@@ -221,10 +222,13 @@ pub(super) fn cap_updates(managers: &mut Managers) {
     }
 }
 
-/// The real server's JSON identifier of a manager, by which it breaks ties.
-fn identifier(key: &ManagerKey) -> String {
-    let mut text =
-        format!("{{\"manager\":{:?},\"operation\":\"Update\",\"apiVersion\":{:?}", key.manager, key.api_version);
+/// The real server's JSON identifier of a manager, by which it breaks ties and lists conflicts.
+pub(super) fn identifier(key: &ManagerKey) -> String {
+    let operation = if key.applied { "Apply" } else { "Update" };
+    let mut text = format!("{{\"manager\":{:?},\"operation\":\"{operation}\"", key.manager);
+    if !key.api_version.is_empty() {
+        text = format!("{text},\"apiVersion\":{:?}", key.api_version);
+    }
     if !key.subresource.is_empty() {
         text = format!("{text},\"subresource\":{:?}", key.subresource);
     }

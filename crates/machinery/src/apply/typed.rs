@@ -319,13 +319,13 @@ fn is_plain_text(node: &SchemaNode) -> bool {
     node.schema_type == "string" && !has_format
 }
 
-/// The places of a value, such as `.spec.list[0]`, that are owned as a whole. Members of maps that are no declared fields
+/// Shows the places of a value, such as `.spec.list[0]`, that are owned as a whole, and what is there. Members of maps that are no declared fields
 /// are not looked into.
-pub(super) fn find_atomics(own: Type<'_>, value: &Value, path: &str, found: &mut Vec<String>) {
+pub(super) fn find_atomics(own: Type<'_>, value: &Value, path: &str, found: &mut dyn FnMut(&str, &Value)) {
     match value {
         Value::Object(members) if own.has(Form::Map) => {
             if own.atomic_map() {
-                found.push(path.to_owned());
+                found(path, value);
             }
             for (name, member) in members {
                 if let Some(declared) = own.declared_field(name) {
@@ -335,7 +335,7 @@ pub(super) fn find_atomics(own: Type<'_>, value: &Value, path: &str, found: &mut
         }
         Value::Array(items) if own.has(Form::List) => {
             if own.atomic_list() {
-                found.push(path.to_owned());
+                found(path, value);
             }
             for (index, item) in items.iter().enumerate() {
                 find_atomics(own.item(), item, &format!("{path}[{index}]"), found);
@@ -350,7 +350,14 @@ const DUPLICATE: &str = "duplicate entries for key";
 
 /// Whether a value is of its type; lists may have duplicate items.
 pub(super) fn fits(own: Type<'_>, value: &Value) -> bool {
-    validate(own, value).iter().all(|error| error.contains(DUPLICATE))
+    validate_with_duplicates(own, value).is_empty()
+}
+
+/// As [`validate`], with lists that may have duplicate items.
+pub(super) fn validate_with_duplicates(own: Type<'_>, value: &Value) -> Vec<String> {
+    let mut errors = validate(own, value);
+    errors.retain(|error| !error.contains(DUPLICATE));
+    errors
 }
 
 /// Checks that a value is of its type, and that lists have no duplicate items. Errors are `PATH: TEXT` in

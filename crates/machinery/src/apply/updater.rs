@@ -76,12 +76,17 @@ impl<'w> Updater<'w> {
         if comparison.misfit {
             return Err(Refused::Conversion(failure("a value is not of its type".to_owned())));
         }
+        let through_scale = self.manager.subresource == "scale";
+        let changed = [&comparison.modified, &comparison.added];
+        let was_owned =
+            managers.values().any(|set| changed.iter().any(|changed| !set.fields.intersection(changed).is_empty()));
         // Forced, so without conflicts.
         self.settle(live, new, &comparison, managers, None, true)?;
         let mut fields = comparison.modified;
         fields.add(comparison.added);
         fields.remove(&STRIPPED);
-        if fields.is_empty() {
+        // A Scale whose replicas nobody owns is untracked, and one without replicas has none to own.
+        if fields.is_empty() || (through_scale && (!was_owned || all_zero(&fields, new))) {
             return Ok(());
         }
         let set = managers.entry(self.manager.key(false)).or_insert_with(|| ManagedSet {
@@ -90,7 +95,10 @@ impl<'w> Updater<'w> {
             time: None,
         });
         set.fields.add(fields);
-        set.time = Some(self.manager.now.to_owned());
+        // Of who comes to own replicas by way of a Scale, the real server loses the time (ScaleHandler.ToParent).
+        if !through_scale {
+            set.time = Some(self.manager.now.to_owned());
+        }
         Ok(())
     }
 
@@ -291,4 +299,17 @@ impl<'w> Updater<'w> {
         }
         Ok(())
     }
+}
+
+/// Whether all of some fields of maps are the number 0.
+fn all_zero(fields: &FieldSet, object: &Value) -> bool {
+    let mut zero = true;
+    fields.for_each(&mut |path| {
+        let found = path.iter().try_fold(object, |value, element| match element {
+            PathElement::Field(name) => value.get(name),
+            _ => None,
+        });
+        zero &= found.and_then(Value::as_i64) == Some(0);
+    });
+    zero
 }

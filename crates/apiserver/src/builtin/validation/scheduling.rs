@@ -6,6 +6,7 @@ use kogge_machinery::{
     object_meta::{label_value_messages, subdomain_messages},
     status_error::{FieldError, FieldErrorKind},
 };
+use serde_json::Value;
 
 use super::{
     field::{Errors, Field},
@@ -224,9 +225,9 @@ pub(super) fn taints(list: &Field<'_>, errors: &mut Errors) {
         }
         errors.one_of(&effect, &EFFECTS);
         if !seen.insert((effect.text(), key.text())) {
-            let shown =
-                [("Key", key.value), ("Value", value.value), ("Effect", effect.value), ("TimeAdded", added.value)];
-            let shown = shown.map(|(name, value)| format!("\"{name}\":{value}")).join(",");
+            let texts = [("Key", key), ("Value", value), ("Effect", effect)];
+            let shown = texts.map(|(name, field)| format!("\"{name}\":{}", Value::from(field.text()))).join(",");
+            let shown = format!("{shown},\"TimeAdded\":{}", added.value);
             errors.push(FieldError::with_text(
                 FieldErrorKind::Duplicate,
                 taint.path(),

@@ -133,7 +133,9 @@ pub(super) fn validate_claim(change: &Change<'_>, errors: &mut Errors) {
     }
     let size = spec.at("resources.requests.storage");
     let held = old.at("status.capacity.storage").amount();
-    if size.amount() < before.at("resources.requests.storage").amount() && size.amount() <= held {
+    // What is not there is nothing.
+    let none_held = held.is_none() && size.amount().is_none_or(|size| !size.is_positive());
+    if size.amount() < before.at("resources.requests.storage").amount() && (size.amount() <= held || none_held) {
         errors.forbidden(&size, "field can not be less than status.capacity");
     }
     errors.immutable(&spec.at("volumeMode").reported_as("volumeMode"), &before.at("volumeMode"));
@@ -457,9 +459,7 @@ pub(super) fn validate_csi_node(change: &Change<'_>, errors: &mut Errors) {
     for known in old.at("spec.drivers").items() {
         for driver in drivers.items().filter(|driver| driver.at("name").value == known.at("name").value) {
             if !same(&without_allocatable(&driver), &without_allocatable(&known)) {
-                let shown = without_allocatable(&driver);
-                let reported = Field::root(&shown).reported_as(drivers.path());
-                errors.invalid_of(&reported, driver.path(), "field is immutable");
+                errors.invalid_without(&driver, "allocatable", drivers.path(), "field is immutable");
             }
         }
     }
@@ -519,7 +519,11 @@ pub(super) fn validate_capacity(change: &Change<'_>, errors: &mut Errors) {
     subdomain(&class, errors);
     resources::amount("storage", &object.at("capacity"), errors);
     if let Some(old) = &change.old {
-        errors.immutable(&topology, &old.at("nodeTopology"));
+        // A selector of everything is not one of nothing.
+        let known = old.at("nodeTopology");
+        if topology.is_set() != known.is_set() || !same(topology.value, known.value) {
+            errors.invalid(&topology, "field is immutable");
+        }
         errors.immutable(&class, &old.at("storageClassName"));
     }
 }

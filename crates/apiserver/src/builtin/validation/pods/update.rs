@@ -8,6 +8,7 @@ use super::{
         Change,
         containers::untrimmed_image,
         field::{Errors, Field, same},
+        scheduling::tolerations,
     },
     annotations, validate_spec,
 };
@@ -79,6 +80,8 @@ fn tolerations_only_added(new: &Field<'_>, old: &Field<'_>, errors: &mut Errors)
             return;
         }
     }
+    // What is wrong with them is told twice, once of any pod and once of the change.
+    tolerations(new, errors);
 }
 
 /// A pod that waits may be bound to fewer nodes, never to others.
