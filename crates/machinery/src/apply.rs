@@ -21,7 +21,7 @@ mod versions;
 
 pub use field_set::FieldSet;
 pub use path_element::{ParsePathElementError, PathElement};
-pub use scale::separate_replicas;
+pub use scale::{has_untimed_owners, separate_replicas};
 pub use versions::{OnlyVersion, OtherVersions};
 
 use comparison::Comparison;

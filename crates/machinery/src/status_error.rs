@@ -5,7 +5,6 @@
 
 mod field_error;
 
-use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use kube_core::Status;
@@ -299,7 +298,12 @@ impl ApiError {
         let message = if let [(manager, path)] = causes {
             format!("Apply failed with 1 conflict: conflict with {manager}: {path}")
         } else {
-            let managers: BTreeSet<&str> = causes.iter().map(|(manager, _)| manager.as_str()).collect();
+            let mut managers: Vec<&str> = Vec::new();
+            for (manager, _) in causes {
+                if !managers.contains(&manager.as_str()) {
+                    managers.push(manager);
+                }
+            }
             let mut lines = Vec::with_capacity(causes.len() + managers.len());
             for manager in managers {
                 lines.push(format!("conflicts with {manager}:"));

@@ -251,7 +251,10 @@ pub(crate) async fn create_object(
 /// that it found no other.
 fn taken(resource: &GroupResource, name: &str, is_generated: bool, existing: Option<&StoredObject>) -> ApiError {
     let mut error = if is_generated {
-        ApiError::generate_name_conflict(resource, name)
+        // Said of the kind that is stored: events have one group there.
+        let is_event = resource.group == "events.k8s.io" && resource.resource == "events";
+        let group = if is_event { String::new() } else { resource.group.clone() };
+        ApiError::generate_name_conflict(&GroupResource { group, ..resource.clone() }, name)
     } else {
         ApiError::already_exists(resource, name)
     };

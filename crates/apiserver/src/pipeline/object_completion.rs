@@ -335,6 +335,16 @@ async fn begin_update(
     Ok((object, empty))
 }
 
+/// Takes out of the limits of a LimitRange what is empty by default, and so in what was stored.
+fn without_default_amounts(limits: &mut Value) {
+    for limit in limits.as_array_mut().into_iter().flatten().filter_map(Value::as_object_mut) {
+        if limit.get("type").is_some_and(|kind| kind == "Container") {
+            let amounts = |name: &String| matches!(name.as_str(), "default" | "defaultRequest");
+            limit.retain(|name, value| !amounts(name) || value.as_object().is_none_or(|amounts| !amounts.is_empty()));
+        }
+    }
+}
+
 /// The object with the empty lists and maps it was sent with, where they are within lists that are owned as a whole; nothing
 /// if there are none. The real server compares such lists as Go values, to which what is empty is not what is absent, as it
 /// is in all that was stored (`listReflect.EqualsUsing` of structured-merge-diff).
@@ -346,7 +356,10 @@ fn with_empty_list_items(served: &ServedResource, object: &Value, empty: &EmptyC
     let mut sent = None;
     for path in apply::atomic_lists(object, Some(&*schema.root)) {
         let pointer = path.replace(['.', '['], "/").replace(']', "");
-        let Some(restored) = empty.restored(&path, object.pointer(&pointer)?) else { continue };
+        let Some(mut restored) = empty.restored(&path, object.pointer(&pointer)?) else { continue };
+        if served.is_core("limitranges") {
+            without_default_amounts(&mut restored);
+        }
         if let Some(list) = sent.get_or_insert_with(|| object.clone()).pointer_mut(&pointer) {
             *list = restored;
         }

@@ -184,6 +184,7 @@ pub(crate) async fn update_object(
         if review.is_none()
             // Even one that changes nothing separates who owns the replicas.
             && !through_scale
+            && !apply::has_untimed_owners(&old)
             && !node_restriction::concerns(writer.requester.as_ref())
             && is_current
             && apply::equal_except_managed_time(&old, merged.object())

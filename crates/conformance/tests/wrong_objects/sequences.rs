@@ -366,10 +366,17 @@ fn with_revision(body: &Value, revision: &str) -> Value {
     body
 }
 
-/// Takes out of an error's texts what they show of managed fields, and puts lists of errors in order.
+/// Takes out of an answer what each server draws for itself, and of an error's texts what they show of managed fields; puts
+/// lists of errors in order.
 fn mask(value: &mut Value) {
-    static MANAGED_FIELDS: LazyLock<Regex> =
-        LazyLock::new(|| Regex::new(r#"managedFields\\?":\[.*?\}\]"#).expect("a pattern"));
+    static MASKED: LazyLock<[(Regex, &str); 3]> = LazyLock::new(|| {
+        [
+            (r#"managedFields\\*":\[.*?\}\]"#, "managedFields: []"),
+            (r#"odePort\\+":\d{5}"#, "a port of nodes"),
+            (r"\b10\.(0|9[6-9]|10\d|11[01])\.\d{1,3}\.\d{1,3}\b", "an address"),
+        ]
+        .map(|(pattern, instead)| (Regex::new(pattern).expect("a pattern"), instead))
+    });
     match value {
         // Maps have no order there.
         Value::String(text) if ORDERLESS.iter().any(|start| text.starts_with(start)) => {
@@ -379,8 +386,12 @@ fn mask(value: &mut Value) {
             let undeclared = lines.iter().any(|line| line.ends_with(UNDECLARED));
             *text = if undeclared { UNDECLARED.to_owned() } else { lines.join("\n") };
         }
-        Value::String(text) if text.contains("managedFields") => {
-            *text = MANAGED_FIELDS.replace_all(text, "managedFields: []").into_owned();
+        Value::String(text) => {
+            for (pattern, instead) in MASKED.iter() {
+                if pattern.is_match(text) {
+                    *text = pattern.replace_all(text, *instead).into_owned();
+                }
+            }
         }
         Value::Array(items) => items.iter_mut().for_each(mask),
         Value::Object(members) => members.values_mut().for_each(mask),

@@ -36,6 +36,13 @@ pub fn separate_replicas(object: &mut Value, path: &str, api_version: &str) {
     managed_fields::sort(entries);
 }
 
+/// Whether an object has entries without a time: the next write of any kind may leave them out, even one that changes nothing,
+/// since of two entries of one manager only the last is read.
+pub fn has_untimed_owners(object: &Value) -> bool {
+    let entries = object.pointer("/metadata/managedFields").and_then(Value::as_array);
+    entries.is_some_and(|entries| entries.iter().any(|entry| entry.get("time").is_none()))
+}
+
 /// Takes a field out of a set of fields, and with it what holds nothing else. Whether it was there.
 fn take(fields: &mut Map<String, Value>, path: &[String]) -> bool {
     let Some((name, below)) = path.split_first() else { return false };

@@ -315,8 +315,8 @@ fn replicas(status: &Field<'_>, parts: &[&str], others: &[&str], ready: &str, er
 
 fn collisions(change: &Change<'_>, errors: &mut Errors) {
     let count = change.new.at("status.collisionCount");
-    let before = change.old.as_ref().map_or(0, |old| old.at("status.collisionCount").count());
-    if count.count() < before {
+    let before = change.old.as_ref().and_then(|old| old.at("status.collisionCount").number());
+    if before.is_some_and(|before| !count.is_set() || count.count() < before) {
         errors.invalid_number(&count, "cannot be decremented");
     }
 }
