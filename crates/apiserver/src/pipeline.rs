@@ -456,7 +456,7 @@ async fn resource_request(
     {
         negotiation::body_encoding(header_text(parts, &header::CONTENT_TYPE), true, resource.custom)?;
     }
-    if resource.custom && routed.as_ref().is_err_and(|error| error.code() != 404) {
+    if resource.custom && routed.as_ref().is_err_and(|error| error.plain_text().is_none()) {
         warnings.extend(resource.deprecation_warning.iter().cloned());
     }
     routed?;

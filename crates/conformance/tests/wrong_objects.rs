@@ -16,6 +16,10 @@
 //! not, have objects of their own:
 //!
 //! - `WRONG_OBJECTS_SEQUENCES`: how many (default below).
+//!
+//! So have random kinds (`wrong_objects/random_kind.rs`), each with a definition and sequences of writes to its objects:
+//!
+//! - `WRONG_OBJECTS_KINDS`: how many (default below).
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -27,12 +31,22 @@ use regex::Regex;
 
 #[path = "wrong_objects/case.rs"]
 mod case;
+#[path = "wrong_objects/draw.rs"]
+mod draw;
+#[path = "wrong_objects/expressions.rs"]
+mod expressions;
 #[path = "wrong_objects/malformed.rs"]
 mod malformed;
 #[path = "wrong_objects/matrix.rs"]
 mod matrix;
 #[path = "wrong_objects/mutation.rs"]
 mod mutation;
+#[path = "wrong_objects/random_kind.rs"]
+mod random_kind;
+#[path = "wrong_objects/random_rule.rs"]
+mod random_rule;
+#[path = "wrong_objects/random_schema.rs"]
+mod random_schema;
 #[path = "wrong_objects/seed.rs"]
 mod seed;
 #[path = "wrong_objects/sequences.rs"]
@@ -44,6 +58,7 @@ mod wire;
 
 use case::{Case, Choice};
 use mutation::shortened;
+use random_kind::RandomKind;
 use seed::Seed;
 use sequences::{Outcome, Sequence};
 use servers::Servers;
@@ -52,6 +67,8 @@ use servers::Servers;
 const CASES: usize = 3000;
 /// How many sequences of writes are tried unless more are asked for.
 const SEQUENCES: usize = 300;
+/// How many random kinds are tried unless more are asked for.
+const KINDS: usize = 60;
 /// How many requests are under way at the same time.
 const PARALLEL: usize = 16;
 /// The name accepted differences know these requests by.
@@ -62,6 +79,7 @@ struct Run {
     choice: Choice,
     only: Option<Regex>,
     sequences: usize,
+    kinds: usize,
 }
 
 impl Run {
@@ -75,12 +93,15 @@ impl Run {
             None => CASES,
         };
         let seed = variable("WRONG_OBJECTS_SEED").map_or(1, |number| number.parse().unwrap());
-        let sequences = variable("WRONG_OBJECTS_SEQUENCES").map_or(SEQUENCES, |number| number.parse().unwrap());
-        Self { choice: Choice { seed, count }, only, sequences }
+        let number = |name: &str, default| variable(name).map_or(default, |number| number.parse().unwrap());
+        let sequences = number("WRONG_OBJECTS_SEQUENCES", SEQUENCES);
+        let kinds = number("WRONG_OBJECTS_KINDS", KINDS);
+        Self { choice: Choice { seed, count }, only, sequences, kinds }
     }
 
     fn is_default(&self) -> bool {
-        self.only.is_none() && self.choice.count == CASES && self.choice.seed == 1 && self.sequences == SEQUENCES
+        let counts = (self.choice.count, self.sequences, self.kinds);
+        self.only.is_none() && self.choice.seed == 1 && counts == (CASES, SEQUENCES, KINDS)
     }
 }
 
@@ -114,7 +135,19 @@ impl Findings {
     async fn compare_sequences(&mut self, servers: &Servers, run: &Run, sequences: Vec<Sequence>) {
         let wanted = sequences.into_iter().filter(|one| run.only.as_ref().is_none_or(|only| only.is_match(one.name())));
         let outcomes = stream::iter(wanted).map(|sequence| async move { sequence.run(servers).await });
-        let outcomes: Vec<Outcome> = outcomes.buffered(PARALLEL).collect().await;
+        self.keep_outcomes(outcomes.buffered(PARALLEL).collect().await);
+    }
+
+    /// Defines kinds on both servers and sends writes to their objects.
+    async fn compare_kinds(&mut self, servers: &Servers, run: &Run, kinds: Vec<RandomKind>) {
+        let wanted = kinds.into_iter().filter(|one| run.only.as_ref().is_none_or(|only| only.is_match(one.name())));
+        let outcomes = stream::iter(wanted).map(|kind| async move { kind.run(servers).await });
+        let outcomes: Vec<Vec<Outcome>> = outcomes.buffered(PARALLEL).collect().await;
+        self.keep_outcomes(outcomes.into_iter().flatten().collect());
+        random_kind::wait_until_gone(servers).await;
+    }
+
+    fn keep_outcomes(&mut self, outcomes: Vec<Outcome>) {
         self.sent += outcomes.iter().map(|outcome| outcome.sent.len()).sum::<usize>();
         self.keep(outcomes.into_iter().map(|Outcome { sent, differences }| Finding { sent, differences }).collect());
     }
@@ -259,10 +292,13 @@ async fn wrong_requests_are_answered_as_by_the_real_server() {
     findings.compare(&servers, &run, malformed::all(&seeds, run.choice)).await;
     let sequences = sequences::all(&seeds, run.choice, run.sequences);
     findings.compare_sequences(&servers, &run, sequences).await;
-    // The matrices last: their definition is one more that documents list.
+    findings.compare_kinds(&servers, &run, random_kind::all(run.choice, run.kinds)).await;
+    // The matrices after these: their definition is one more that documents list.
     matrix::prepare(&servers).await;
     let resources = matrix::discover(&servers).await;
     findings.compare(&servers, &run, matrix::all(&resources, run.choice)).await;
+    expressions::prepare(&servers).await;
+    findings.compare(&servers, &run, expressions::all()).await;
 
     let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("wrong-objects.txt");
     std::fs::write(&path, findings.report()).unwrap();

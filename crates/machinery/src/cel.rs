@@ -33,6 +33,7 @@ pub(crate) mod declarations;
 mod estimate;
 pub(crate) mod expression_tree;
 pub(crate) mod formatting;
+pub(crate) mod library;
 mod literals;
 pub(crate) mod macros;
 pub(crate) mod metering;

@@ -144,6 +144,9 @@ fn at_shared_fields(definition: &Value, errors: &mut Vec<FieldError>) {
         for error in errors.iter_mut() {
             if let Some(moved) = of_version(error, 0) {
                 error.field = moved;
+                // Some say of another place in the schema what is wrong with it.
+                error.message =
+                    error.message.replace(&format!("within spec.versions[0].{field}"), &format!("within {shared}"));
             }
         }
     }

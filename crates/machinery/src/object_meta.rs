@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 use crate::resource::ResourceType;
 use crate::status_error::{ApiError, FieldError, FieldErrorKind};
 
+pub(crate) use names::with_masked_dash;
 pub use names::{
     dns_1035_messages, dns_1123_label_messages, generate_name, label_key_messages, label_value_messages,
     path_segment_messages, subdomain_messages, validate_name,

@@ -2,12 +2,14 @@
 //! number 2 is `"2"`.
 
 mod amount;
+mod number;
 
 use std::iter::Sum;
 
 use serde_json::Value;
 
 pub use self::amount::Amount;
+pub(crate) use self::number::Number;
 
 const WRONG_FORMAT: &str =
     "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'";
@@ -34,9 +36,12 @@ const GREATEST_EXPONENT: i32 = 1000;
 /// The parts of a quantity's text.
 struct Parts<'t> {
     negative: bool,
+    /// Without zeros in front.
     whole: &'t str,
     fraction: &'t str,
     suffix: &'t str,
+    /// Whether there are any digits, zeros included. Without them it is 0 where Go reads it as an int64.
+    has_digits: bool,
 }
 
 fn split(text: &str) -> Result<Parts<'_>, &'static str> {
@@ -58,7 +63,8 @@ fn split(text: &str) -> Result<Parts<'_>, &'static str> {
     if digits_end(exponent) < exponent.len() {
         return Err(WRONG_FORMAT);
     }
-    Ok(Parts { negative, whole: whole.trim_start_matches('0'), fraction, suffix })
+    let has_digits = !whole.is_empty() || !fraction.is_empty();
+    Ok(Parts { negative, whole: whole.trim_start_matches('0'), fraction, suffix, has_digits })
 }
 
 /// The base-2 or base-10 exponent of a suffix.
@@ -73,16 +79,24 @@ fn interpret(suffix: &str) -> Result<(Format, i32), &'static str> {
     digits.parse::<i32>().map(|power| (Format::Exponent, power)).map_err(|_| WRONG_SUFFIX)
 }
 
+/// Whether Go tries to read a quantity as an int64.
+fn is_small(parts: &Parts<'_>, format: Format, exponent: i32) -> bool {
+    let length = |digits: &str| i32::try_from(digits.len()).unwrap_or(i32::MAX);
+    let (whole, fraction) = (length(parts.whole).max(1), length(parts.fraction));
+    if format == Format::Binary {
+        // 18 digits fit an int64; binary suffixes take some of them.
+        return fraction == 0 && 15 - whole - exponent * 3 / 10 > 0;
+    }
+    whole.saturating_add(fraction) <= 18 && exponent.saturating_sub(fraction) >= NANO
+}
+
 /// Whether Go keeps the text of a quantity it reads, because it looks canonical.
 fn is_kept(parts: &Parts<'_>, format: Format, exponent: i32) -> bool {
-    let digits = parts.whole.len().max(1) + parts.fraction.len();
     let whole = if parts.whole.is_empty() { "0" } else { parts.whole };
     let value = || format!("{whole}{}", parts.fraction).parse::<i64>().ok();
     if format == Format::Binary {
-        // 18 digits fit an int64; binary suffixes take some of them
-        let left = 15_i64 - i64::try_from(whole.len()).unwrap_or(i64::MAX) - i64::from(exponent * 3 / 10) - 1;
         let fits = |value: &i64| value.checked_shl(exponent.unsigned_abs()).is_some_and(|shifted| shifted >= 0);
-        return parts.fraction.is_empty() && left >= 0 && value().filter(fits).is_some_and(|value| value & 7 != 0);
+        return is_small(parts, format, exponent) && value().filter(fits).is_some_and(|value| value & 7 != 0);
     }
     let scale = exponent.saturating_sub(i32::try_from(parts.fraction.len()).unwrap_or(i32::MAX));
     let ends_in_thousands = match parts.fraction.len() {
@@ -90,7 +104,7 @@ fn is_kept(parts: &Parts<'_>, format: Format, exponent: i32) -> bool {
         1 | 2 => format!("{whole}{}", parts.fraction).ends_with("000"),
         _ => parts.fraction.ends_with("000"),
     };
-    digits <= 18 && scale >= NANO && scale % 3 == 0 && !ends_in_thousands && !whole.starts_with('0')
+    is_small(parts, format, exponent) && scale % 3 == 0 && !ends_in_thousands && !whole.starts_with('0')
 }
 
 /// What Go writes for a quantity it read; `None` for the text itself.
@@ -126,7 +140,7 @@ pub fn in_thousandths(text: &str) -> Option<String> {
 fn read(text: &str) -> Result<(Parts<'_>, Format, i32), &'static str> {
     let parts = split(text)?;
     let (format, exponent) = interpret(parts.suffix)?;
-    if parts.whole.is_empty() && parts.fraction.is_empty() && !text.contains('0') {
+    if !parts.has_digits && !is_small(&parts, format, exponent) {
         return Err(WRONG_NUMBER);
     }
     Ok((parts, format, exponent))
@@ -298,6 +312,12 @@ mod tests {
             "1Zi",
             "",
             "10e",
+            "m",
+            "-",
+            ".",
+            ".Ki",
+            "Pi",
+            "e-12",
         ];
         let lines: Vec<String> = written
             .iter()

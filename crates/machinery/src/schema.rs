@@ -229,6 +229,11 @@ impl Schema {
         errors
     }
 
+    /// Whether any rule reads `oldSelf`.
+    pub fn has_transition_rules(&self) -> bool {
+        self.root.below.transition_rules
+    }
+
     /// Types and values of the object as a whole.
     pub(crate) fn value_errors(&self, object: &Value, old: Option<&Value>) -> Vec<FieldError> {
         validate::value_errors(&self.root, object, old, self.typed)

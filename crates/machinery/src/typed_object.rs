@@ -230,7 +230,7 @@ pub fn canonicalize_metadata(metadata: &mut Value) -> Result<(), String> {
     match metadata {
         Value::Null => {}
         Value::Object(members) => {
-            write_out_whole_numbers(members);
+            members.values_mut().for_each(write_out_whole_number);
             walk.fields(id, members);
         }
         _ => walk.wrong = true,
@@ -238,15 +238,22 @@ pub fn canonicalize_metadata(metadata: &mut Value) -> Result<(), String> {
     if walk.wrong { decode::read(id, metadata.to_string().as_bytes()).map(drop) } else { Ok(()) }
 }
 
-/// Metadata of objects that Go has no type for is written out before it is read, and so is `1e3` as `1000`.
-fn write_out_whole_numbers(members: &mut serde_json::Map<String, Value>) {
-    for value in members.values_mut() {
-        if let Some(number) = value.as_f64().filter(|_| value.is_f64())
-            && let Ok(whole) = format!("{number:.0}").parse::<i64>()
-            && number.fract() == 0.0
-        {
-            *value = whole.into();
-        }
+/// Writes all numbers of a value as Go's JSON does: whole ones have no fraction, and `1e3` is `1000`.
+pub fn write_out_whole_numbers(value: &mut Value) {
+    match value {
+        Value::Object(members) => members.values_mut().for_each(write_out_whole_numbers),
+        Value::Array(items) => items.iter_mut().for_each(write_out_whole_numbers),
+        number => write_out_whole_number(number),
+    }
+}
+
+/// Metadata of objects that Go has no type for is written out before it is read.
+fn write_out_whole_number(value: &mut Value) {
+    if let Some(number) = value.as_f64().filter(|_| value.is_f64())
+        && number.fract() == 0.0
+        && let Ok(whole) = format!("{number:.0}").parse::<i64>()
+    {
+        *value = whole.into();
     }
 }
 

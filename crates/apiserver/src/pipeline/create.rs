@@ -18,7 +18,7 @@ use super::{
     object_completion::{begin_create, canonicalize, clean_fields, finish_create},
     object_decoding::decode_resource,
     object_type::check_type,
-    object_write::{Merged, WriteScope, Writer, Written, prune_admitted, write_error},
+    object_write::{Merged, WriteScope, Writer, Written, prune_admitted, write_error, write_out_numbers},
     pod_security, policy_access,
     presentation::{convert_to_stored, present_shared},
     quota_charge::{self, Charge},
@@ -207,6 +207,7 @@ pub(crate) async fn create_object(
             review.validate(None, &object).await?;
             prune_admitted(served, &mut object);
         }
+        write_out_numbers(served, &mut object);
         let charge = Charge::of(context.plane, served, WriteScope::Main, None, &object)?;
         let key = context.key_of(&name);
         if dry_run {

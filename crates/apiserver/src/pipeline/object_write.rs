@@ -6,6 +6,7 @@ use kogge_machinery::{
     apply::{self, FieldManager},
     object_meta,
     status_error::{ApiError, FieldError, quote},
+    typed_object,
 };
 use serde_json::Value;
 
@@ -185,6 +186,7 @@ pub(crate) async fn update_object(
             // Even one that changes nothing separates who owns the replicas.
             && !through_scale
             && !apply::has_untimed_owners(&old)
+            && !has_transition_rules(served)
             && !node_restriction::concerns(writer.requester.as_ref())
             && is_current
             && apply::equal_except_managed_time(&old, merged.object())
@@ -213,6 +215,7 @@ pub(crate) async fn update_object(
             review.validate(Some(&old), &new).await?;
             prune_admitted(served, &mut new);
         }
+        write_out_numbers(served, &mut new);
         let removed = is_last_finalizer_gone(served, &old, &new);
         let of_quotas = Charge::of(context.plane, served, scope, Some(&old), &new)?;
         if !removed && is_current && apply::equal_except_managed_time(&old, &new) {
@@ -254,6 +257,18 @@ pub(crate) async fn update_object(
 pub(super) fn prune_admitted(served: &ServedResource, object: &mut Value) {
     if let Some(schema) = served.resource.schema.get().filter(|_| served.resource.custom) {
         schema.prune(object);
+    }
+}
+
+/// Whether a kind has rules that look at the old state as well: they are asked even where nothing changes.
+fn has_transition_rules(served: &ServedResource) -> bool {
+    served.resource.custom && served.resource.schema.get().is_some_and(|schema| schema.has_transition_rules())
+}
+
+/// Writes numbers of what has no Go type as JSON of Go has them: `3.0` is `3`.
+pub(super) fn write_out_numbers(served: &ServedResource, object: &mut Value) {
+    if served.resource.custom || served.resource.kind == "CustomResourceDefinition" {
+        typed_object::write_out_whole_numbers(object);
     }
 }
 

@@ -167,6 +167,8 @@ async fn server_side_apply(
         return Err(invalid_options(FieldError::required("fieldManager", "is required for apply patch")));
     }
     let mut applied = decoded.value;
+    // Read as YAML, numbers are whole where they can be.
+    typed_object::write_out_whole_numbers(&mut applied);
     check_applied_type(context, &applied)?;
     let schema = context.served.resource.schema.get();
     let root = schema.as_deref().map(|schema| &*schema.root);

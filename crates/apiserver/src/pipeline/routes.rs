@@ -95,6 +95,9 @@ fn check_custom(resource: &ResourceType, route: &Route<'_>) -> Result<(), ApiErr
     if misplaced || !resource.namespaced && route.namespace.is_some() {
         return Err(Registry::unknown_path(&resource.group));
     }
+    if route.subresource.is_some_and(|subresource| verbs_of(resource, subresource).is_none()) {
+        return Err(ApiError::not_found(&resource.group_resource(), route.name.unwrap_or_default()));
+    }
     if route.subresource.is_none() && !resource.verbs.iter().any(|known| known == route.verb) {
         return Err(match route.method.as_str() {
             "PUT" | "PATCH" => ApiError::bad_request("name must be provided"),

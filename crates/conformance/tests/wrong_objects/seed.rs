@@ -16,6 +16,7 @@ const CONDITIONAL: &[&str] = &[
     "/poddisruptionbudgets",
     "/runtimeclasses",
     "/shelves",
+    "/things",
     "/volumeattachments",
 ];
 

@@ -10,7 +10,9 @@ use regex::Regex;
 use serde_json::{Value, json};
 
 use super::case::{Case, Choice};
+use super::draw::Draw;
 use super::mutation::{self, Mutation};
+use super::random_schema;
 use super::seed::{REVISION, Seed};
 use super::servers::Servers;
 use kogge_conformance::api::difference::{Difference, compare};
@@ -37,6 +39,8 @@ pub(crate) struct Sequence {
     name: String,
     seed: Seed,
     choice: Choice,
+    /// What its object should look like, for one of a random kind.
+    schema: Option<Value>,
 }
 
 /// What came of a sequence: its requests up to the first whose answer differed, and how.
@@ -88,7 +92,7 @@ pub(crate) fn all(seeds: &[Seed], choice: Choice, count: usize) -> Vec<Sequence>
         let mut seed = seeds[number % seeds.len()].clone();
         let title = seed.title();
         seed.object["metadata"]["name"] = format!("sequence-{number}").into();
-        Sequence { name: format!("sequence {number} of {title}"), seed, choice }
+        Sequence { name: format!("sequence {number} of {title}"), seed, choice, schema: None }
     };
     (0..count).map(sequence).collect()
 }
@@ -124,6 +128,11 @@ struct Write {
 }
 
 impl Sequence {
+    /// One that starts from `seed` and goes on with values made for `schema`.
+    pub(crate) fn of_schema(name: String, seed: Seed, choice: Choice, schema: Value) -> Self {
+        Self { name, seed, choice, schema: Some(schema) }
+    }
+
     /// What it is called.
     pub(crate) fn name(&self) -> &str {
         &self.name
@@ -217,13 +226,17 @@ impl Sequence {
         if form == Form::Apply
             && let Some(metadata) = mutated["metadata"].as_object_mut()
         {
-            // Of custom resources the real server stores such nulls until the next change.
-            metadata.retain(|_, value| !value.is_null());
+            // Of custom resources the real server stores what is empty there until the next change.
+            metadata.retain(|_, value| ![Value::Null, json!([]), json!({})].contains(value));
         }
         let manager = ["", "one", "two"][self.draw(step, "manager", 3)];
         let mut query: Vec<String> = Vec::new();
         if !manager.is_empty() && form != Form::Delete {
             query.push(format!("fieldManager={manager}"));
+        }
+        if self.schema.is_some() && form != Form::Delete {
+            let level = ["", "Strict", "Warn", "Ignore"][self.draw(step, "validation", 4)];
+            query.extend((!level.is_empty()).then(|| format!("fieldValidation={level}")));
         }
         let dry_run = self.draw(step, "dry run", 12) == 0;
         let mut bodies = None;
@@ -298,6 +311,7 @@ impl Sequence {
         match self.draw(step, "kind of mutation", 10) {
             0 => None,
             1 | 2 if !on_status => Some(self.metadata_mutation(step)),
+            3..=6 if self.schema.is_some() => self.fresh_part(step, on_status),
             kind => {
                 let root = if on_status { "status" } else { "" };
                 let all = if kind < 5 { mutation::all(wanted, root) } else { mutation::gentle(wanted, root) };
@@ -310,6 +324,23 @@ impl Sequence {
                 all.get(self.draw(step, "mutation", all.len())).map(|mutation| (*mutation).clone())
             }
         }
+    }
+
+    /// A part of another object of the schema.
+    fn fresh_part(&self, step: usize, on_status: bool) -> Option<Mutation> {
+        let root = if on_status { "status" } else { "spec" };
+        let mut draw = Draw::new(self.choice, &format!("{} {step} fresh", self.name));
+        let fresh = random_schema::value(&mut draw, &self.schema.as_ref()?["properties"][root], 30);
+        let mut path = vec![root];
+        let mut part = &fresh;
+        while let Some(members) = part.as_object().filter(|members| !members.is_empty())
+            && !draw.once_in(4)
+        {
+            let (name, value) = members.iter().nth(draw.below(members.len()))?;
+            path.push(name);
+            part = value;
+        }
+        Some(Mutation::at(&path, Some(part.clone())))
     }
 
     fn metadata_mutation(&self, step: usize) -> Mutation {
@@ -368,9 +399,10 @@ fn with_revision(body: &Value, revision: &str) -> Value {
 
 /// Takes out of an answer what each server draws for itself, and of an error's texts what they show of managed fields; puts
 /// lists of errors in order.
-fn mask(value: &mut Value) {
-    static MASKED: LazyLock<[(Regex, &str); 3]> = LazyLock::new(|| {
+pub(crate) fn mask(value: &mut Value) {
+    static MASKED: LazyLock<[(Regex, &str); 4]> = LazyLock::new(|| {
         [
+            (r"selfType\d+", "selfType"),
             (r#"managedFields\\*":\[.*?\}\]"#, "managedFields: []"),
             (r#"odePort\\+":\d{5}"#, "a port of nodes"),
             (r"\b10\.(0|9[6-9]|10\d|11[01])\.\d{1,3}\.\d{1,3}\b", "an address"),

@@ -13,7 +13,10 @@ use kube_cel::cel::{
     extractors::{Arguments, This},
 };
 
-use super::expression_tree::{for_each_child, for_each_child_mut};
+use super::{
+    expression_tree::{for_each_child, for_each_child_mut},
+    library::arithmetic,
+};
 use crate::schema::rule_library::call_base;
 
 /// What one evaluation may cost (`PerCallLimit` of the real server).
@@ -111,6 +114,21 @@ pub(crate) fn lace(expression: &mut IdedExpr) {
         Expr::Call(sum) if sum.func_name == operators::ADD && !is_accumulation(sum) => {
             ADD.clone_into(&mut sum.func_name);
         }
+        Expr::Call(difference) if difference.func_name == operators::SUBSTRACT => {
+            arithmetic::SUBTRACT.clone_into(&mut difference.func_name);
+        }
+        Expr::Call(negation) if negation.func_name == operators::NEGATE => {
+            arithmetic::NEGATE.clone_into(&mut negation.func_name);
+        }
+        Expr::Call(comparison) if comparison.args.iter().any(is_dynamic) => {
+            let instead = match comparison.func_name.as_str() {
+                operators::EQUALS => arithmetic::EQUAL,
+                operators::NOT_EQUALS => arithmetic::UNEQUAL,
+                operators::IN => arithmetic::CONTAINED,
+                _ => return,
+            };
+            instead.clone_into(&mut comparison.func_name);
+        }
         Expr::Call(call) if GROWING.contains(&call.func_name.as_str()) => wrap(expression),
         _ => {}
     }
@@ -124,6 +142,15 @@ fn is_accumulation(sum: &CallExpr) -> bool {
         other => other,
     });
     is_result && matches!(item, Some(Expr::List(list)) if list.elements.len() == 1)
+}
+
+/// Whether an operand is a call of `dyn`, which lets numbers of different types be compared, or gives an optional, which the
+/// interpreter does not compare.
+fn is_dynamic(operand: &IdedExpr) -> bool {
+    const DYNAMIC: [&str; 9] =
+        ["dyn", operators::OPT_INDEX, operators::OPT_SELECT, "first", "last", "of", "none", "ofNonZeroValue", "or"];
+    let function = |name: &str| DYNAMIC.contains(&name.strip_prefix("optional.").unwrap_or(name));
+    matches!(&operand.expr, Expr::Call(call) if function(&call.func_name))
 }
 
 fn is_literal(expression: &IdedExpr) -> bool {
@@ -163,13 +190,19 @@ pub(crate) fn add_functions(context: &mut Context<'static>) {
         Ok(value)
     });
     context.add_function("replace", |This(target): This<CelValue>, Arguments(args): Arguments| -> Outcome {
-        if let (CelValue::String(text), Some(CelValue::String(old)), Some(CelValue::String(new))) =
-            (&target, args.first(), args.get(1))
-        {
-            let places = if old.is_empty() { text.len() + 1 } else { text.matches(old.as_str()).count() };
-            spend(text_cost(text.len().saturating_add(places.saturating_mul(new.len()))))?;
-        }
-        call_base("replace", target, &args)
+        let (CelValue::String(text), [CelValue::String(old), CelValue::String(new), limit @ ..]) =
+            (&target, args.as_slice())
+        else {
+            return Err(ExecutionError::NoSuchOverload);
+        };
+        let places = if old.is_empty() { text.len() + 1 } else { text.matches(old.as_str()).count() };
+        spend(text_cost(text.len().saturating_add(places.saturating_mul(new.len()))))?;
+        let replaced = match limit {
+            // A negative limit is none.
+            [CelValue::Int(limit)] => text.replacen(old.as_str(), new, usize::try_from(*limit).unwrap_or(usize::MAX)),
+            _ => text.replace(old.as_str(), new),
+        };
+        Ok(CelValue::String(replaced.into()))
     });
     context.add_function("join", |This(target): This<CelValue>, Arguments(args): Arguments| -> Outcome {
         if let (CelValue::List(items), Some(CelValue::String(separator))) = (&target, args.first()) {
@@ -184,6 +217,6 @@ pub(crate) fn add_functions(context: &mut Context<'static>) {
             (CelValue::List(_), CelValue::List(_)) => spend(cost(&left).saturating_add(cost(&right)))?,
             _ => {}
         }
-        left + right
+        arithmetic::add(left, right)
     });
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use kube_cel::cel::{Context, ExecutionError, Value as CelValue, extractors::This, objects::OptionalValue};
 
 /// What an optional value holds.
-fn content(of: CelValue) -> Option<CelValue> {
+pub(super) fn content(of: CelValue) -> Option<CelValue> {
     match &of {
         CelValue::Opaque(opaque) => match opaque.downcast_ref::<OptionalValue>() {
             Some(optional) => optional.value().cloned(),

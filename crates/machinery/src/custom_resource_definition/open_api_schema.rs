@@ -192,6 +192,10 @@ struct Scope {
     most_values: Option<u64>,
     /// Below a junctor: rules are not evaluated here.
     nested: bool,
+    /// Whether there are rules above.
+    below_rules: bool,
+    /// Whether rules above have no types to be compiled with.
+    untyped: bool,
 }
 
 struct Walk {
@@ -216,6 +220,7 @@ impl Walk {
             self.list_and_map_types(fields, path);
             self.rule_texts(schema, path);
         }
+        let scope = &self.scope_of_rules(schema, scope);
         if fields.keys().any(|keyword| has_schemas(keyword)) {
             self.children(fields, path, scope);
         }

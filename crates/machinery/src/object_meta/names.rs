@@ -172,19 +172,23 @@ pub fn label_value_messages(value: &str) -> Vec<String> {
     messages
 }
 
-/// What is wrong with a name (or, with `prefix`, a generateName), one text a violation.
-pub(super) fn name_messages(resource: &ResourceType, name: &str, prefix: bool) -> Vec<String> {
-    // a generated suffix follows, so a trailing dash is fine; upstream replaces the last two bytes, which is the same
-    // for every text whose last but one byte is valid
-    let masked = match name.strip_suffix('-') {
-        Some(rest) if prefix && !rest.is_empty() => {
+/// What comes of a prefix for the check of a name: a generated suffix follows, so a dash at its end is fine. Upstream replaces
+/// the last two bytes, which is the same for every text whose last but one byte is valid.
+pub(crate) fn with_masked_dash(prefix: &str) -> String {
+    match prefix.strip_suffix('-') {
+        Some(rest) if !rest.is_empty() => {
             let mut kept: String = rest.to_owned();
             kept.pop();
             kept.push('a');
             kept
         }
-        _ => name.to_owned(),
-    };
+        _ => prefix.to_owned(),
+    }
+}
+
+/// What is wrong with a name (or, with `prefix`, a generateName), one text a violation.
+pub(super) fn name_messages(resource: &ResourceType, name: &str, prefix: bool) -> Vec<String> {
+    let masked = if prefix { with_masked_dash(name) } else { name.to_owned() };
     match rule(resource) {
         NameRule::Subdomain(limit) => subdomain_messages(&masked, limit),
         NameRule::OfJobs => {

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use super::{
     Below, ListType, Recursion, SchemaNode, ValueValidation,
     rule::ValidationRule,
+    rule_types::{RuleNames, rule_problem},
     value_validation::{Format, Pattern},
 };
 
@@ -18,7 +19,17 @@ pub(crate) fn node(source: &Value) -> SchemaNode {
 /// Compiles one schema and all below it for the defaults that stand in it: the real server checks these by the schema as it
 /// is written, whose formats count in comparisons of types even where nothing checks them.
 pub(crate) fn node_for_defaults(source: &Value) -> SchemaNode {
-    node_with(source, Formats::All, &mut |child| Arc::new(node_for_defaults(child)))
+    let mut node = node_with(source, Formats::All, &mut |child| Arc::new(node_for_defaults(child)));
+    // That it is one of two types is no part of what is checked there.
+    node.int_or_string = false;
+    if let Some(rules) = Arc::get_mut(&mut node.rules) {
+        // Defaults are checked before rules are: one that is wrong is told of with each default it is asked about.
+        for rule in rules {
+            let names = RuleNames::of(source, node.embedded_resource, rule.optional_old_self == Some(true));
+            rule.type_problem = rule_problem(&rule.rule, &names);
+        }
+    }
+    node
 }
 
 /// Which formats of a schema count.

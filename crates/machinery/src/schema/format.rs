@@ -9,6 +9,7 @@ use base64::Engine as _;
 use regex::Regex;
 
 use super::{duration_format::duration_nanoseconds, email_format::is_email};
+use crate::cel::library::network::check_request_uri;
 
 /// A format of `type: string` that is checked. Others are ignored, as the real server does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,7 +102,7 @@ impl StringFormat {
             Self::HexColor => matches(&HEX_COLOR, text),
             Self::RgbColor => matches(&RGB_COLOR, text),
             Self::SocialSecurityNumber => text.len() == 11 && matches(&SOCIAL_SECURITY_NUMBER, text),
-            Self::Uri => is_request_uri(text),
+            Self::Uri => check_request_uri(text).is_ok(),
             Self::Uuid => matches(&UUID, text),
             Self::Uuid3 => is_uuid_of_version(text, '3', false),
             Self::Uuid4 => is_uuid_of_version(text, '4', true),
@@ -219,20 +220,6 @@ fn is_uuid_of_version(text: &str, version: char, check_variant: bool) -> bool {
     let digits: Vec<char> = text.chars().filter(|character| *character != '-').collect();
     let variant = digits.get(16).map(char::to_ascii_lowercase);
     digits.get(12) == Some(&version) && (!check_variant || matches!(variant, Some('8' | '9' | 'a' | 'b')))
-}
-
-fn is_request_uri(text: &str) -> bool {
-    if text.is_empty() || text.chars().any(|character| character.is_control() || character == ' ') {
-        return false;
-    }
-    if text.starts_with('/') {
-        return true;
-    }
-    text.split_once(':').is_some_and(|(scheme, rest)| {
-        scheme.starts_with(|character: char| character.is_ascii_alphabetic())
-            && scheme.chars().all(|character| character.is_ascii_alphanumeric() || "+-.".contains(character))
-            && !rest.is_empty()
-    })
 }
 
 fn is_isbn10(text: &str) -> bool {

@@ -6,6 +6,7 @@ use kube_cel::cel::IdedExpr;
 use serde_json::Value;
 
 use super::{
+    SchemaNode,
     rule_library::unfold_optionals,
     rule_projection::{Analysis, analyse},
 };
@@ -28,6 +29,8 @@ pub(crate) struct ValidationRule {
     pub(crate) reason: Option<String>,
     pub(crate) field_path: Option<String>,
     pub(crate) optional_old_self: Option<bool>,
+    /// What is wrong with its types, where it was looked at again with the defaults of a definition.
+    pub(crate) type_problem: Option<String>,
     compiled: OnceLock<Result<CompiledRule, String>>,
 }
 
@@ -62,6 +65,7 @@ impl ValidationRule {
             reason: text("reason").map(str::to_owned),
             field_path: text("fieldPath").map(str::to_owned),
             optional_old_self: source.get("optionalOldSelf").and_then(Value::as_bool),
+            type_problem: None,
             compiled: OnceLock::new(),
         })
     }
@@ -100,10 +104,31 @@ impl ValidationRule {
         self.message.as_deref().unwrap_or(&self.rule).trim()
     }
 
-    /// The `fieldPath` as it continues a field path: `.spec['a.b']` becomes `spec.a.b`.
-    pub(crate) fn normalized_field_path(&self) -> Option<String> {
-        let source = self.field_path.as_deref()?.trim();
-        Some(source.replace("['", ".").replace("']", "").trim_start_matches('.').to_owned())
+    /// The `fieldPath` as it continues a field path: `.spec['a.b']` becomes `spec.a.b`, and `[a.b]` where `spec` is a map.
+    /// None where it leads nowhere.
+    pub(crate) fn normalized_field_path(&self, node: &SchemaNode) -> Option<String> {
+        let (mut node, mut rest) = (node, self.field_path.as_deref()?.trim());
+        let mut path = String::new();
+        while !rest.is_empty() {
+            let (name, remaining) = if let Some(quoted) = rest.strip_prefix("['") {
+                quoted.split_once("']")?
+            } else {
+                let name = rest.strip_prefix('.')?;
+                name.split_at(name.find(['.', '[']).unwrap_or(name.len()))
+            };
+            node = if let Some(property) = node.properties.get(name) {
+                if !path.is_empty() {
+                    path.push('.');
+                }
+                path.push_str(name);
+                property
+            } else {
+                path.extend(["[", name, "]"]);
+                node.additional_properties.as_ref()?
+            };
+            rest = remaining;
+        }
+        Some(path)
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
     sync::Arc,
 };
 
-use kube_cel::cel::{Context, ExecutionError, Value as CelValue, objects::OptionalValue};
+use kube_cel::cel::{Context, Value as CelValue, objects::OptionalValue};
 use serde_json::Value;
 
 use super::{
@@ -17,7 +17,7 @@ use super::{
     messages,
     path::FieldPath,
     rule::{Expression, ValidationRule},
-    rule_library::{reason_of, underlying_error, with_library},
+    rule_library::{is_no_overload, reason_of, underlying_error, with_library},
     rule_projection::Sizes,
     rule_values::to_cel,
 };
@@ -133,14 +133,18 @@ impl Evaluation<'_> {
         unchanged: bool,
         path: &FieldPath<'_>,
     ) {
+        let shown_type = Value::from(node.schema_type.as_str());
+        let refuse = |detail: &str| messages::invalid(path.to_field(), &shown_type, detail);
+        if let Some(problem) = &rule.type_problem {
+            self.broken.errors.push(refuse(&format!("rule compile error: {problem}")));
+            return;
+        }
         let optional_old_self = rule.optional_old_self.unwrap_or(false);
         let reads_old_self = rule.reads_old_self();
         let tolerated = unchanged && !reads_old_self;
         if tolerated && self.scope == Unchanged::Transitions || reads_old_self && old.is_none() && !optional_old_self {
             return;
         }
-        let shown_type = Value::from(node.schema_type.as_str());
-        let refuse = |detail: &str| messages::invalid(path.to_field(), &shown_type, detail);
         let compiled = match rule.compiled() {
             Ok(compiled) => compiled,
             Err(reason) => {
@@ -185,7 +189,7 @@ impl Evaluation<'_> {
             }
         });
         let detail = computed.unwrap_or_else(|| rule.static_message());
-        let error = error_of(rule, path, value, &detail);
+        let error = error_of(node, rule, path, value, &detail);
         if tolerated { self.broken.tolerated.push(error) } else { self.broken.errors.push(error) }
     }
 
@@ -220,7 +224,7 @@ impl Evaluation<'_> {
         };
         match result {
             Ok(Ok(value)) => Ok(value),
-            Ok(Err(ExecutionError::NoSuchOverload)) => Err(Failure::NoSuchOverload),
+            Ok(Err(error)) if is_no_overload(&error) => Err(Failure::NoSuchOverload),
             Ok(Err(error)) => Err(Failure::Other(reason_of(&error))),
             Err(_) => Err(Failure::Other("internal error".to_owned())),
         }
@@ -263,9 +267,11 @@ fn usable_message(text: &str) -> Option<String> {
     usable.then(|| text.to_owned())
 }
 
-fn error_of(rule: &ValidationRule, path: &FieldPath<'_>, value: &Value, detail: &str) -> FieldError {
-    let field_path = rule.normalized_field_path();
+fn error_of(node: &SchemaNode, rule: &ValidationRule, path: &FieldPath<'_>, value: &Value, detail: &str) -> FieldError {
+    let field_path = rule.normalized_field_path(node);
     let field = match &field_path {
+        // An entry of a map has a point before its bracket there.
+        Some(below) if path.is_root() && below.starts_with('[') => format!(".{below}"),
         Some(below) => path.field(below).to_field(),
         None => path.to_field(),
     };

@@ -9,7 +9,7 @@ use kube_cel::{
 };
 
 use super::messages;
-use crate::cel::{authorizer, expression_tree::for_each_child_mut, formatting, macros, metering, optionals};
+use crate::cel::{authorizer, expression_tree::for_each_child_mut, formatting, library, macros, metering, optionals};
 
 /// Names of types, as `type(x)` gives them.
 const TYPE_NAMES: [&str; 9] = ["bool", "bytes", "double", "int", "list", "map", "null_type", "string", "uint"];
@@ -37,6 +37,7 @@ fn library() -> Context<'static> {
     macros::add_functions(&mut context);
     metering::add_functions(&mut context);
     optionals::add_functions(&mut context);
+    library::add_functions(&mut context);
     for name in TYPE_NAMES {
         context.add_variable_from_value(name, name.to_owned());
     }
@@ -46,6 +47,11 @@ fn library() -> Context<'static> {
 /// What a method of the library without our additions gives.
 pub(crate) fn call_base(name: &str, target: CelValue, arguments: &[CelValue]) -> Result<CelValue, ExecutionError> {
     base_outcome(name, Some(target), arguments.to_vec())
+}
+
+/// What a function of the library without our additions gives.
+pub(crate) fn call_base_function(name: &str, arguments: Vec<CelValue>) -> Result<CelValue, ExecutionError> {
+    base_outcome(name, None, arguments)
 }
 
 fn base_outcome(name: &str, target: Option<CelValue>, arguments: Vec<CelValue>) -> Result<CelValue, ExecutionError> {
@@ -99,34 +105,39 @@ fn to_text(value: CelValue) -> Result<CelValue, ExecutionError> {
     let text = match value {
         CelValue::Bool(value) => value.to_string(),
         CelValue::Int(value) => value.to_string(),
+        CelValue::Float(value) if value.is_infinite() => if value > 0.0 { "+Inf" } else { "-Inf" }.to_owned(),
         CelValue::Float(value) => messages::float_text(value),
         CelValue::Timestamp(time) => {
-            let nanoseconds = i32::try_from(time.timestamp_subsec_nanos()).unwrap_or(0);
-            let at = jiff::Timestamp::new(time.timestamp(), nanoseconds)
-                .map_err(|error| ExecutionError::function_error("string", error))?;
-            match jiff::tz::Offset::from_seconds(time.offset().local_minus_utc()) {
-                Ok(offset) if offset != jiff::tz::Offset::UTC => at.display_with_offset(offset).to_string(),
-                _ => at.to_string(),
-            }
-        }
-        CelValue::Duration(duration) => {
-            let (seconds, nanoseconds) = (duration.num_seconds(), duration.subsec_nanos().unsigned_abs());
-            let sign = if duration < chrono::Duration::zero() { "-" } else { "" };
-            let fraction = format!("{nanoseconds:09}");
+            // As Go's RFC3339Nano: no zeros at the end of a fraction.
+            let fraction = format!("{:09}", time.timestamp_subsec_nanos());
             let fraction = fraction.trim_end_matches('0');
             let point = if fraction.is_empty() { "" } else { "." };
-            format!("{sign}{}{point}{fraction}s", seconds.unsigned_abs())
+            let offset = if time.offset().local_minus_utc() == 0 { "Z".to_owned() } else { time.offset().to_string() };
+            format!("{}{point}{fraction}{offset}", time.format("%Y-%m-%dT%H:%M:%S"))
         }
+        CelValue::Duration(duration) => library::conversion::duration_text(duration),
         CelValue::Bytes(bytes) => {
             let invalid =
                 |_| ExecutionError::function_error("string", "invalid UTF-8 in bytes, cannot convert to string");
             std::str::from_utf8(&bytes).map_err(invalid)?.to_owned()
         }
-        other => {
-            return base_outcome("string", None, vec![other]);
-        }
+        other => match library::network::text_of(&other) {
+            Some(text) => text,
+            None => return call_base_function("string", vec![other]),
+        },
     };
     Ok(CelValue::String(text.into()))
+}
+
+/// Whether a function or operator met values it is not for.
+pub(crate) fn is_no_overload(error: &ExecutionError) -> bool {
+    matches!(
+        error,
+        ExecutionError::NoSuchOverload
+            | ExecutionError::UnexpectedType { .. }
+            | ExecutionError::UnsupportedBinaryOperator(..)
+            | ExecutionError::UnsupportedUnaryOperator(..)
+    )
 }
 
 /// An interpreter error in the words of cel-go.
@@ -147,20 +158,42 @@ pub(crate) fn reason_of(error: &ExecutionError) -> String {
             };
             format!("type conversion error from 'string' to '{target}'")
         }
+        error if is_no_overload(error) => "no such overload".to_owned(),
         other => other.to_string(),
     }
 }
 
-/// The error behind "missing argument": the interpreter reports so when an argument itself failed.
+/// The error that cel-go tells of an expression that failed with `error`: that of the left side where both sides of `||` or
+/// `&&` failed, and the one behind "missing argument", which the interpreter reports when an argument itself failed.
 pub(crate) fn underlying_error(tree: &IdedExpr, scope: &Context<'_>, error: ExecutionError) -> ExecutionError {
-    match error {
+    let error = match error {
         ExecutionError::MissingArgumentOrTarget => failed_argument(tree, scope).unwrap_or(error),
         other => other,
+    };
+    failed_side(tree, scope).unwrap_or(error)
+}
+
+/// The error of the first side of a junction that failed.
+fn failed_side(tree: &IdedExpr, scope: &Context<'_>) -> Option<ExecutionError> {
+    let evaluated = |part: &IdedExpr| CelValue::resolve(part, scope).err();
+    match &tree.expr {
+        Expr::Call(call) if matches!(call.func_name.as_str(), operators::LOGICAL_AND | operators::LOGICAL_OR) => {
+            let error = call.args.iter().find_map(|part| Some((part, evaluated(part)?)));
+            evaluated(tree).and(error).map(|(part, error)| underlying_error(part, scope, error))
+        }
+        // Of a choice only one side was evaluated.
+        Expr::Call(call) if call.func_name == operators::CONDITIONAL => None,
+        Expr::Call(call) => {
+            call.target.as_deref().into_iter().chain(&call.args).find_map(|part| failed_side(part, scope))
+        }
+        Expr::List(list) => list.elements.iter().find_map(|part| failed_side(part, scope)),
+        _ => None,
     }
 }
 
 fn failed_argument(tree: &IdedExpr, scope: &Context<'_>) -> Option<ExecutionError> {
     match &tree.expr {
+        Expr::List(list) => list.elements.iter().find_map(|element| failed_argument(element, scope)),
         Expr::Select(select) => failed_argument(&select.operand, scope),
         Expr::Call(call) => call.target.as_deref().into_iter().chain(&call.args).find_map(|argument| {
             failed_argument(argument, scope).or_else(|| match CelValue::resolve(argument, scope) {

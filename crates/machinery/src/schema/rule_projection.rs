@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use kube_cel::cel::common::ast::{EntryExpr, Expr, IdedExpr, LiteralValue, operators};
 use serde_json::Value;
 
-use crate::cel::metering;
+use crate::cel::{library::arithmetic, metering};
 
 /// The parts of a value that are read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -190,7 +190,7 @@ impl<'a> Sizes<'a> {
             Expr::Select(select) => 1 + self.cost(&select.operand),
             Expr::Call(call) => {
                 let own = match call.func_name.as_str() {
-                    operators::IN => call.args.last().map_or(1, |list| self.size(list)),
+                    operators::IN | arithmetic::CONTAINED => call.args.last().map_or(1, |list| self.size(list)),
                     "contains" | "intersects" | "equivalent"
                         if call
                             .target

@@ -104,9 +104,9 @@ impl<'s> RuleNames<'s> {
 
     fn declared_property(&self, object: &str, schema: &'s Value, field: &str) -> Option<Type> {
         let mut properties = schema.get("properties")?.as_object()?.iter();
-        let (name, property) = properties.find(|(name, _)| escape(name) == field)?;
+        let (_, property) = properties.find(|(name, _)| escape(name) == field)?;
         let property = self.resolved(property);
-        self.type_of(property, &format!("{object}.{name}"), is_embedded(property))
+        self.type_of(property, &format!("{object}.{field}"), is_embedded(property))
     }
 }
 

@@ -117,12 +117,28 @@ impl Pattern {
 pub(crate) fn compile_pattern(source: &str) -> Result<Arc<Regex>, String> {
     static PATTERNS: CompileCache<Regex> = CompileCache::new();
     PATTERNS.get(source, |source| {
-        RegexBuilder::new(&with_ascii_classes(source)).size_limit(PATTERN_SIZE_LIMIT).build().map_err(|error| {
-            // The last line says what is wrong; those before it point into the pattern.
-            let text = error.to_string();
-            text.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned()
-        })
+        RegexBuilder::new(&with_ascii_classes(source))
+            .size_limit(PATTERN_SIZE_LIMIT)
+            .build()
+            .map_err(|error| format!("error parsing regexp: {}", in_go_words(source, &error.to_string())))
     })
+}
+
+/// What is wrong with a pattern, for the commonest mistakes as Go says it.
+fn in_go_words(source: &str, error: &str) -> String {
+    // The last line says what is wrong; that before it points into the pattern, which is indented.
+    let mut lines = error.lines().rev();
+    let what = lines.next().unwrap_or_default().trim_start_matches("error: ");
+    let column = lines.next().and_then(|line| line.find('^')).map_or(0, |column| column.saturating_sub(4));
+    let from_there: String = with_ascii_classes(source).chars().skip(column).collect();
+    let operator: String = from_there.chars().take(1).collect();
+    match what {
+        "repetition operator missing expression" => format!("missing argument to repetition operator: `{operator}`"),
+        "unclosed character class" => format!("missing closing ]: `{from_there}`"),
+        "unclosed group" => format!("missing closing ): `{source}`"),
+        "unopened group" => format!("unexpected ): `{source}`"),
+        other => other.to_owned(),
+    }
 }
 
 /// In RE2 `\d`, `\w` and `\s` are ASCII, and a dash after them in a class is a dash; the regex crate differs in both.

@@ -32,9 +32,28 @@ impl Walk {
         }
     }
 
+    /// The scope with what is known of the types that rules of `schema` and below see: where there are none for rules above,
+    /// the real server has none for those below either.
+    pub(super) fn scope_of_rules(&self, schema: &Value, scope: &Scope) -> Scope {
+        let below_rules = scope.below_rules || !rules(schema).is_empty();
+        let untyped = || RuleNames::of(schema, scope.is_root, false).own().is_none();
+        let untyped = below_rules && self.check_rules && !scope.nested && (scope.untyped || untyped());
+        Scope { below_rules, untyped, ..scope.clone() }
+    }
+
     /// Their expressions.
     pub(super) fn rule_programs(&mut self, schema: &Value, path: &FieldPath<'_>, scope: &Scope) {
         let path = path.field("x-kubernetes-validations");
+        if scope.untyped && !rules(schema).is_empty() {
+            let why = "internal error: failed to construct type information for x-kubernetes-validations rules: unable \
+                       to convert structural schema to CEL declarations";
+            self.rule_errors.push(FieldError {
+                kind: FieldErrorKind::Internal,
+                field: path.to_field(),
+                message: format!("Internal error: {why}"),
+            });
+            return;
+        }
         for (index, rule) in rules(schema).iter().enumerate() {
             self.rule_program(rule, schema, &path.index(index), scope);
         }
